@@ -12,7 +12,6 @@ from ._operations import OperationReport, ProductOperations, operations
 from ._scan import target_platform
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
-from ._wrong_calls import answer_names
 from .surrogates import *  # noqa: F403
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ __all__ = ["Diagnosis", "GradientReport", "LayerReport", "OperationReport", "Par
 __all__ += ["ProductOperations", "Scaled", "Surrogate"]
 __all__ += ["check_gradients", "detached", "diagnose", "operations", "spike", "target_platform", "unroll"]
 __all__ += surrogates.NAMES
-
-for _name in surrogates.NAMES:
-    if isinstance(_cls := getattr(surrogates, _name), type):
-        answer_names(_cls)
 
 _OPTIONAL = ["brainstate", "cpu", "encoders", "equinox", "events", "initializers", "interop", "linen", "nir", "nnx"]
 _OPTIONAL += ["optim", "plot"]

@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import export
 
-from ._arrays import is_number, shown
+from ._arrays import is_number
 
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
@@ -24,46 +23,24 @@ def check_flag(name: str, value: Any, optional: bool = False):
         raise TypeError(f"{_expected(name)} True{', False or None' if optional else ' or False'}, got {value!r}")
 
 
-def hint_to_call(value: Any) -> str:
-    """Return what to add to an error about a value if it is a class."""
-    return f": call it, {value.__name__}(...)" if isinstance(value, type) else ""
-
-
-def hint_to_surrogate(value: Any) -> str:
-    """Return what to add to an error about a value in place of a surrogate, if it is one of another library."""
-    if isinstance(value, str):
-        return ": docs/coming-from-elsewhere.md has the surrogates of other libraries"
-    named = value if hasattr(value, "__name__") else type(value)
-    of_braintools = (named.__module__ or "").startswith("braintools.")
-    return f"; it is of braintools: write brainsurr.{named.__name__}" if of_braintools else hint_to_call(value)
-
-
-def check_function(
-    name: str, value: Any, what: str = "a function", hint: Callable[[Any], str] = hint_to_call, optional: bool = False
-):
-    """Raise a TypeError unless the value can be called; a class was probably meant to be instantiated."""
-    if not is_function(value) and not (optional and value is None):
-        raise TypeError(f"{_expected(name)} {what}, got {value!r}{hint(value)}")
-
-
-def is_function(value: Any) -> bool:
-    """Check whether the value can be called and is not a class."""
-    return callable(value) and not isinstance(value, type)
+def check_function(name: str, value: Any, *_: Any, optional: bool = False):
+    """Raise a TypeError unless the value can be called."""
+    if not callable(value) and not (optional and value is None):
+        raise TypeError(f"{_expected(name)} a function, got {value!r}")
 
 
 def check_surrogate(name: str, value: Any):
     """Raise a TypeError unless the value is a surrogate."""
     if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # importing the class here would be a cycle
-        hint = hint_to_surrogate(value)
-        raise TypeError(f"expected a surrogate such as LogTailedRelu(0.1), got {value!r} for {name}{hint}")
+        raise TypeError(f"{name} is {value!r}, not a surrogate of brainsurr such as LogTailedRelu(0.1)")
 
 
 def check_distribution(name: str, surrogate: Any):
     """Raise a ValueError unless the primitive of a surrogate rises from 0 to 1, and so is a probability."""
     if not (surrogate.is_distribution and _rises_from_0_to_1(surrogate)):
         raise ValueError(
-            f"{_expected(name)} one whose primitive rises from 0 to 1, the probability of a random spike, such as "
-            f"Sigmoid(4.0) and any with is_distribution = True (set it in a class of your own), got {surrogate!r}"
+            f"{name} is {surrogate!r}. Random spikes need a surrogate function that rises from 0 to 1, such as "
+            "Sigmoid(4.0); in your own class, set is_distribution = True"
         )
 
 
@@ -100,22 +77,9 @@ def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
         for name in ("height", "width") if hasattr(surrogate, "surrogate") else ():  # a scaled one
             if name not in fixed or not isinstance(getattr(surrogate, name), int | float | np.generic):
                 raise ValueError(
-                    f"{owner}: expected the {name} to be a number that is not trained, since with random=True height "
-                    "times width must stay 1: train the steepness of the surrogate that is scaled"
+                    f"{owner}: {name} can't be trained with random=True, where height times width must stay 1. Train a "
+                    "parameter of the inner surrogate"
                 )
-
-
-def check_key(owner: str, key: Any):
-    """Raise a TypeError unless a value is a key of jax."""
-    is_new = isinstance(key, jax.Array) and key.ndim == 0 and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    if not is_new and not (isinstance(key, jax.Array) and key.ndim == 1 and key.dtype == jnp.uint32):
-        raise TypeError(f"{owner}: expected key to be jax.random.key(seed), got {key!r}")
-
-
-def check_positive_integer(name: str, value: Any, hint: str = ""):
-    """Raise a ValueError unless the value is one, such as the number of features of a layer."""
-    if not is_integer(value) or value < 1:
-        raise ValueError(f"{_expected(name)} a positive integer, got {value!r}{hint}")
 
 
 def check_number(name: str, value: Any, what: str, fits: Callable[[np.ndarray], Any]):
@@ -123,12 +87,6 @@ def check_number(name: str, value: Any, what: str, fits: Callable[[np.ndarray], 
     number = None if isinstance(value, jax.core.Tracer) else np.asarray(value if is_number(value) else [])
     if not (number is None or (number.size and np.all(np.isfinite(number) & fits(number)))):
         raise ValueError(f"{_expected(name)} a number {what}, got {value!r}")
-
-
-def check_kind(name: str, value: Any, kind: type):
-    """Raise a TypeError unless the value is an instance of a class."""
-    if not isinstance(value, kind):
-        raise TypeError(f"{_expected(name)} a {kind.__module__.partition('.')[0]} {kind.__name__}, got {value!r}")
 
 
 def check_dtype(name: str, value: Any, any_real: bool = False):
@@ -150,57 +108,12 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def check_input_shape(owner: str, features: int | None, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return ``(*batch, features)`` as a tuple, or raise a ValueError; of any number of features if that is None."""
-    try:
-        shape = tuple(input_shape)
-        fits = all(map(is_size, shape)) and features in (None, shape[-1])
-    except (TypeError, IndexError):
-        fits = False
-    if not fits:
-        got = given(input_shape, ": write the sizes of one step, (batch, features)")
-        raise ValueError(f"{owner}: expected input_shape (*batch, {features or 'features'}), got {got}")
-    return shape
-
-
 def check_counts(name: str, count: int, dtype: Any):
     """Raise a ValueError unless a dtype has each integer up to a count."""
     if count > 2 / float(jnp.finfo(dtype).eps):
         raise ValueError(
             f"{_expected(name)} in a dtype that counts so far, such as float32, got {count} in {jnp.dtype(dtype)}"
         )
-
-
-def is_size(n) -> bool:
-    """Return whether it can be the length of an axis: an integer from 0 on, or a symbolic one of ``jax.export``."""
-    return bool(n >= 0) if is_integer(n) else export.is_symbolic_dim(n)
-
-
-def check_drawn_shape(name: str, value, shape: tuple[int, ...]):
-    """Return what an initialiser gave, or raise a ValueError if it is not an array of the shape it was asked for."""
-    if getattr(value, "shape", None) != shape:
-        raise ValueError(f"expected {name} to give an array of shape {shape}, got {shapes(value)}")
-    return value
-
-
-def given(value: Any, instead: str) -> str:
-    """Return a value for a message; of an array not its numbers, but what to write instead."""
-    return f"{shown(value)}{instead}" if getattr(value, "ndim", 0) else repr(value)
-
-
-SWAPPED = "; is it (xs, carry)? write (carry, xs)"
-
-
-def hint_to_axes(state: Any, shape: tuple[int, ...]) -> str:
-    """Return what to add to an error if a state tells that inputs of a shape aren't ``[time, batch, ...]``."""
-    of_state = getattr(next(iter(jax.tree.leaves(state)), None), "shape", ())
-    if of_state[:1] and of_state[1:] == shape:
-        return SWAPPED
-    if of_state[:1] and of_state[:-1] == shape[:-1]:
-        return "; is xs one step? write xs[None]; is the carry made from xs.shape? leave time out"
-    if of_state[:1] == shape[:1] != shape[1:2]:
-        return "; is xs batch-first? write jnp.swapaxes(xs, 0, 1); is it one step? xs[None]"
-    return ""
 
 
 def shapes(tree: Any) -> Any:

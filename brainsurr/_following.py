@@ -15,7 +15,7 @@ _now: ContextVar[bool | None] = ContextVar("following", default=None)  # None: t
 @contextlib.contextmanager
 def following(on: bool | None) -> Iterator[bool | None]:
     """Set whether products follow in this context; what is off stays off, None leaves it as it is. Yield what holds."""
-    on = _now.get() if on is None or is_off() else on
+    on = _now.get() if on is None or is_off() else bool(on)
     with setting(_now, on):
         yield on
 

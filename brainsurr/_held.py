@@ -16,13 +16,12 @@ from ._following import is_on
 from ._hooks import hook
 from ._pytree import unflatten
 from ._surrogate import Surrogate
-from ._wrong_calls import AnswersWrongCalls
 from .neurons import Neuron, Recurrent
 from .neurons._neuron import fields_of
 from .neurons._spikes import Drawn, with_spike_functions
 
 
-class Holds(AnswersWrongCalls):
+class Holds:
     """A module whose attributes hold numbers: what is trained, arrays, and Python's numbers.
 
     Of the framework: ``_param(value, interval)`` and ``_array(value)`` make what holds one, and ``_value(name)`` gives
@@ -152,18 +151,10 @@ class HoldsNeuron(Holds):
     def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
         owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", self.param_dtype)
-        of_shape = isinstance(features, tuple | list) and features
-        hint = f": write features={of_shape[-1]!r}, the size of the last axis" if of_shape else ""
-        _checks.check_positive_integer(f"{owner}: features", features, hint)
-        _checks.check_function(f"{owner}: carry_init", given.get("carry_init"), "an initialiser", optional=True)
-        if self.fires:
-            _checks.check_flag(f"{owner}: recurrent", given["recurrent"])
-            _checks.check_function(f"{owner}: recurrent_kernel_init", given["recurrent_kernel_init"], "an initialiser")
-            _checks.check_flag(f"{owner}: self_connections", given["self_connections"])
         for name in {"recurrent_kernel_init", "recurrent_kernel", "self_connections"} & given.keys():
             default = type(self).__dataclass_fields__[name].default  # type: ignore[attr-defined]
             if not given["recurrent"] and given[name] is not default:
-                raise ValueError(f"{owner}: {name} is of recurrent weights: expected recurrent=True, got False")
+                raise ValueError(f"{owner}: {name} is used with recurrent=True alone, got recurrent=False")
         given.pop("recurrent_kernel_init", None)
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
@@ -213,7 +204,7 @@ class HoldsNeuron(Holds):
 
     def _first_state(self, neuron: Neuron, input_shape, init: Callable | None, key: Callable):
         """Return the state of a neuron before the first step, its first array drawn with ``key()`` if so wanted."""
-        shape = _checks.check_input_shape(type(self).__name__, self.features, input_shape)
+        shape = tuple(input_shape)
         draw = None if init is None else lambda shape: init(key(), shape, self.param_dtype)
         return first_state(neuron, jnp.zeros(shape, self.param_dtype), draw)
 
@@ -255,6 +246,5 @@ def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
     if draw is None:
         return state
     leaves, structure = jax.tree.flatten(state)
-    drawn = _checks.check_drawn_shape("carry_init", draw(leaves[0].shape), leaves[0].shape)
-    leaves[0] = jnp.asarray(drawn, x.dtype)
+    leaves[0] = jnp.asarray(draw(leaves[0].shape), x.dtype)
     return jax.tree.unflatten(structure, leaves)

@@ -9,7 +9,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from ._arrays import as_float, as_real, is_negative, match_dtype_and_rank
-from ._checks import check_distribution, check_key, check_surrogate
+from ._checks import check_distribution, check_surrogate
 from ._hooks import hook
 
 
@@ -85,7 +85,6 @@ def spike(x, surrogate, *, key=None):
 def spike_of(x, surrogate, key):
     """Return the spike of an array."""
     if key is not None:
-        check_key("spike", key)
         check_distribution("surrogate", surrogate)
     surrogate._check_dtype(x.dtype)
     parameters, structure = jax.tree.flatten(surrogate)

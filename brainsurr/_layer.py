@@ -211,7 +211,9 @@ def _docstring(cls) -> str | None:
     kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
-    options = _arguments([own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)])
+    options = _arguments(
+        [own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)]
+    )
     described, features = _arguments(kind.__mro__), options.pop("features")
     fields = {"features": features} | {f.name: described[f.name] for f in fields_of(kind) if f.name in described}
     paths = [*kind.bounds][:1] + [f"{name}.alpha" for name in spike_fields(kind)][:1]

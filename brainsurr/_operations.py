@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._checks import check_function, check_positive_integer
 from ._flow.derivatives import PRODUCTS
 from ._flow.evaluating import evaluated
 from ._flow.reading import inside, loop_parts
@@ -104,8 +103,6 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
       >>> report.total
       ProductOperations(inputs=3.5, additions=6.0, multiply_adds=6.0, dense=24.0)
     """
-    check_function("operations: f", f, "a function of arrays, or a module")
-    check_positive_integer("operations: examples", examples)
     args, of_brainstate = as_arrays("args", args), sys.modules.get("brainsurr.brainstate._activation")
     nnx = sys.modules.get("flax.nnx")
 

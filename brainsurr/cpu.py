@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from ._checks import check_flag, is_integer
+from ._checks import is_integer
 
 __all__ = ["split", "use_all_cores"]
 
@@ -49,7 +49,6 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
       >>> print(cpu.use_all_cores(batch=256))  # doctest: +SKIP
       2 CPU devices, one for each core; pages are kept
     """
-    check_flag("use_all_cores: keep_pages", keep_pages)
     if batch is not None and not is_integer(batch):
         raise TypeError(f"use_all_cores: expected batch to be an integer or None, got {batch!r}")
     if batch is not None and batch < 1:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_real, drawing_dtype, is_float, match_dtype_and_rank
-from ._checks import check_dtype, check_flag, check_key, check_number, check_positive_integer
+from ._checks import check_dtype, check_number
 
 __all__ = ["delta", "latency", "population", "rate"]
 
@@ -41,8 +41,6 @@ def rate(x: Any, steps: int, *, key: jax.Array, dtype: Any = None) -> jax.Array:
       (1000, 3) [0.  0.2 1. ]
     """
     x, dtype = _read("rate", x, dtype)
-    check_positive_integer("rate: steps", steps)
-    check_key("rate", key)
     # In 32 bits: of the random numbers in half precision, one in 128 or more is 0.
     return _spikes(jax.random.uniform(key, (steps, *x.shape), x.dtype) < x[None], x, dtype)
 
@@ -91,7 +89,6 @@ def latency(x: Any, steps: int, *, tau: Any = None, threshold: Any = 0.01, dtype
        [0. 0. 0. 0.]]
     """
     x, dtype = _read("latency", x, dtype)
-    check_positive_integer("latency: steps", steps)
     threshold = _number("latency: threshold", threshold, x, "in [0, 1)", lambda n: (n >= 0) & (n < 1))
     time, above = (steps - 1) * (1 - x), x > threshold
     if tau is not None:
@@ -136,7 +133,6 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
     xs, dtype = _read("delta", xs, dtype, "xs", -np.inf, np.inf)
     if not xs.ndim:
         raise ValueError("delta: expected xs to be an array [time, ...], got a single number")
-    check_flag("delta: off", off)
     if off and dtype.kind in "ub":
         raise TypeError(f"delta: expected dtype to hold -1, got {dtype}: write jnp.int8, or off=False")
     before = jnp.concatenate([xs[:1], xs[:-1]])
@@ -178,7 +174,6 @@ def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
       [1.   0.61 0.14 0.61 1.   0.61]
     """
     x, dtype = _read("population", x)
-    check_positive_integer("population: count", count)
     distance = x[..., None] - jnp.broadcast_to(jnp.linspace(0, 1, count, dtype=x.dtype), (*x.shape, count))
     width = _number("population: width", 1 / max(count - 1, 1) if width is None else width, distance)
     activations = jnp.where(_fits(x)[..., None], jnp.exp(-((distance / width) ** 2) / 2), jnp.nan)

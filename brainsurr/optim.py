@@ -9,11 +9,10 @@ import numpy as np
 
 from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import edges
-from ._checks import check_function
+from ._extras import needs
 from ._held import Holds
 from ._report import package_of
 from ._value import Value
-from ._wrong_calls import needs
 
 with needs("train"):
     import optax
@@ -132,7 +131,6 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
       >>> print(optax.apply_updates(params, updates))
       {'alpha': Array(0.375, dtype=float32), 'w': Array(-1.5, dtype=float32)}
     """
-    check_function("schedule", schedule)
 
     def update(updates, state, params=None):
         if params is None:

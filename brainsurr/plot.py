@@ -12,8 +12,8 @@ import numpy as np
 
 from ._arrays import as_float, is_number
 from ._checks import check_surrogate
+from ._extras import needs
 from ._surrogate import Surrogate
-from ._wrong_calls import needs
 
 with needs("plot"):
     import matplotlib.pyplot as plt

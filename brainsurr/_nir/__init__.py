@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from .._wrong_calls import needs
+from .._extras import needs
 
 with needs("nir"):
     import nir as nir

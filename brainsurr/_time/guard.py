@@ -46,7 +46,7 @@ def is_dropout(layer: Any) -> bool:
 
 @hook
 def check_alone(
-    index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool, hint: str
+    index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool
 ) -> bool:
     """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.
 
@@ -65,7 +65,6 @@ def check_alone(
         the layer, and has no output if it would (as with batch statistics in training); None if the layer has a carry.
       xs: the input of the layer, ``[time, batch, ...]``, of which only shape and dtype are used.
       mixes_examples: whether it may mix examples.
-      hint: what the error says if the axes of ``xs`` may be others than time and batch.
     """
     steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
     if steps is None or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
@@ -96,7 +95,7 @@ def check_alone(
     if BATCH in mixed:
         raise ValueError(
             f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
-            f"batch, features], got {xs.shape}{hint or f'. {_INSTEAD}'}"
+            f"batch, features], got {xs.shape}. {_INSTEAD}"
         )
     return MOVED in mixed
 

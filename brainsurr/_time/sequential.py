@@ -12,23 +12,17 @@ import numpy as np
 from jax.sharding import AxisType
 
 from .._arrays import as_float, shown
-from .._checks import SWAPPED, check_flag, check_input_shape, hint_to_axes, hint_to_call, is_function
 from .._following import following
 from .._held import HoldsNeuron, HoldsSurrogate
 from .._hooks import hook
 from .._surrogate import Surrogate
-from .._wrong_calls import AnswersWrongCalls
-from ..neurons import Neuron
 from .guard import check_alone, name_of
 
 
 @hook
 @contextlib.contextmanager
-def named(index: int, layer: Any, xs: Any, hint: str) -> Iterator[None]:
-    """Wrap the call of a layer: name it in the program, and in a note on any error with the shape of its input.
-
-    The hint, of what may be wrong, stands behind it if the error has not said it.
-    """
+def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
+    """Wrap the call of a layer: name it in the program, and in a note on any error with the shape of its input."""
     try:
         with jax.named_scope(f"{index} {name_of(layer)}"):
             yield
@@ -36,39 +30,12 @@ def named(index: int, layer: Any, xs: Any, hint: str) -> Iterator[None]:
         shape = getattr(xs, "shape", type(xs).__name__)
         error.add_note(
             f"in layer {index} of SpikingSequential, {name_of(layer)}, for an input [time, batch, ...] of {shape}"
-            f"{'' if hint in str(error) else hint}"
         )
         raise
 
 
-def check_layers(layers: Iterable[Callable]) -> tuple[Callable, ...]:
-    """Return the layers as a tuple, or raise a TypeError if one can't be called."""
-    expected = "SpikingSequential: expected layers"
-    try:
-        layers = tuple(layers)
-    except TypeError as error:
-        raise TypeError(f"{expected} to be a list, SpikingSequential([a, b]), got {layers!r}") from error
-    for layer in layers:
-        kind = layer if isinstance(layer, type) else type(layer)
-        if issubclass(kind, Neuron):
-            instead = f"make a layer of its class, layer({kind.__name__})(features, ...)"
-            raise TypeError(f"{expected}, got a neuron by itself, {layer!r}: {instead}")
-        if isinstance(layer, list | tuple):
-            raise TypeError(f"{expected} that can be called, got a {kind.__name__}: unpack it with *")
-        if not is_function(layer):
-            raise TypeError(f"{expected} that can be called, got {layer!r}{hint_to_call(layer)}")
-    return layers
-
-
-def check_flags(net: Any):
-    """Raise a TypeError unless the flags of a network are booleans; they may be set later too."""
-    for flag in ("return_spikes", "mixes_examples"):
-        check_flag(f"SpikingSequential: {flag}", getattr(net, flag))
-    check_flag("SpikingSequential: events", net.events, optional=True)
-
-
-class InARow(AnswersWrongCalls):
-    """What takes the arguments of a network, and checks them."""
+class InARow:
+    """The constructor of a network."""
 
     _listed: ClassVar[Callable] = tuple  # of a framework, what holds layers
 
@@ -81,9 +48,8 @@ class InARow(AnswersWrongCalls):
         events: bool | None = None,
     ):
         super().__init__()
-        self.layers: Any = self._listed(check_layers(layers))
+        self.layers: Any = self._listed(layers)
         self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
-        check_flags(self)
 
 
 def is_stateful(layer: Any) -> bool:
@@ -141,13 +107,9 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
       outputs: of the framework, ``outputs(i, layer, carry, xs)``; it is followed for its shapes alone.
     """
     carries: list[Any] = []
-    hint = f"; initialize_carry takes (*batch, features), got {input_shape}"
-    xs: Any = jax.ShapeDtypeStruct((1, *check_input_shape("SpikingSequential", None, input_shape)), jnp.float32)
+    xs: Any = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
     for i, layer in enumerate(layers):
-        with named(i, layer, xs, hint):
-            if not hasattr(xs, "shape") and is_stateful(layer):
-                got = type(xs).__name__
-                raise TypeError(f"SpikingSequential: expected layers to give an array to the next, got {got}")
+        with named(i, layer, xs):
             carries.append(start(i, layer, xs.shape[1:]) if is_stateful(layer) else None)
             xs = jax.eval_shape(partial(outputs, i, layer), carries[i], xs)
     return tuple(carries)
@@ -264,31 +226,29 @@ def apply_layers(
         ``[time, ..., features]`` it treats each time step alone, so it is not tried.
       is_convolution: of the framework, whether it computes a layer as a convolution.
     """
-    layers = check_layers(net.layers)
-    check_flags(net)
-    wanted = f"{len(layers)} entries"
-    got = f"{len(carry)} entries" if isinstance(carry, (tuple, list)) else shown(carry)
-    if got != wanted:
-        expected = f"SpikingSequential: expected a carry of {wanted}, one for each layer"
-        hint = SWAPPED if hasattr(carry, "shape") else ": start from initialize_carry"
-        raise ValueError(f"{expected}, got {got}{hint}")
+    layers = net.layers
+    if not isinstance(carry, tuple | list) or len(carry) != len(layers):
+        got = f"{len(carry)} entries" if isinstance(carry, tuple | list) else shown(carry)
+        raise ValueError(
+            f"SpikingSequential: the carry is {got}, not an entry for each of {len(layers)} layers. Call "
+            "net(carry, xs) with the carry of initialize_carry"
+        )
     carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
-    hint = hint_to_axes(carry, xs.shape)
     moved: Any = None  # by which layer examples were put where time was, and the sizes of both before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
         convolves = is_convolution(layer)
         # Of an image for each time step and example, a convolution of flax makes one axis of both.
-        of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2  # type: ignore[attr-defined]
+        of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2
         is_known = product is not None or fires or (of_images and not functions_replaced(layer))
         if moved and (is_stateful(layer) or isinstance(layer, HoldsNeuron)):
             _check_places(index, layer, xs, *moved)
             moved = None  # they were put back
-        if not is_known and check_alone(index, layer, as_function, xs, net.mixes_examples, hint):
+        if not is_known and check_alone(index, layer, as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])
         multiplies = product is not None or convolves
-        with named(index, layer, xs, hint), following(net.events) as follows:
+        with named(index, layer, xs), following(net.events) as follows:
             as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs
             in_bytes = getattr(as_given, "dtype", None) in (jnp.uint8, jnp.bool_)
             if product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from .._arrays import as_array
-from .._checks import check_function, check_key, check_word, is_integer, shapes
+from .._checks import check_word, is_integer, shapes
 from .._hooks import hook
 from .._scan import iterations_at_once, scan
 from .guard import trying_stateless_layers
@@ -86,8 +86,6 @@ def unroll(
       4.0
     """
     if key is not None:
-        check_function("block", block)
-        check_key("unroll", key)
         keys = jax.random.split(key, _steps("xs", as_arrays("xs", xs)))  # of which a block takes its first
         block, xs = partial(_with_key, block), (xs, keys)
     return unroll_blocks(JAX, block, carry, xs, block_size, remat, reduce)
@@ -144,7 +142,6 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     words, places = jax.tree.flatten(reduce, is_leaf=lambda node: node is None or isinstance(node, str))
     for word in words:
         check_word("reduce", word, tuple(REDUCTIONS))
-    check_function("block", block)
     carry, xs = as_arrays("carry", carry), as_arrays("xs", xs)
     steps = _steps("xs", xs)
     if any(words) and not steps:

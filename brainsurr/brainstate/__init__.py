@@ -1,7 +1,7 @@
 """Spiking layers for brainstate; needs the extra ``brainstate``."""
 
 from .. import neurons
-from .._wrong_calls import needs
+from .._extras import needs
 
 with needs("brainstate"):
     from ._activation import SpikingActivation, bounds

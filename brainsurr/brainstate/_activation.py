@@ -11,7 +11,6 @@ from brainstate import nn
 from brainstate.typing import Filter
 
 from .._bounds import Interval, clip_straight_through
-from .._checks import check_kind
 from .._held import Holds, HoldsSurrogate
 from .._surrogate import Surrogate
 
@@ -133,7 +132,6 @@ def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple,
       >>> bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"))
       {('alpha', 'val'): (0.0, 1.0)}
     """
-    check_kind("model", model, nn.Module)
     params: Any = model.nodes(nn.Param)
     intervals = {(*path, "val"): param.t.interval for path, param in params.items() if isinstance(param.t, Inside)}
     trained: Any = model.states(wrt)

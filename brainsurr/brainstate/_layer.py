@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from brainstate import nn
 
 from .. import _layer
-from .._checks import check_drawn_shape, given, is_size
 from .._held import first_state
 from .._layer import NeuronLayer, construct, made, options, pickled_as_call
 from ..neurons import Neuron
@@ -68,9 +67,6 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
     def _start(self, features, **given):
         nn.Module.__init__(self)
         size = _sizes(features)
-        if not all(map(is_size, size[:-1])):
-            owner = type(self).__name__
-            raise ValueError(f"{owner}: expected features to be an integer or several, got {features!r}")
         if "param_dtype" in given:
             given["param_dtype"] = dtype_or_default(given["param_dtype"])
         self._hold_neuron(size[-1], **given)
@@ -78,7 +74,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
         if self.recurrent:
             shape = (size[-1], size[-1])
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
-                kernel = check_drawn_shape("recurrent_kernel_init", given["recurrent_kernel_init"](shape), shape)
+                kernel = given["recurrent_kernel_init"](shape)
             self.recurrent_kernel = make_param(jnp.asarray(kernel, self.param_dtype))
         self.out_size = (*size[:-1], size[-1] * getattr(self.neuron, "outputs_per_input", 1))
 
@@ -103,9 +99,6 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
 
     def _first(self, batch_size):
         batch = () if batch_size is None else _sizes(batch_size)
-        if not all(map(is_size, batch)):
-            owner, got = type(self).__name__, given(batch_size, ": write the number of examples")
-            raise ValueError(f"{owner}: expected batch_size to be an integer or several, got {got}")
         return first_state(self.neuron, jnp.zeros((*batch, *_sizes(self.in_size)), self.param_dtype), self.carry_init)
 
     def _state(self, neuron):

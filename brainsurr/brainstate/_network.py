@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from brainstate import nn
 
 from .._arrays import as_float
-from .._checks import check_function
 from .._following import attributes
 from .._time.sequential import InARow, apply_layers
 from .._time.unroll import transforms_of, unroll_blocks
@@ -177,6 +176,5 @@ def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str
       >>> print(unroll(li, jnp.ones((1000, 1, 1)), remat="full", reduce="last"))
       [[2.]]
     """
-    check_function("net", net, "a module, or a function of xs")
     transforms = transforms_of(brainstate.transform.scan, brainstate.transform.checkpoint)
     return unroll_blocks(transforms, lambda carry, xs: (carry, net(xs)), None, xs, block_size, remat, reduce)[1]

@@ -8,7 +8,6 @@ import brainstate
 import jax
 from brainstate import nn
 
-from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, watching
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
@@ -43,7 +42,6 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
       >>> diagnose(net, lambda: jnp.sum(net(jnp.full((10, 4, 2), 0.01))))["layers.0"].status
       'dead'
     """
-    check_kind("net", net, nn.Module)
     return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net), _trace, _value_and_grad)
 
 
@@ -91,7 +89,6 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
       >>> check_gradients(net, lambda: jnp.mean(net(xs) ** 2)).fine
       True
     """
-    check_kind("net", net, nn.Module)
 
     def loss(values):
         with states_kept(), brainstate.environ.context(precision=64):

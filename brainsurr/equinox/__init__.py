@@ -1,8 +1,8 @@
 """Spiking layers for Equinox; needs the extra ``equinox``."""
 
 from .. import neurons
+from .._extras import needs
 from .._layer import Features, Size, Trained
-from .._wrong_calls import needs
 
 with needs("equinox"):
     from .._time.unroll import unroll

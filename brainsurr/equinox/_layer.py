@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import drawing_dtype
 from .._bounds import Interval, clip_straight_through
-from .._checks import check_drawn_shape, check_key, check_kind
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
 from .._value import Value
 from ..neurons import Neuron
@@ -78,17 +78,13 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     def _start(self, features, key=None, **given):
         self._hold_neuron(features, **given)
         self.features, owner = int(features), type(self).__name__
-        if key is not None:
-            check_key(owner, key)
         if self.recurrent:
             kernel, shape = given["recurrent_kernel"], (self.features, self.features)
             if kernel is None and key is None:
                 raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
-            name = "recurrent_kernel"
             if kernel is None:
-                name = "recurrent_kernel_init"
-                kernel = given[name](key, shape, drawing_dtype(self.param_dtype))
-            self.recurrent_kernel = check_drawn_shape(name, kernel, shape).astype(self.param_dtype)
+                kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(self.param_dtype))
+            self.recurrent_kernel: Any = jnp.asarray(kernel, self.param_dtype)
             self._intervals |= {(".recurrent_kernel", None)}
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with
@@ -244,7 +240,6 @@ def bounds(model: Any) -> Any:
       >>> bounds(LIF(3, learnable="decay")).decay
       (0.0, 1.0)
     """
-    check_kind("model", model, eqx.Module)
 
     def of_node(node):
         if isinstance(node, Value):

@@ -12,7 +12,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import check_key
 from .._following import is_on
 from .._time import sequential
 from ._layer import Neurons
@@ -71,7 +70,6 @@ class SpikingSequential(sequential.InARow, eqx.Module):
     def __call__(self, carry, xs, *, key: jax.Array | None = None) -> tuple[Any, Any]:
         call = _call
         if key is not None:
-            check_key("SpikingSequential", key)
             call = partial(_call_with_key, key, itertools.count())
         return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, call, _as_product)
 

@@ -8,7 +8,6 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from .._checks import check_function, check_kind
 from .._diagnosis import Diagnosis, examine, watching
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
@@ -42,7 +41,6 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       ... ].status
       'dead'
     """
-    check_kind("net", net, eqx.Module)
     return examine(loss_fn, partial(_watched, net, loss_fn), mask, eqx.filter(net, eqx.is_inexact_array))
 
 
@@ -66,8 +64,6 @@ def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
       >>> check_gradients(lif, loss_fn).fine
       True
     """
-    check_kind("net", net, eqx.Module)
-    check_function("loss_fn", loss_fn)
     arrays, rest = eqx.partition(net, eqx.is_inexact_array)
     return examine_tree(arrays, lambda arrays: loss_fn(eqx.combine(arrays, rest)))
 

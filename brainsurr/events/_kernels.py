@@ -13,7 +13,7 @@ What it is compiled with is in `_llvm`. By these two files `_library` tells whet
 
 from unittest import mock
 
-from .._wrong_calls import needs
+from .._extras import needs
 
 with needs("events"):
     from llvmlite import binding

@@ -6,7 +6,7 @@ Numbers are read and written at addresses, without arrays: numba compiles that i
 
 from inspect import Parameter, Signature
 
-from .._wrong_calls import needs
+from .._extras import needs
 
 with needs("events"):
     from llvmlite import binding, ir

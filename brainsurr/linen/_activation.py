@@ -14,7 +14,7 @@ from flax.typing import Dtype
 
 from .._arrays import is_number
 from .._bounds import Interval, clip_straight_through, initial_value, not_trained
-from .._checks import check_flag, check_kind, check_surrogate
+from .._checks import check_surrogate
 from .._held import Holds, HoldsSurrogate
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
@@ -116,7 +116,6 @@ class SpikingActivation(HoldsSurrogate, ParameterModule):
 
     def __post_init__(self):
         check_surrogate("surrogate_init", self.surrogate_init)
-        check_flag("SpikingActivation: deterministic", self.deterministic)
         self._hold_surrogate(self.surrogate_init, self.learnable, self.bounds, self.param_dtype, self.random)
         super().__post_init__()
 
@@ -169,7 +168,6 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
       >>> bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha"), 0.0)
       {'alpha': (0.0, 1.0)}
     """
-    check_kind("module", module, nn.Module)
     intervals: dict[tuple[str, ...], Interval | None] = {}
 
     def note(method, args, kwargs, context):

@@ -8,10 +8,8 @@ import jax
 from flax import linen as nn
 
 from .._arrays import drawing_dtype
-from .._checks import check_drawn_shape
 from .._held import HoldsSurrogate, fed_back
 from .._layer import Features, NeuronLayer, Spiking, Trained, made, pickled_as_call
-from .._wrong_calls import of_cells
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ._activation import ParameterModule, SpikingActivation
@@ -43,7 +41,6 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
 
             def init(key):
                 weights = self.recurrent_kernel_init(key, shape, drawing_dtype(self.param_dtype))
-                check_drawn_shape("recurrent_kernel_init", nn.unbox(weights), shape)
                 return jax.tree.map(lambda array: array.astype(self.param_dtype), weights)
 
             self._kernel = self.param("recurrent_kernel", init)
@@ -113,8 +110,6 @@ class Layer(Neurons):
     if TYPE_CHECKING:  # of the class that `layer` returns
 
         def __init__(self, features: int, **fields: Any): ...
-
-    num_feature_axes = of_cells
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         self._make_variables(xs)

@@ -9,14 +9,12 @@ import jax
 from flax import linen as nn
 from flax.core import DenyList
 
-from .._checks import check_kind
 from .._following import attributes, is_on
 from .._time import sequential
 from .._time.unroll import Transforms, unroll_blocks
-from .._wrong_calls import AnswersWrongCalls
 
 
-class SpikingSequential(AnswersWrongCalls, nn.Module):
+class SpikingSequential(nn.Module):
     """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
@@ -69,8 +67,7 @@ class SpikingSequential(AnswersWrongCalls, nn.Module):
     events: bool | None = None
 
     def __post_init__(self):
-        sequential.check_flags(self)
-        self.layers = sequential.check_layers(self.layers)
+        self.layers = tuple(self.layers)
         super().__post_init__()
 
     @nn.nowrap
@@ -187,7 +184,6 @@ def unroll(
       >>> print(v)
       [[2.]]
     """
-    check_kind("net", net, nn.Module)
     if net.scope is None:
         raise ValueError(
             "unroll: expected a bound module: inside a module's method, or unroll(net.bind(variables), carry, xs)"

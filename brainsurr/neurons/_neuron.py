@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays import as_float, as_real, is_float, is_number
 from .._bounds import check_inside
-from .._checks import check_function, hint_to_axes, hint_to_surrogate, shapes
+from .._checks import shapes
 from .._hooks import hook
 from .._pytree import tuples
 from .._scan import iterations_at_once, scan_steps, typed_like
@@ -152,25 +152,19 @@ class Neuron(Value):
             for name, f in spike_functions(self).items()
             if not isinstance(f, Surrogate)
         }
-        pair = type(self).step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
-        if not isinstance(pair, tuple) or len(pair) != 2 or isinstance(pair[1], tuple | list | dict):
-            raise TypeError(
-                f"{owner}: expected step to return a pair, the new state and the output, got {shapes(pair)}"
-            )
-        new, y = pair[0], as_float(pair[1], f"the output of {owner}")
+        new, y = type(self).step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
+        y = as_float(y, f"the output of {owner}")
         if y.shape != x.shape:
-            raise ValueError(
-                f"{owner}: expected step to give an output of the shape of its input, {x.shape}, got {y.shape}"
-            )
+            raise ValueError(f"{owner}: step returned an output of shape {y.shape} for an input of shape {x.shape}")
         return _kept(self, before, new), y.astype(x.dtype)
 
     def __setattr__(self, name, value):
         super().__setattr__(name, self._converted(name, value))
 
     def _check(self, name, value):
-        owner, field = type(self).__name__, type(self).__dataclass_fields__.get(name)
-        if field is not None and isinstance(field.default, Surrogate):
-            check_function(f"{owner}: {name}", value, "a surrogate or a function", hint_to_surrogate)
+        owner = type(self).__name__
+        if name in spike_fields(type(self)) and (not callable(value) or isinstance(value, type)):
+            raise TypeError(f"{owner}: {name} is {value!r}, not a surrogate such as Sigmoid(4.0) or a function")
         super()._check(name, value)
         if is_number(value):
             self._check_number(owner, name, value)
@@ -191,8 +185,7 @@ class Neuron(Value):
     @classmethod
     def _check_number(cls, owner: str, name: str, value):
         if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
-            hint = ": a layer that never fires is LI" if name == "threshold" else ""
-            raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}{hint}")
+            raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}")
 
     def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
         """Raise a ValueError if what a step changes is rounded away in the dtype of the state.
@@ -207,9 +200,8 @@ class Neuron(Value):
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
                 wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
                 raise ValueError(
-                    f"{owner}: expected {name} = {value} in a dtype that holds it, such as {wider}: in "
-                    f"{jnp.dtype(dtype)} some or all that it changes in a step is rounded away. That is param_dtype of "
-                    "a layer, the dtype of x of a neuron by itself"
+                    f"{owner}: {jnp.dtype(dtype)} rounds away what {name}={value} changes in a step. Use param_dtype="
+                    f"{wider} for a layer, or an input in {wider} for a neuron"
                 )
 
     def _change(self, name: str, value: np.ndarray) -> np.ndarray:
@@ -223,9 +215,7 @@ class Neuron(Value):
         """Raise a ValueError unless each parameter is one number, or one for each of the features of a layer."""
         for name, value in vars(self).items():
             if is_number(value) and jnp.shape(value) not in ((), (1,), (features,)):
-                raise ValueError(
-                    f"{owner}: expected {name} to be one number or {features}, got shape {jnp.shape(value)}"
-                )
+                raise ValueError(f"{owner}: {name} has shape {jnp.shape(value)}, not one number or {features}")
 
 
 class Unmatched(Neuron):
@@ -246,13 +236,8 @@ def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
 
 
 def call_function(name: str, function: Callable, x):
-    """Call a function in the place of a surrogate: return an array like ``x``."""
-    s = as_float(function(x), f"what {name} returns").astype(x.dtype)
-    if s.shape != x.shape:
-        raise ValueError(
-            f"{name}: expected it to return an array of the shape of its argument, {x.shape}, got {s.shape}"
-        )
-    return s
+    """Call a function in the place of a surrogate, in the dtype of ``x``."""
+    return as_float(function(x), f"what {name} returns").astype(x.dtype)
 
 
 @hook
@@ -268,7 +253,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan_steps) -> tuple[An
     xs = neuron._as_input(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
-    state = as_state(neuron, state, xs.shape[1:], hint_to_axes(state, xs.shape))
+    state = as_state(neuron, state, xs.shape[1:])
     for part in filter(is_float, jax.tree.leaves(state)):  # one that was made by hand was not checked
         neuron._check_dtype(type(neuron).__name__, part.dtype)
     functions = all_spike_functions(neuron)
@@ -322,14 +307,13 @@ def _is_code(value: Any) -> bool:
 
 
 @hook
-def as_state(neuron: Neuron, state, shape: tuple[int, ...], hint: str = ""):
+def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
     """Return a state as arrays; a ValueError unless it is one for such inputs.
 
     Args:
       neuron: whose state it is.
       state: as it was given.
       shape: of the input of one step.
-      hint: what to add to the error.
     """
     owner, expected = type(neuron).__name__, expected_state(neuron, shape)
     (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
@@ -343,11 +327,9 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...], hint: str = ""):
                 leaves[i] = (neuron._as_input if is_float(like) else as_real)(leaf, "carry")
     if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
         raise ValueError(
-            f"{owner}: expected a carry like the state before the first step, {', '.join(neuron.states)} of shapes "
-            f"{shapes(expected)} for an input of shape {shape} at each step, got {shapes(state)}: a layer takes "
-            "[time, batch, features], a cell one step, and both a carry without the time axis, from "
-            "init_state(batch_size) in brainstate, else initialize_carry((batch, features)); "
-            f"a neuron by itself: initial_state(xs[0]){hint}"
+            f"{owner}: the carry has shapes {shapes(state)}, but a step of shape {shape} needs {shapes(expected)}. "
+            "Make it with initialize_carry((batch, features)) or init_state(batch). If xs is batch-first, pass "
+            "jnp.swapaxes(xs, 0, 1); for one step, xs[None]"
         )
     return jax.tree.unflatten(wanted, leaves)
 
@@ -378,18 +360,11 @@ def expected_state(neuron: Neuron, shape: tuple[int, ...]):
 def make_first_state(neuron: Neuron, x):
     """Make the first state of an array; each array of it has a name."""
     owner = type(neuron).__name__
-    if isinstance(x, tuple | list):
-        raise TypeError(f"{owner}: expected x to be the input of one step, got {x!r}: write jnp.zeros({x!r})")
     x = neuron._as_input(x, "x")
     neuron._check_dtype(owner, x.dtype)
     state, names = type(neuron).initial_state(neuron, x), neuron.states
-    arrays = len(jax.tree.leaves(state))
-    if not arrays == len(names) == len(set(names)):
-        need = "one name" if arrays == 1 else f"{arrays} names"
-        raise ValueError(
-            f"{owner}: expected states to have {need}, one for each array of its state, such as "
-            f"states = {tuple('vuwabcde'[:arrays])}, got {names!r}"
-        )
+    if not (arrays := len(jax.tree.leaves(state))) == len(names) == len(set(names)):
+        raise ValueError(f"{owner}: states = {names!r} needs a name for each of the {arrays} arrays of the state")
     return state
 
 
@@ -411,16 +386,13 @@ def _kept(neuron, before, after):
     old, structure = jax.tree.flatten(before)
     new, same = jax.tree.flatten(after)
     if structure != same or [jnp.shape(a) for a in old] != [jnp.shape(b) for b in new]:
-        raise ValueError(
-            f"{owner}: expected step to give a state like the one it takes, {shapes(before)}, got {shapes(after)}"
-        )
+        raise ValueError(f"{owner}: step changed the shapes of the state from {shapes(before)} to {shapes(after)}")
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
         b = jnp.asarray(b)
         if b.dtype != a.dtype and is_float(b) and not is_float(a):
-            name = neuron.states[i]
             raise TypeError(
-                f"{owner}: expected step to keep the dtype of its state {name}, {a.dtype}, got {b.dtype}: start it as "
-                f"a float in initial_state, or cast it, {name}.astype(jnp.{a.dtype})"
+                f"{owner}: step changed the dtype of its state {neuron.states[i]} from {a.dtype} to {b.dtype}. Start "
+                "it as a float in initial_state, or cast it"
             )
         new[i] = b.astype(a.dtype)
     return jax.tree.unflatten(structure, new)

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from .._checks import check_distribution, check_key
+from .._checks import check_distribution
 from .._kernel import spike
 from .._surrogate import Surrogate
 from .._value import Value
@@ -70,7 +70,6 @@ def with_spike_functions(replace: Callable[[str, Any], Any], neuron):
 def drawn(neuron, key):
     """Return a neuron that draws its spikes: the first surrogate with the key, the others with one each."""
     owner, n = type(neuron).__name__, len(all_spike_functions(neuron))
-    check_key(owner, key)
     keys = iter([key, *(jax.random.fold_in(key, i) for i in range(1, n))])
 
     def draw(name, f):

@@ -1,8 +1,8 @@
 """Spiking layers for Flax NNX; needs the extra ``flax``."""
 
 from .. import neurons
+from .._extras import needs
 from .._layer import Features, Size, Trained
-from .._wrong_calls import needs
 
 with needs("flax"):
     from ._activation import SpikingActivation, bounds

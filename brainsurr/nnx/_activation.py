@@ -11,7 +11,6 @@ from flax import nnx
 from flax.typing import Dtype
 
 from .._bounds import Interval, clip_straight_through, not_trained
-from .._checks import check_kind
 from .._held import Holds, HoldsSurrogate
 from .._surrogate import Surrogate
 
@@ -125,7 +124,6 @@ def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
       >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
       (0.0, 1.0)
     """
-    check_kind("model", model, nnx.Module)
 
     def interval(variable):
         return variable.get_metadata().get("bounds")

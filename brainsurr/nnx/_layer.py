@@ -8,9 +8,7 @@ from flax import nnx
 from flax.typing import Initializer
 
 from .._arrays import drawing_dtype
-from .._checks import check_drawn_shape
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
-from .._wrong_calls import of_cells
 from ..neurons import Neuron
 from ..neurons._neuron import run
 from ._activation import ParameterModule, SpikingActivation, check_rngs
@@ -46,8 +44,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.M
             raise ValueError(f"{type(self).__name__}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
         shape = (self.features, self.features)
         kernel = nnx.Param(init(rngs.params(), shape, drawing_dtype(self.param_dtype)))
-        weights = check_drawn_shape("recurrent_kernel_init", kernel.get_value(), shape)
-        kernel.set_value(weights.astype(self.param_dtype))  # with nnx.with_partitioning too
+        kernel.set_value(kernel.get_value().astype(self.param_dtype))  # with nnx.with_partitioning too
         return kernel
 
     def initialize_carry(
@@ -81,8 +78,6 @@ class Layer(Neurons):
       >>> ys.shape
       (10, 2, 3)
     """
-
-    num_feature_axes = of_cells
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         return run(self._running(xs), carry, xs)

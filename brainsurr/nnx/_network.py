@@ -7,7 +7,6 @@ from typing import Any
 import jax
 from flax import nnx
 
-from .._checks import check_kind
 from .._following import attributes
 from .._time import sequential
 from .._time.unroll import JAX, unroll_blocks
@@ -163,7 +162,6 @@ def unroll(
       >>> print(v)
       [[2.]]
     """
-    check_kind("net", net, nnx.Module)
     parts: Any = nnx.split(net, nnx.Param, ...)
     graphdef, params, state = parts
     fixed = _values(params)

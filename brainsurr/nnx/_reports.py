@@ -7,7 +7,6 @@ from typing import Any
 from flax import nnx
 from flax.errors import TraceContextError
 
-from .._checks import check_kind
 from .._diagnosis import Diagnosis, examine, layer_name, watching
 from .._diagnosis.probe import USE_ARGUMENT
 from .._gradients import examine_gradients
@@ -55,7 +54,6 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       layers.0: its input hardly varies, its membrane by 0.018 around a mean that is -0.96
         from the threshold. Scale the inputs to a deviation of 1.
     """
-    check_kind("net", net, nnx.Module)
     return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net))
 
 
@@ -97,7 +95,6 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
       >>> check_gradients(net, loss_fn).fine
       True
     """
-    check_kind("net", net, nnx.Module)
 
     def loss(values):
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them

@@ -368,26 +368,3 @@ def convolution(host):
         Brainstate: lambda: brainstate.nn.Conv1d((8, 2), 3, 3),
         Equinox: lambda: eqx.nn.Conv1d(2, 3, 3, padding=1, key=jax.random.key(0)),
     }[host]()
-
-
-@host
-def test_a_convolution_of_one_step_asks_for_a_time_axis(host):
-    """Of flax and brainstate, it would mix the examples; Equinox itself refuses it."""
-    shape = (5, 2, 8) if host is Equinox else (5, 8, 2)
-    fires = host.layers.LIF({Brainstate: (8, 3), Equinox: 8}.get(host, 3))
-    params, start, run, _ = host.pure(host.layers.SpikingSequential([convolution(host), fires]), shape)
-    with pytest.raises(ValueError, match=r"layers\[0\], Conv|Input to `Conv`") as error:
-        run(params, start(shape), jnp.ones(shape))
-    assert re.search(r"\[time, batch, .*\(5, \d, \d\); is .* one step\? (write )?xs\[None\]", told_of(error))
-    assert "Window" not in told_of(error)
-
-
-@pytest.mark.parametrize("host", [Nnx, Equinox], ids=label)  # those of the others take any number of features
-@pytest.mark.parametrize("make", [convolution, lambda host: host.dense(2, 3, nnx.Rngs(0))], ids=["convolution", "row"])
-@pytest.mark.parametrize("shape", [(5, 4, 6), (5, 48)], ids=["channels", "flat"])
-def test_a_shape_that_a_layer_does_not_take_is_said(host, make, shape):
-    layer = make(host)
-    with pytest.raises((TypeError, ValueError)) as error:
-        host.layers.SpikingSequential([layer, host.layers.LIF(3)]).initialize_carry(shape)
-    told = f"in layer 0 of SpikingSequential, {type(layer).__name__}, for an input [time, batch, ...] of {(1, *shape)}"
-    assert f"{told}; initialize_carry takes (*batch, features), got {shape}" in told_of(error)
