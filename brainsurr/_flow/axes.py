@@ -56,6 +56,8 @@ def _mixes(axis, place, size, shape, sets):
     members, own = sets & MEMBERS[axis], spread(place, each(axis, size), len(shape))
     if has_several(members, axis) if shape[place] != size else (members & ~own).any():
         return True
+    if axis == BATCH and shape[-1] > size and has_several(np.bitwise_or.reduce(members, -1), axis):
+        return True  # flattened into the features
     return None if (sets & UNKNOWN[axis]).any() or (axis == TIME and (members != own).any()) else False
 
 

@@ -22,9 +22,9 @@ _MAX_INPUT_SIZE = 2**20  # of the random inputs of a trial, but for four steps o
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
 
 _INSTEAD = (
-    "A convolution over time is Window(features, length) before a Linear; attention among parts of an example takes "
-    "[time, batch, parts, features], an RNN of flax time_major=True. If it is meant, or there is no batch: "
-    "SpikingSequential(layers, mixes_examples=True)"
+    "x.reshape(*x.shape[:2], -1) flattens an example. A convolution over time is Window(features, length) before a "
+    "Linear; attention among parts of an example takes [time, batch, parts, features], an RNN of flax time_major=True. "
+    "If it is meant, or there is no batch: SpikingSequential(layers, mixes_examples=True)"
 )
 
 

@@ -272,6 +272,8 @@ PICTURES = {
     "average": (lambda xs: nnx.avg_pool(xs, (2, 2), (2, 2)), O, O),
     "mean of all": (lambda xs: xs.mean((2, 3)), O, O),
     "flattened": (lambda xs: xs.reshape(*xs.shape[:2], -1), O, O),
+    "flattened with the batch": (lambda xs: xs.reshape(len(xs), -1), O, X),
+    "one number for each": (lambda xs: xs.sum((2, 3, 4)), O, O),
     "patches": (lambda xs: xs.reshape(T, B, 2, 4, 2, 4, 2).transpose(0, 1, 2, 4, 3, 5, 6).reshape(T, B, 4, -1), O, O),
     "rows as a sequence": (lambda xs: jnp.cumsum(xs.reshape(T * B, 64, 2), 1).reshape(xs.shape), O, O),
     "resized": (lambda xs: jax.image.resize(xs, (T, B, 4, 4, 2), "bilinear"), O, O),
