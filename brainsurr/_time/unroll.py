@@ -40,7 +40,8 @@ def unroll(
     Args:
       block: any function ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
         Only its carry may depend on earlier blocks, and nothing on later ones, or on how many steps there are: a sum
-        over the time axis, say, is a sum over one block.
+        over the time axis, say, is a sum over one block. Random numbers from a key that is in neither ``carry`` nor
+        ``xs`` are the same in each block: a mask of ``xs.shape`` repeats, which raises no error. Use ``key``.
       carry: the state before the first step.
       xs: inputs, an array ``[time, ...]`` or a tree of these. Spikes can be uint8 or bool, a quarter of the memory of
         float32: the layers here make floats of them, of one block at a time.
