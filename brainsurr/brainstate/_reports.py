@@ -14,7 +14,7 @@ from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
 from .._held import HoldsNeuron, HoldsSurrogate
-from ._activation import states_kept
+from ._activation import bounds, states_kept
 
 
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) -> Diagnosis:
@@ -44,7 +44,9 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
       'dead'
     """
     check_kind("net", net, nn.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net), _trace, _value_and_grad)
+    intervals = {_leaf_name(".".join(map(str, path)), ()): interval for path, interval in bounds(net).items()}
+    loss = partial(_watched, net, loss_fn)
+    return examine(loss_fn, loss, mask, _parameters(net), intervals, _trace, _value_and_grad)
 
 
 def _trace(f):

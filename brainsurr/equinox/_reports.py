@@ -9,11 +9,11 @@ import equinox as eqx
 import jax
 
 from .._checks import check_function, check_kind
-from .._diagnosis import Diagnosis, examine, watching
+from .._diagnosis import Diagnosis, examine, named_leaves, watching
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
 from .._surrogate import Surrogate
-from ._layer import Neurons
+from ._layer import Neurons, bounds
 
 
 def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -43,7 +43,10 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       'dead'
     """
     check_kind("net", net, eqx.Module)
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, eqx.filter(net, eqx.is_inexact_array))
+    trained = eqx.filter(net, eqx.is_inexact_array)
+    structure: Any = jax.tree.structure(trained)
+    intervals = dict(zip(named_leaves(trained), structure.flatten_up_to(bounds(net)), strict=True))
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask, trained, intervals)
 
 
 def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
