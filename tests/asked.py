@@ -23,18 +23,26 @@ def called(host, layer, shape, xs):
     return host.call(layer, shape, None, xs)
 
 
-def ask(question, host, net, loss, xs=XS, mask=None, **blocks):
-    """The report of `diagnose` or `check_gradients` on ``loss(ys)``, in blocks of time if `unroll` gets options."""
+def ask(question, host, net, loss, xs=XS, mask=None, stored=None, **blocks):
+    """The report of `diagnose` or `check_gradients` on ``loss(ys)``, in blocks of time if `unroll` gets options.
+
+    All parameters are set to ``stored`` first, if that is given.
+    """
     answer = functools.partial(getattr(host.layers, question), **({} if mask is None else {"mask": mask}))
 
     def run(net, *args):
         return host.layers.unroll(net, *args, **blocks) if blocks else net(*args)
 
+    def changed(tree):
+        return tree if stored is None else jax.tree.map(lambda x: jnp.full_like(x, stored), tree)
+
+    if stored is not None and host.name != "linen":
+        net = host().with_params(net, changed(host().params(net, xs)))
     if host.name == "brainstate":
         brainstate.nn.init_all_states(net, xs.shape[1])
         return answer(net, lambda: loss(run(net, xs)))
     if host.name != "linen":
         return answer(net, lambda net: loss(run(net, host.start(net, xs.shape[1:]), xs)[1]))
     carry = net.initialize_carry(KEY, xs.shape[1:])  # in float32, outside
-    variables = net.init(KEY, carry, xs)
+    variables = changed(net.init(KEY, carry, xs))
     return answer(variables, lambda v: loss(run(net.bind(v, rngs={"spikes": KEY}), carry, xs)[1]))

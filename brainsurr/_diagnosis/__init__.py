@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float, as_real, as_scalar
+from .._bounds import edges
 from .._checks import check_function
 from .._context import setting
 from .._hooks import overriding
@@ -109,7 +111,6 @@ def diagnose(
         instead = "for a module of Flax Linen there is brainsurr.linen.diagnose"
         raise TypeError(f"expected spike functions by name, {{'a': f}}, got {type(spike_fns).__name__}: {instead}")
     for name, f in spike_fns.items():
-        check_function(f"spike_fns[{name!r}]", f, "a surrogate, a function or a neuron")
         if not isinstance(f, Surrogate | Neuron) and not jax.tree_util.all_leaves([f]):
             expected = f"spike_fns[{name!r}]: expected a surrogate, a function or a neuron of brainsurr.neurons"
             raise TypeError(f"{expected}, got a module, {type(f).__name__}: give the surrogate in it")
@@ -146,7 +147,14 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
 
 
 def examine(
-    loss_fn, loss, mask, parameters: Any, trace=jax.eval_shape, value_and_grad=gradient, names: Iterable[str] = ()
+    loss_fn,
+    loss,
+    mask,
+    parameters: Any,
+    intervals: Mapping[str, Any] = MappingProxyType({}),
+    trace=jax.eval_shape,
+    value_and_grad=gradient,
+    names: Iterable[str] = (),
 ) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
@@ -155,11 +163,11 @@ def examine(
       loss: ``loss(watch)`` returns a scalar. It is called twice.
       mask: the user's argument.
       parameters: a tree of those that the loss uses.
+      intervals: their bounds by name, None where there are none; may be filled by ``loss``.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
       names: of what is expected to be called.
     """
-    check_function("loss_fn", loss_fn)
     unseen = dict[str, None]()
 
     def scalar(see, enter):
@@ -195,7 +203,7 @@ def examine(
         value, sums, changes, rows = measure(scalar, trace, value_and_grad)
     layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
     said = (
-        *sentences(layers, value, not_finite(parameters), rows),
+        *sentences(layers, value, not_finite(parameters), outside(parameters, intervals), rows),
         *[f"{name} was not called." for name in names if name not in {use.name for use in changes}],
     )
     if unseen:
@@ -205,13 +213,30 @@ def examine(
     return Diagnosis(value, layers, said)
 
 
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """Return the leaves of a tree by their paths, such as ``layers.0.alpha``."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+
+
 def not_finite(tree: Any) -> list[str]:
     """Return the names of the arrays of a tree that hold NaN or infinity."""
     return [
-        jax.tree_util.keystr(path, simple=True, separator=".")
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        name
+        for name, leaf in named_leaves(tree).items()
         if jnp.issubdtype(getattr(leaf, "dtype", bool), jnp.inexact) and not bool(jnp.isfinite(leaf).all())
     ]
+
+
+def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
+    """Return the names of the arrays of a tree that are not within their intervals, each with a number that is not."""
+    texts = []
+    for name, leaf in named_leaves(tree).items():
+        if (interval := intervals.get(name.removeprefix("params."))) is not None:  # as linen calls its collection
+            (low, high), stored = edges(interval, leaf.dtype), np.asarray(leaf)
+            beyond = stored[(stored < low) | (stored > high)]
+            texts += [f"{name} = {x:.3g}, bounds {list(interval)}" for x in beyond[:1].astype(float)]
+    return texts
 
 
 _UNSEEN = (

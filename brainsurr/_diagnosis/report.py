@@ -6,6 +6,7 @@ import math
 from .._report import listed
 
 NEARLY_ALL = 0.99  # neurons that make a layer silent or dead, steps that make it saturated
+MOST = 0.5  # dead neurons beyond which a layer is not fine
 WORTH_SAYING = 0.1  # dead or silent neurons of a layer that is otherwise fine
 HARDLY = 0.1  # of its distance to the threshold: a spread of the membrane by which inputs hardly tell
 FAR = 4  # spreads of a membrane from its threshold, which inputs then hardly reach
@@ -32,11 +33,11 @@ class LayerReport:
       rms: root mean square of the same values, :math:`\sqrt{\mathrm{mean}\,(x^2)}`.
       nan: share of spikes that are NaN.
       trials: the value of ``passing`` if one parameter of the surrogate were changed, by a description of the change.
-      status: ``"fine"``, ``"recoverable"`` (silent, but a gradient reaches it), ``"dead"`` (silent, and no gradient can
-        reach it), ``"cut off"`` (no gradient of the loss arrives), ``"blocked"`` (fires, but passes no gradient, or so
-        far from the threshold that it passes hardly any), ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If
-        nothing was measured, all numbers are NaN and the status is ``"unused"`` (the loss does not depend on its
-        spikes, or it got no values).
+      status: ``"fine"``, ``"mostly dead"`` (more than half of its neurons are dead), ``"recoverable"`` (silent, but a
+        gradient reaches it), ``"dead"`` (silent, and no gradient can reach it), ``"cut off"`` (no gradient of the loss
+        arrives), ``"blocked"`` (fires, but passes no gradient, or so far from the threshold that it passes hardly any),
+        ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
+        status is ``"unused"`` (the loss does not depend on its spikes, or it got no values).
     """
 
     rate: float = math.nan
@@ -64,8 +65,9 @@ def judge(layers: dict[str, LayerReport]) -> dict[str, LayerReport]:
     largest = 0.0
     for name, layer in reversed(layers.items()):
         status = _status(layer)
-        if status == "fine" and layer.grad_norm < VANISHING * largest:
-            status = "vanishing"
+        if status == "fine":
+            vanishes = layer.grad_norm < VANISHING * largest
+            status = "vanishing" if vanishes else "mostly dead" if layer.dead > MOST else "fine"
         judged[name] = dataclasses.replace(layer, status=status)
         largest = max(largest, layer.grad_norm) if math.isfinite(layer.grad_norm) else largest
     return {name: judged[name] for name in layers}
@@ -124,16 +126,21 @@ _PARAMETERS = (
     "The parameters are NaN or infinite: {}. A step made them so: look at the data{}, the labels and the learning "
     "rate, and start from new parameters."
 )
+_OUTSIDE = (
+    "Stored outside of the bounds: {}. A layer uses the nearest edge until training has led the stored value back: set "
+    "a value inside, and keep it there with brainsurr.optim.project."
+)
 _INPUTS = "The inputs have NaN or infinity in {} of the batch, the parameters have none: look at the data."
 
 
-def sentences(layers: dict[str, LayerReport], loss: float, broken_names, rows) -> tuple[str, ...]:
+def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside, rows) -> tuple[str, ...]:
     """Describe the problem of each layer that is not fine, its cause, and what to change; first what all share.
 
     Args:
       layers: the reports with their status, by name.
       loss: its value.
       broken_names: of the parameters that are not finite.
+      outside: parameters that are not within their bounds, with their values.
       rows: of the batch whose inputs are not finite.
     """
 
@@ -162,7 +169,8 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, rows) -
         texts.insert(0, _INPUTS.format(where))
     elif not math.isfinite(loss) and not poisoned:  # a mask may leave out the example that makes it so
         texts.insert(0, _OF_THE_LOSS.format(loss))
-    return (*(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
+    beyond = [_OUTSIDE.format(listed(outside))] if outside else []
+    return (*beyond, *(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
 
 def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:

@@ -53,10 +53,6 @@ class Fact:
     added: frozenset[str] = frozenset()
 
 
-_NUMBER = Fact()
-_ARRAY = Fact(is_weight=False)
-
-
 def steps(program, line_of: Callable) -> list[str]:
     """Return the lines of steps that enter the result of a program of parameters, its only inputs.
 
@@ -74,13 +70,14 @@ class _Reader(Reader):
     def __init__(self, line_of):
         super().__init__()
         self.line_of, self.numbers, self.rules = line_of, itertools.count(), {}
+        self.literals, self.values = {}, {}  # the fact of each literal, the facts of each expression
 
     def fact(self, near=0, ancestors=0, **what):
         number = 1 << next(self.numbers)
         return Fact(number=number, near=near | number, ancestors=ancestors | number, **what)
 
     def constant(self, var):
-        return _NUMBER if hasattr(var, "val") else _ARRAY
+        return self.literals.setdefault(str(var), Fact()) if hasattr(var, "val") else Fact(is_weight=False)
 
     def enters(self, equation):
         if equation.params.get("name") in _BY_NAME:
@@ -94,7 +91,7 @@ class _Reader(Reader):
 
     def joined(self, one, other):
         if not (one.depends or other.depends):
-            return one if other.is_weight else other
+            return Fact(is_weight=one.is_weight and other.is_weight)
         return self._together([one, other], one.tangent or other.tangent)
 
     def chosen(self, equation, index, facts):
@@ -132,10 +129,17 @@ class _Reader(Reader):
         return dataclasses.replace(new, added=new.added | _ungated([index], kept)) if kept else new
 
     def operation(self, equation, facts):
+        news = self._outputs(equation, facts)
+        with contextlib.suppress(TypeError):  # of parameters without a hash
+            key = (equation.primitive, *map(id, facts), *equation.params.items(), *news)
+            news, _ = self.values.setdefault(key, (news, facts))  # of an expression that is written twice
+        return news
+
+    def _outputs(self, equation, facts):
         name, outputs = equation.primitive.name, equation.outvars
         if name == "stop_gradient" or not any(fact.depends for fact in facts):
             is_number = all(fact.is_weight for fact in facts) and name != "stop_gradient"
-            return [_NUMBER if is_number else _ARRAY] * len(outputs)
+            return [Fact(is_weight=is_number) for _ in outputs]
         if name == "select_n" and _is_inexact(outputs[0]):
             new = self._selected(equation, facts[0], facts[1:])
             return [_put_beside(new, facts[1:]) if new.tangent else new]

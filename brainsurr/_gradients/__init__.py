@@ -91,7 +91,6 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
       values: the parameters by name, of which those of a floating dtype are checked.
       loss: ``loss(values)`` computes the loss with other values in their place, in float64.
     """
-    check_function("loss_fn", loss_fn)
     values = {name: value for name, value in sorted(values.items()) if _is_inexact(value)}
     if not values:
         raise ValueError("expected parameters of a floating dtype, got none; they come first, then loss_fn")
@@ -203,13 +202,15 @@ def along(losses: np.ndarray) -> Slope:
 
     For each width, compute the central difference of five points, whose error falls with the fourth power of the width.
     Wide steps suffer from truncation, narrow ones from rounding: use the width where neighbours agree best. The
-    narrowest serve to detect nearby knots of a network of many values.
+    narrowest serve to detect nearby knots of a network of many values. Their fourth difference is noise: rounding
+    inside of the network, which grows where a gradient explodes.
     """
     here, points = losses[0], losses[1:].reshape(-1, 4)
     right, left, far_right, far_left = points.T
     slopes = (8 * (right - left) - (far_right - far_left)) / (12 * _WIDTHS)
     rounding = np.finfo(float).eps * np.max(np.abs(losses)) / _WIDTHS
-    changes = np.abs(np.diff(slopes)) + rounding[1:]
+    noise = abs(far_right[-1] - 4 * right[-1] + 6 * here - 4 * left[-1] + far_left[-1])
+    changes = np.abs(np.diff(slopes)) + np.fmax(rounding, noise / _WIDTHS)[1:]
     best = int(np.argmin(np.where(np.isfinite(changes), changes, np.inf)))
     jumps = np.abs((right - here) - (here - left)) / _WIDTHS
     stays = (jumps[1:] > jumps[:-1] / 2) & (jumps[1:] > 100 * rounding[1:])

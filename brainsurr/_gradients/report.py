@@ -125,17 +125,18 @@ def judge(
     size = max(largest, derived.terms)
     agrees = difference <= _RELATIVE * largest + _NEXT_TO_NOTHING * size + measured.error
     unsure = measured.error > max(100 * _RELATIVE * size, _NEXT_TO_NOTHING * abs(loss))
+    free = "" if attached is derived else judge(measured, attached, attached, loss, cast, "fine").status
     if not all(map(math.isfinite, slopes)):
         status = "not finite"
     elif agrees and not largest:
         status = flat
     elif agrees and not unsure:
         status = "fine"
-    elif attached is not derived and judge(measured, attached, attached, loss, cast, "fine").status == "fine":
+    elif free == "fine":
         status = "reset" if any(slopes) else "detached"
     elif cast:
         status = "rounded"
-    elif agrees or measured.knot > _RELATIVE * size:
+    elif agrees or free == "knot" or measured.knot > _RELATIVE * size:
         status = "knot"
     else:
         status = "differs"

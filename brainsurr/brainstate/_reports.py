@@ -13,7 +13,7 @@ from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
 from .._held import HoldsNeuron, HoldsSurrogate
-from ._activation import states_kept
+from ._activation import bounds, states_kept
 
 
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) -> Diagnosis:
@@ -42,7 +42,9 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
       >>> diagnose(net, lambda: jnp.sum(net(jnp.full((10, 4, 2), 0.01))))["layers.0"].status
       'dead'
     """
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net), _trace, _value_and_grad)
+    intervals = {_leaf_name(".".join(map(str, path)), ()): interval for path, interval in bounds(net).items()}
+    loss = partial(_watched, net, loss_fn)
+    return examine(loss_fn, loss, mask, _parameters(net), intervals, _trace, _value_and_grad)
 
 
 def _trace(f):

@@ -8,11 +8,11 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from .._diagnosis import Diagnosis, examine, watching
+from .._diagnosis import Diagnosis, examine, named_leaves, watching
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
 from .._surrogate import Surrogate
-from ._layer import Neurons
+from ._layer import Neurons, bounds
 
 
 def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -41,7 +41,10 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       ... ].status
       'dead'
     """
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, eqx.filter(net, eqx.is_inexact_array))
+    trained = eqx.filter(net, eqx.is_inexact_array)
+    structure: Any = jax.tree.structure(trained)
+    intervals = dict(zip(named_leaves(trained), structure.flatten_up_to(bounds(net)), strict=True))
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask, trained, intervals)
 
 
 def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:

@@ -10,6 +10,7 @@ from .._diagnosis import Diagnosis, examine, layer_name, watching
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
 from .._held import HoldsNeuron, HoldsSurrogate
+from ._activation import ParameterModule
 
 
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -41,12 +42,15 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None)
       >>> diagnose(variables, loss_fn)["layers_0"].status
       'dead'
     """
-    return examine(loss_fn, partial(_watched, variables, loss_fn), mask, variables)
+    intervals: dict[str, Any] = {}
+    return examine(loss_fn, partial(_watched, variables, loss_fn, intervals), mask, variables, intervals)
 
 
-def _watched(variables, user_fn, watch):
+def _watched(variables, user_fn, intervals, watch):
     def intercept(method, args, kwargs, context):
         layer = context.module
+        if isinstance(layer, ParameterModule):
+            intervals.update({".".join((*layer.path, name)): its for name, its in layer._intervals.items()})
         ours = isinstance(layer, HoldsNeuron | HoldsSurrogate) and context.method_name == "__call__"
         if ours:
             replace = watching(watch, layer_name(layer.path, layer), getattr(layer, "_neuron_class", None))

@@ -54,7 +54,10 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       layers.0: its input hardly varies, its membrane by 0.018 around a mean that is -0.96
         from the threshold. Scale the inputs to a deviation of 1.
     """
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net))
+    intervals = {
+        layer_name(path, variable): variable.get_metadata().get("bounds") for path, variable in _variables(net)
+    }
+    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
 
 
 def _watched(net, user_fn, watch):

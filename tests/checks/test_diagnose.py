@@ -337,6 +337,16 @@ def test_parameters_that_a_step_made_nan_are_named():
     assert "NaN or infinite: params.layers_0.decay. A step" in report.sentences[0]
 
 
+@pytest.mark.parametrize("host", HOSTS, ids=label)
+def test_a_parameter_that_is_stored_outside_of_its_bounds_is_named(host):
+    lif = host.layers.LIF(3, spike_fn=LEAKY, learnable="spike_fn.alpha")
+    for stored, named in ((-7.0, True), (0.0, False)):
+        net = host.layers.SpikingSequential([lif])
+        said = ask("diagnose", host, net, lambda ys: jnp.sum(ys**2), stored=stored).sentences[0]
+        told = re.search(r"layers.0.spike_fn.alpha = -7, bounds \[0.0, 1.0\].* brainsurr.optim.project", said)
+        assert bool(told) == named
+
+
 def test_parameters_that_are_nan_are_named_in_any_mapping():
     lif = jax.tree.map(lambda p: p * jnp.nan, bs.neurons.LIF(decay=jnp.full(F, 0.5)))
     spike_fns = MappingProxyType({"first": lif})
@@ -387,15 +397,16 @@ def test_a_gradient_reaches_through_a_slope_of_a_thousandth():
         assert (report["f"].reached, report["f"].passing) == (reached, 1.0)
 
 
-@pytest.mark.parametrize(("silent", "named"), [(1, False), (2, True)])
+@pytest.mark.parametrize(("silent", "named"), [(1, False), (2, True), (10, True), (11, True)])
 def test_a_tenth_of_silent_or_dead_neurons_is_named(silent, named):
+    """A layer is not fine if more than half of its neurons are dead."""
     for dead, what in ((0, "never fire on this batch."), (1, "are dead, they never fire and pass no gradient.")):
         x = np.where(np.arange(20) < silent, -1.0, [[0.25], [-1.0]])
         f = bs.ReluGrad(width=0.5) if dead else LEAKY
         report = bs.diagnose({"layer": f}, lambda fns, x=x: jnp.sum(fns["layer"](jnp.asarray(x, jnp.float32))))
-        layer = report["layer"]
-        assert (layer.silent, layer.dead, layer.status) == (silent / 20, dead * silent / 20, "fine")
-        assert (f"layer: 10.0% of its neurons {what}" in " ".join(report.sentences)) == named
+        layer, status = report["layer"], "mostly dead" if dead and silent > 10 else "fine"
+        assert (layer.silent, layer.dead, layer.status) == (silent / 20, dead * silent / 20, status)
+        assert (f"layer: {silent / 20:.1%} of its neurons {what}" in " ".join(report.sentences)) == named
         fine = "Every layer of the table fires, and a gradient reaches it."
         assert (fine in report.sentences) == (not dead or not named)
 

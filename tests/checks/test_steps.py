@@ -241,6 +241,8 @@ CHOICES = {
     "chosen by a step": lambda h, p: jnp.where(h > p["t"], p["t"], 0.0) + h,
     "gate of another parameter": lambda h, p: p["t"] * (p["u"][0] > 0) + h,
     "of the same numbers": of_the_same_numbers,
+    "gate by another product": lambda h, p: jnp.where(h @ W > 1, h @ U, 0.0),
+    "gate by other numbers": lambda h, p: jnp.where(h @ jnp.full((N, N), 2.0) > 1, h @ jnp.full((N, N), 3.0), 0.0),
 }
 
 
@@ -354,6 +356,7 @@ RIGHT = {
     "gate, divided": lambda h: h / (1.0 + (h > 0.3)),
     "graded spike": lambda h: h * jnp.where(h >= 0, 1.0, 0.0),
     "gate by its own product": lambda h: h * (h @ W > 0),
+    "written twice": lambda h: jnp.where(jnp.where(h > 0, h, 0.0) @ W > 0, jnp.where(h > 0, h, 0.0) @ W, 0.0),
     "k winners": lambda h: h * (h >= jnp.sort(h, -1)[..., -2:-1]),
     "k winners by top k": lambda h: jnp.where(h >= jax.lax.top_k(h, 2)[0][..., 1:], h, 0.0),
     "the value of arg-max": picked,
