@@ -152,22 +152,16 @@ def _slope_jvp(structure, primals, tangents):
     return _slope(structure, *primals), jnp.where(infinite, jnp.zeros_like(slope), slope)
 
 
-def elementwise(formula):
-    """Wrap a formula of a surrogate: x is an array, and parameters are in its dtype and rank."""
-
-    @functools.wraps(formula)
-    def wrapped(self, x):
-        x = as_float(x)
-        self._check_dtype(x.dtype)
-        return _evaluate(formula, self._matched(x, inside=True), x)
-
-    wrapped.alone = formula  # type: ignore[attr-defined]
-    return wrapped
+def elementwise(formula, surrogate, x):
+    """Compute a formula of a surrogate for a number or an array of any real dtype."""
+    x = as_float(x)
+    surrogate._check_dtype(x.dtype)
+    return _evaluate(formula, surrogate._matched(x, inside=True), x)
 
 
 def _evaluate(formula, surrogate, x):
     """Compute a formula, of parameters that fit x: NaN is kept, the result has x's shape and dtype."""
-    y = jnp.asarray(getattr(formula, "alone", formula)(surrogate, x)).astype(x.dtype)
+    y = jnp.asarray(formula(surrogate, x)).astype(x.dtype)
     return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))
 
 

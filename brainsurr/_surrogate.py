@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_float, as_parameter, is_number, variable_value, with_sign_of
+from ._arrays import as_parameter, is_number, variable_value, with_sign_of
 from ._checks import check_surrogate
 from ._kernel import elementwise, spike
-from ._value import Value
+from ._value import Value, copy_of
 
 # A parameter is a Python number (weakly typed) or an array that broadcasts into the input.
 Parameter = Any
@@ -78,6 +78,7 @@ class Surrogate(Value):
     is_distribution: ClassVar[bool] = False
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
     _flags_at_first: ClassVar[frozenset[str]] = frozenset({"origin"})
+    _checked: ClassVar[dict[str, Callable]] = {"surrogate_fun": elementwise, "surrogate_grad": elementwise}
 
     _: dataclasses.KW_ONLY
     origin: bool = False
@@ -87,15 +88,14 @@ class Surrogate(Value):
         for name, other in (("surrogate_fun", "surrogate_grad"), ("surrogate_grad", "surrogate_fun")):
             if name in cls.__dict__:
                 if other not in cls.__dict__ and _has_partner(cls, other, name):  # inherited, of another formula
-                    setattr(cls, other, getattr(Surrogate, other))
-                setattr(cls, name, elementwise(cls.__dict__[name]))
+                    setattr(cls, other, copy_of(getattr(Surrogate, other)))
                 if "is_distribution" not in cls.__dict__:  # it was declared for the parent's formula
                     cls.is_distribution = False
 
     def __call__(self, x, *, key=None) -> jax.Array:
         """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""
         cls = type(self)
-        if (cls.surrogate_fun, cls.surrogate_grad) == (Surrogate.surrogate_fun, Surrogate.surrogate_grad):
+        if not (_is_given(cls, "surrogate_fun") or _is_given(cls, "surrogate_grad")):
             raise NotImplementedError(f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: write one")
         return spike(x, self, key=key)
 
@@ -106,8 +106,7 @@ class Surrogate(Value):
 
     def surrogate_grad(self, x) -> jax.Array:
         """Compute the gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
-        x = as_float(x)
-        return jnp.where(jnp.isnan(x), x, jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1])
+        return jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1]
 
     def derivative(self, x) -> jax.Array:
         """Compute :meth:`surrogate_grad`, under the name that sparx calls."""
@@ -145,7 +144,12 @@ class Surrogate(Value):
 def _has_partner(cls, inherited: str, given: str) -> bool:
     """Return whether the inherited formula comes from a surrogate class that has the given one as well."""
     source = next(base for base in cls.__mro__[1:] if inherited in base.__dict__)
-    return issubclass(source, Surrogate) and getattr(source, given) is not getattr(Surrogate, given)
+    return issubclass(source, Surrogate) and _is_given(source, given)
+
+
+def _is_given(cls, name: str) -> bool:
+    """Return whether a class gives a formula, and does not derive it from the other one."""
+    return getattr(getattr(cls, name), "__code__", None) is not getattr(Surrogate, name).__code__
 
 
 def function(cls: type[Surrogate], name: str) -> Callable[..., jax.Array]:

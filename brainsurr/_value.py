@@ -4,6 +4,9 @@ import copy
 import dataclasses
 import functools
 import inspect
+import types
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax
@@ -43,6 +46,7 @@ class Value:
     _always_static: ClassVar[frozenset[str]] = frozenset()  # as named in `static=`
     _flags_at_first: ClassVar[frozenset[str]] = frozenset()  # class attributes until they are assigned
     _lower_limits: ClassVar[dict[str, float]] = {}  # by name, what a parameter must be above
+    _checked: ClassVar[dict[str, Callable]] = {}  # by the name of a method, what calls it with checked arguments
 
     def __init_subclass__(cls, static: str | tuple[str, ...] = (), **kwargs):
         super().__init_subclass__(**kwargs)
@@ -50,8 +54,13 @@ class Value:
         # Define these in the class itself, where `@dataclass` keeps them; else it would drop the hash.
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
-                setattr(cls, name, getattr(cls, name))
+                setattr(cls, name, copy_of(getattr(cls, name)))
         _pytree.register(cls)
+
+    def __getattribute__(self, name):
+        # What calls from outside go through. The class keeps the methods that its author wrote, which editors reload.
+        checked = super().__getattribute__("_checked").get(name)
+        return super().__getattribute__(name) if checked is None else checked_method(self, name, checked)
 
     def __new__(cls, *args, **kwargs):
         cls._check_class()
@@ -69,7 +78,8 @@ class Value:
             if name not in ("_", *own.get("__dataclass_fields__", ())) and "ClassVar" not in str(annotation)
         }
         for name, value in own.items():
-            is_meant = name in names or (not name.startswith("_") and (is_number(value) or _is_value(value)))
+            is_field = name in names and not isinstance(value, property)
+            is_meant = is_field or (not name.startswith("_") and (is_number(value) or _is_value(value)))
             if is_meant and name not in annotations:
                 hints[name] = f"annotate it, {name}: Any = {value!r}"
         for name, hint in hints.items():
@@ -223,6 +233,52 @@ class Value:
         shown = {name: v for name, v in items.items() if not isinstance(v, bool)}
         shown |= {k: v for k, v in items.items() if isinstance(v, bool) and v is not getattr(type(self), k, None)}
         return f"{type(self).__name__}({', '.join(f'{name}={_pytree.short(value)}' for name, value in shown.items())})"
+
+
+def copy_of(function: Any) -> Callable:
+    """Copy a function. A reloader edits functions in place, and must not change a parent's."""
+    made = types.FunctionType(*(getattr(function, f"__{part}__") for part in _PARTS))
+    made.__kwdefaults__ = function.__kwdefaults__
+    return functools.update_wrapper(made, function)
+
+
+_PARTS = ("code", "globals", "name", "defaults", "closure")
+
+
+def checked_method(value: Value, name: str, checked: Callable) -> Callable:
+    """Return a method that calls ``checked(method, value, *args)``, and looks like the method."""
+    method = getattr(type(value), name)
+
+    @functools.wraps(method)
+    def call(self, *args, **kwargs):
+        return checked(method, self, *args, **kwargs)
+
+    return types.MethodType(call, value)
+
+
+# Methods that run when a value is made or compared, and not in what it computes.
+_ASIDE = {"__init__", "__post_init__", "__eq__", "__hash__", "__repr__", "__replace__"}
+_HERE = str(Path(__file__).parent)
+
+
+def is_built_in(value: Any) -> bool:
+    """Return whether a value computes by code of brainsurr alone: no method, property or function of the user's."""
+    if not isinstance(value, Value):
+        return not callable(value) or isinstance(value, type)
+    own = [item for base in type(value).__mro__[:-1] for item in vars(base).items() if item[0] not in _ASIDE]
+    inside = jax.tree.leaves(vars(value), is_leaf=_is_value)
+    return all(_is_ours(member) for _, member in own) and all(map(is_built_in, inside))
+
+
+def _is_ours(member: Any) -> bool:
+    """Return whether a member of a class is data, or a function or property whose code is of brainsurr."""
+    if isinstance(member, property):
+        return all(map(_is_ours, filter(None, (member.fget, member.fset, member.fdel))))
+    member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+    if isinstance(member, types.FunctionType):
+        return member.__code__.co_filename.startswith(_HERE)
+    is_slot = isinstance(member, types.MemberDescriptorType | types.GetSetDescriptorType)
+    return is_slot or isinstance(member, Value | type) or not (callable(member) or hasattr(member, "__get__"))
 
 
 def _field_names(kind: type) -> list[str]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ._arrays import drawing_dtype, match_dtype_and_rank
 from ._checks import check_number
+from ._value import is_built_in
 from .neurons import Neuron
-from .neurons._neuron import is_built_in
 from .neurons._spikes import with_spike_functions
 
 __all__ = ["fluctuation_driven"]

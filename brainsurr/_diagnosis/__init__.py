@@ -13,7 +13,6 @@ import numpy as np
 
 from .._arrays import as_float, as_real, as_scalar
 from .._bounds import edges
-from .._checks import check_function
 from .._context import setting
 from .._hooks import overriding
 from .._kernel import spike_of

@@ -62,6 +62,8 @@ def telling_uses() -> contextlib.AbstractContextManager[None]:
         {
             named: at_index,
             run: lambda of, neuron, state, *args: at_its_place(lambda: counting_run(of, neuron, state, *args), state),
-            take_one_step: lambda of, neuron, state, x, **key: at_its_place(lambda: of(neuron, state, x, **key), state),
+            take_one_step: lambda of, step, neuron, state, x, **key: at_its_place(
+                lambda: of(step, neuron, state, x, **key), state
+            ),
         }
     )

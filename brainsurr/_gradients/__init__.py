@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_scalar
-from .._checks import check_function
 from .._diagnosis.probe import fresh_trace
 from .._flow.derivatives import steps
 from .._report import framework_of

@@ -41,8 +41,10 @@ def smooth(how: Smooth) -> contextlib.AbstractContextManager[None]:
             stopped: stops,
             gives_spikes: lambda of, layer: False,
             run: lambda of, neuron, state, xs, *scan: of(neuron, state, promoted(neuron._as_input(xs, "xs")), *scan),
-            take_one_step: lambda of, neuron, state, x, **key: of(neuron, state, _input_of(neuron, x), **key),
-            make_first_state: lambda of, neuron, x: promoted(of(neuron, _input_of(neuron, x))),
+            take_one_step: lambda of, step, neuron, state, x, **key: of(
+                step, neuron, state, _input_of(neuron, x), **key
+            ),
+            make_first_state: lambda of, make, neuron, x: promoted(of(make, neuron, _input_of(neuron, x))),
             apply_layer: lambda of, layer, carry, *args: of(layer, promoted(carry), *args),
             outputs_of: lambda of, *args: promoted(of(*args)),
             **dict.fromkeys((as_state, first_state, as_arrays), lambda of, *args: promoted(of(*args))),

@@ -16,7 +16,7 @@ from .._hooks import hook
 from .._pytree import tuples
 from .._scan import iterations_at_once, scan_steps, typed_like
 from .._surrogate import Surrogate
-from .._value import Value
+from .._value import Value, is_built_in
 from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
 
 
@@ -80,11 +80,6 @@ class Neuron(Value):
         cls._always_static |= {name for base in cls.__mro__ for name, n in vars(base).items() if type(n) is int}
         for default in (value for base in cls.__mro__ for value in vars(base).values() if isinstance(value, Value)):
             hash(default)  # of all neurons that are given no other: from now on it can't be changed
-
-    def __getattribute__(self, name):
-        # Check calls from outside. The class keeps the methods that its author wrote, as reloading needs.
-        checked = _CHECKED.get(name)
-        return super().__getattribute__(name) if checked is None else functools.partial(checked, self)
 
     @classmethod
     def _check_class(cls):
@@ -291,21 +286,6 @@ def _from_leaves(structure, draws, leaves, state, xs):
 _compiled = jax.jit(_from_leaves, static_argnums=(0, 1), inline=True)
 
 
-def is_built_in(value: Any) -> bool:
-    """Return whether a neuron runs code of brainsurr alone: no class, method or function of the user's."""
-    if not isinstance(value, Value):
-        return not _is_code(value)
-    members = [member for base in type(value).__mro__[:-1] for member in vars(base).values() if _is_code(member)]
-    modules = [getattr(getattr(member, "__func__", member), "__module__", None) for member in members]
-    inside = jax.tree.leaves(vars(value), is_leaf=lambda node: isinstance(node, Value))
-    ours = {__package__.partition(".")[0], "dataclasses"}  # which writes methods
-    return all(str(module).partition(".")[0] in ours for module in modules) and all(map(is_built_in, inside))
-
-
-def _is_code(value: Any) -> bool:
-    return callable(value) and not isinstance(value, type)
-
-
 @hook
 def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
     """Return a state as arrays; a ValueError unless it is one for such inputs.
@@ -357,26 +337,26 @@ def expected_state(neuron: Neuron, shape: tuple[int, ...]):
 
 
 @hook
-def make_first_state(neuron: Neuron, x):
+def make_first_state(initial_state: Callable, neuron: Neuron, x):
     """Make the first state of an array; each array of it has a name."""
     owner = type(neuron).__name__
     x = neuron._as_input(x, "x")
     neuron._check_dtype(owner, x.dtype)
-    state, names = type(neuron).initial_state(neuron, x), neuron.states
+    state, names = initial_state(neuron, x), neuron.states
     if not (arrays := len(jax.tree.leaves(state))) == len(names) == len(set(names)):
         raise ValueError(f"{owner}: states = {names!r} needs a name for each of the {arrays} arrays of the state")
     return state
 
 
 @hook
-def take_one_step(neuron: Neuron, state, x, *, key=None):
+def take_one_step(step: Callable, neuron: Neuron, state, x, *, key=None):
     """Take one step from a state that is checked, in its dtype; with a key, draw the spikes."""
     x = neuron._as_input(x, "x")
     running = neuron if key is None else drawn(neuron, key)
     return running._advance(as_state(neuron, state, x.shape), x)
 
 
-_CHECKED = {"initial_state": make_first_state, "step": take_one_step}
+Neuron._checked = {"initial_state": make_first_state, "step": take_one_step}
 
 
 def _kept(neuron, before, after):
