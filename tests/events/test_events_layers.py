@@ -308,12 +308,6 @@ def test_verdicts_are_those_of_a_dense_network(host, question):
     assert verdict(True) == verdict(None)
 
 
-@pytest.mark.parametrize("host", HOSTS, ids=label)
-def test_events_is_a_boolean_or_none(host):
-    with pytest.raises(TypeError, match="SpikingSequential: expected events to be True, False or None"):
-        host.layers.SpikingSequential([], events="yes")
-
-
 class HalfSigmoid(bs.Sigmoid):
     def __call__(self, x, **how):
         return 0.5 * super().__call__(x, **how)

@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-from brainsurr._wrong_calls import needs
 from cases import python
 
 import brainsurr
+from brainsurr._extras import needs
 from tools import frameworks
 
 pytestmark = pytest.mark.slow  # processes

@@ -149,7 +149,6 @@ def test_it_is_drawn_in_a_trace():
         (lambda: fluctuation_driven(neurons.RF(0.9), RATE, steps=2000)(KEY, (4, 3)), "expected a neuron that is"),
         (lambda: fluctuation_driven(neurons.LIF(DECAYS), RATE)(KEY, (4, 2)), "of shape .* input of shape"),
         (lambda: INIT(KEY, (4,)), "1-dimensional"),
-        (lambda: INIT(0, (4, 3)), r"expected key to be jax.random.key\(seed\), got 0"),
     ],
 )
 def test_what_is_refused(make, said):

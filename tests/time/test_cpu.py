@@ -79,7 +79,6 @@ def test_a_number_of_devices_that_was_set_stays(process, environment, name):
     [
         ({"batch": 0}, "expected batch to be at least 1, got 0"),
         ({"batch": 2.0}, "expected batch to be an integer or None, got 2.0"),
-        ({"keep_pages": "no"}, "keep_pages"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -45,7 +45,7 @@ def test_those_qualify_whose_primitive_rises_from_0_to_1(entry):
     assert f.is_distribution == entry.is_distribution
     if not entry.is_distribution:
         for refused in (lambda: bs.spike(0.0, f, key=KEY), lambda: bs.nnx.SpikingActivation(f, random=True)):
-            with pytest.raises(ValueError, match=rf"rises from 0 to 1, .* got {type(f).__name__}\("):
+            with pytest.raises(ValueError, match="rises from 0 to 1"):
                 refused()
 
 
@@ -57,7 +57,7 @@ def test_a_scaled_one_is_a_probability_at_height_times_width_1():
     for entry in (bs.NormalizedQPseudoSpike(1.02), bs.Arctan(0.01), bs.Sigmoid(50.0).scaled(height=1e3, width=1e-3)):
         bs.spike(jnp.zeros(2), entry, key=KEY)
     for falling in (bs.PiecewiseExp(-1.0), bs.SoftSign(-2.0), bs.Sigmoid(np.array([4.0, -4.0])), bs.ERF(-1.0)):
-        with pytest.raises(ValueError, match="expected surrogate to be one whose primitive rises from 0 to 1"):
+        with pytest.raises(ValueError, match="rises from 0 to 1"):
             bs.spike(jnp.zeros(2), falling, key=KEY)
     assert not bs.LogTailedRelu().scaled(height=2.0, width=0.5).is_distribution
     s = bs.spike(jnp.full(DRAWS, 0.25), F.scaled(height=0.5, width=2.0), key=KEY)
@@ -81,7 +81,7 @@ def test_a_class_of_ones_own_says_that_it_is_a_probability():
         def surrogate_fun(self, x):
             return jnp.clip(x, 0.5, 1.0)
 
-    with pytest.raises(ValueError, match="one whose primitive rises from 0 to 1"):
+    with pytest.raises(ValueError, match="rises from 0 to 1"):
         bs.spike(0.0, FromAHalf(), key=KEY)
 
     class Changed(bs.Sigmoid):
@@ -360,7 +360,7 @@ def test_each_framework_asks_for_what_dropout_asks_for():
 @pytest.mark.parametrize("options", [{"learnable": "width"}, {"learnable": ("alpha", "height")}])
 def test_a_trained_height_or_width_is_refused(host, options):
     make = host.layers.SpikingActivation
-    with pytest.raises(ValueError, match="to be a number that is not trained, since with random=True height times"):
+    with pytest.raises(ValueError, match="random=True"):
         make(F.scaled(), random=True, **options)
     make(F.scaled(), **options)
 
