@@ -72,7 +72,7 @@ def test_the_source_of_a_layer_is_its_type(host):
         assert not issubclass(made, bs.neurons.Neuron)
         assert (layers.cell if name.endswith("Cell") else layers.layer)(kind) is made
     assert issubclass(layers.ALIF, layers.LIF)
-    with pytest.raises((TypeError, ValueError), match="positional|parent"):
+    with pytest.raises((TypeError, ValueError), match=r"positional|parent"):
         layers.LIF(3, 0.5)
 
 
