@@ -6,7 +6,6 @@ import pytest
 from benchmarks.accelerators import __main__ as accelerators
 from benchmarks.accelerators import report
 from benchmarks.accelerators.program import Costs, costs
-from benchmarks.lib.results import RESULTS
 
 KB = 1024  # bytes of f32[256]
 PROGRAM = """
@@ -87,20 +86,13 @@ def test_a_loop_of_unknown_length_is_an_error():
             costs(PROGRAM.replace("KNOWN", "").replace(before, after))
 
 
-def test_the_page_shows_each_program_and_what_did_not_compile():
-    rows, text = report.load(RESULTS / "accelerators")["rows"], report.parts(RESULTS / "accelerators")["tables"]
-    counted = [row for row in rows if "why" not in row]
-    assert sum(line.startswith("| ") and line.endswith(" s |") for line in text.splitlines()) == len(counted)
-    assert all(row["why"] in text for row in rows if "why" in row)
-
-
 @pytest.mark.peers
 def test_programs_for_accelerators_stay_within_bounds(tmp_path, monkeypatch):
     monkeypatch.delenv("XLA_FLAGS")  # of eight devices
     accelerators.main(["--quick", "--out", str(tmp_path)])
     claims = report.claims(tmp_path)
     assert len(claims) == sum(map(len, report.LIMITS.values()))
-    also = ["H100, layer by layer: MB of temporaries", "TPU v5e, layer by layer: fusions"]  # jax 0.10, says the page
-    also = also if jax.__version_info__ < (0, 11) else []
-    expected = [claim.text for claim in claims if claim.why or claim.text in also]
-    assert [claim.text for claim in claims if not claim.holds] == expected
+    unmet = {"H100, full: MB of temporaries", "TPU v5e, layer by layer: GB moved"}  # says the page
+    if jax.__version_info__ < (0, 11):
+        unmet |= {"H100, layer by layer: MB of temporaries", "TPU v5e, layer by layer: fusions"}
+    assert {claim.text for claim in claims if not claim.holds} == unmet
