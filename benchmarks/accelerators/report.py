@@ -1,6 +1,6 @@
 """What docs/accelerators.md shows of the result: tables and a picture."""
 
-from ..lib.report import at_most, claim_table, picture, table
+from ..lib.report import at_most, picture, table
 from ..lib.results import read
 from ..speed.claims import megabytes
 from ..speed.libraries import OURS
@@ -41,11 +41,6 @@ def claims(out):
             unit, called = CALLED.get(what, (1, what))
             made.append(at_most(limit / unit, f"{target}, {mode}: {called}", rows[target, mode][what] / unit))
     return made
-
-
-def parts(out):
-    """Return the generated part of the page."""
-    return {"tables": f"{table_of(out)}\n\n{claim_table(claims(out))}"}
 
 
 def launches(row):

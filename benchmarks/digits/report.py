@@ -47,15 +47,10 @@ def table(result):
 
 def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
     """Make the table of the first result, and one of the accuracies in each framework."""
-    first, *_ = results_of_runs
-    rows = [
-        (
-            f"`{of['framework']}`",
-            *(report.spread(a["seeds"], 4) for a in of["test_accuracy"].values()),
-            f"{of['seconds']:.0f}",
-        )
-        for of in results_of_runs
-    ]
+    first, rows = results_of_runs[0], []
+    for of in results_of_runs:
+        accuracies = (report.spread(accuracy["seeds"], 4) for accuracy in of["test_accuracy"].values())
+        rows.append((f"`{of['framework']}`", *accuracies, f"{of['seconds']:.0f}"))
     frameworks = report.table(("framework", *first["runs"], "seconds"), rows)
     return "\n\n".join([table(first).strip(), frameworks, f"On {where(first, 'jax', 'flax')}."])
 

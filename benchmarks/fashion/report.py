@@ -26,17 +26,12 @@ def load(folder: Path):
     return {of: runs for of, runs in by_kind.items() if runs}
 
 
-def to_twin(studied, name: str) -> list[float]:
-    """Return by how many points the spiking network is better than its twin, for each seed that both have."""
-    one, other = (studied.get((name, kind), {}) for kind in ("LIF", NETWORKS[name].twin))
-    return [100 * (one[seed]["test"] - other[seed]["test"]) for seed in one if seed in other]
-
-
 def summary(folder: Path) -> str:
     """Make the table: a row a network and kind, over its seeds; what a train step holds, in MB."""
     studied, lines, held = load(folder), [], finished(folder / "result.json", "temporaries") or {}
     for (name, kind), runs in studied.items():
-        gaps = to_twin(studied, name) if kind == "LIF" else []
+        twin = studied.get((name, NETWORKS[name].twin), {}) if kind == "LIF" else {}
+        gaps = [100 * (run["test"] - twin[seed]["test"]) for seed, run in runs.items() if seed in twin]
         columns = {key: [run[key] for run in runs.values()] for key in ("test", "firing", "epoch_seconds")}
         firing = ", ".join(f"{rate:.2f}" for rate in np.mean(columns["firing"], axis=0))
         gap, accuracy = f"{np.mean(gaps):+.2f}" if gaps else "", spread(100 * np.array(columns["test"]), 2)

@@ -6,6 +6,7 @@ from ..accelerators import report as accelerators
 from ..digits import report as digits
 from ..fashion import report as fashion
 from ..field import report as field
+from ..lib.report import claim_table
 from ..lib.results import PICTURES, RESULTS, committed, read
 from ..lib.study import provenance
 from ..nir import eight_bits
@@ -18,6 +19,7 @@ from ..studies import causes, neurons, report, weights
 def pages() -> dict[str, str]:
     """Return the text of each page, with its generated parts of now."""
     found = report.load(RESULTS / "comparison")
+    compiled = RESULTS / "accelerators"
     ran = (RESULTS / "comparison" / f"{name}.json" for name in found.outcomes)
     parts = {
         "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": report.short(found)},
@@ -39,7 +41,9 @@ def pages() -> dict[str, str]:
         "docs/speed.md": speed.parts(RESULTS / "speed"),
         "docs/field.md": field.parts(committed("field")),
         "docs/fast-on-a-cpu.md": speed.on_a_cpu(RESULTS / "speed"),
-        "docs/accelerators.md": accelerators.parts(RESULTS / "accelerators"),
+        "docs/accelerators.md": {
+            "tables": f"{accelerators.table_of(compiled)}\n\n{claim_table(accelerators.claims(compiled))}"
+        },
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
         "docs/nir.md": {"tables": nir.part(committed("nir"))},

@@ -2,19 +2,14 @@
 
 import gzip
 import struct
-from unittest.mock import Mock
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from close import assert_close
-from flax import nnx
 from pages import cells
 
 from benchmarks.fashion import __main__ as fashion
 from benchmarks.fashion import data, networks, report, training
-from benchmarks.lib.study import Runs, finished, rows
+from benchmarks.lib.study import Runs, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient", "one_device")]
 SMALL = networks.Network("ReLU", (32,), 4, 8, 3e-2, 3e-2, 0.3)
@@ -67,102 +62,29 @@ T10K = "t10k-labels-idx1-ubyte"
 LABELS = (np.arange(10_000) % 10).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "got neither"),
-        (written(LABELS[:-1]), "9999"),
-        (written(LABELS).replace(b"\x08", b"\x09", 1), "2305"),
-        (written(LABELS)[:-1], "9,999"),
-        (gzip.compress(written(LABELS))[:-9], "gzip"),
-        (written(LABELS // 2), "10 classes"),
-    ],
-    ids=["missing", "count", "type", "short", "gzip", "classes"],
-)
-def test_other_files_are_refused(folder, tmp_path, content, message):
+@pytest.mark.parametrize("content", [None, written(LABELS[:-1]), written(LABELS)[:-1], written(LABELS // 2)])
+def test_other_files_are_refused(folder, tmp_path, content):
     for path in folder.iterdir():
         if not path.name.startswith(T10K):
             (tmp_path / path.name).symlink_to(path)
     if content is not None:
         (tmp_path / T10K).write_bytes(content)
-    with pytest.raises(data.DataError, match=message):
+    with pytest.raises(data.DataError):
         data.load(tmp_path)
-
-
-SPIKES = {
-    "dense": [(8, 2, 256), (8, 2, 256)],
-    "rows": [(28, 2, 128)],
-    "convolution": [(4, 2, 28, 28, 16), (4, 2, 14, 14, 32), (4, 2, 128)],
-    "residual": [(4, 2, n, n, c) for n, c in ((14, 16), (14, 16), (14, 16), (7, 32), (7, 32), (4, 64), (4, 64))],
-    "attention": [(4, 2, 14, 14, 16), *2 * [(4, 2, 7, 7, 48)]]
-    + 2 * [(4, 2, 49, size) for size in (3 * 48, 48, 48, 4 * 48, 48)],
-}
-
-
-@pytest.mark.parametrize("spiking", [True, False], ids=["LIF", "twin"])
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_layers(name, spiking):
-    """Shapes alone; the twin sees a still image once."""
-    net = nnx.eval_shape(lambda: networks.Classifier(name, networks.NETWORKS[name], spiking, nnx.Rngs(0)))
-    images = jax.ShapeDtypeStruct((2, 28, 28, 1), np.uint8)
-    logits, spikes = nnx.eval_shape(lambda net, images: net(images), net, images)
-    assert logits.shape == (2, 10)
-    assert [layer.shape for layer in spikes] == (SPIKES[name] if spiking else [])
-    assert net.steps == (None if name == "rows" else SPIKES[name][0][0] if spiking else 1)
-
-
-def test_attention_of_the_twin():
-    rng = np.random.default_rng(0)
-    parts = rng.normal(size=(3, 2, 5, networks.HEADS, 2)).astype(np.float32)  # of Q, K, V: examples, tokens
-    q, k, v = np.moveaxis(parts, 3, 2)
-    weights = np.exp(q @ np.swapaxes(k, -1, -2) / np.sqrt(2))
-    expected = np.moveaxis(weights / weights.sum(-1, keepdims=True) @ v, 1, 2).reshape(1, 2, 5, -1)
-    qkv = np.moveaxis(parts, 0, 2).reshape(1, 2, 5, -1)
-    assert_close(networks.softmax_attention(jnp.asarray(qkv)), expected, 20)
 
 
 def test_seed_and_validation_alone_decide(few):
     """The same seed gives the same numbers, whatever the test images are; these change the test alone."""
     train, validation, (images, labels) = few
-    runs = [
-        training.train("dense", SMALL, True, seed, (train, validation, (images, of_test)))
-        for seed, of_test in ((7, labels), (7, labels), (7, (labels + 1) % 10), (8, labels))
-    ]
+    given = ((7, labels), (7, labels), (7, (labels + 1) % 10), (8, labels))
+    runs = (training.train("dense", SMALL, True, seed, (train, validation, (images, of))) for seed, of in given)
     first, again, other_test, other_seed = ({**run, "epoch_seconds": 0} for run in runs)
-    assert set(first) == set(training.MEASURED)
     assert str(first) == str(again)
-    changed = {name for name in first if str(first[name]) != str(other_test[name])}
-    assert changed == {"test", "confusion"}
+    assert {name for name in first if str(first[name]) != str(other_test[name])} == {"test", "confusion"}
     assert first["losses"] != other_seed["losses"]
     counts = first["confusion"].reshape(10, 10)
     np.testing.assert_array_equal(counts.sum(1), np.bincount(labels))
-    np.testing.assert_array_equal(other_test["confusion"].reshape(10, 10), np.roll(counts, 1, 0))
-    assert counts.trace() / 300 == first["test"]
-    assert first["test"] > 0.3, "ten patterns in noise are learned"
-
-
-@pytest.mark.parametrize("spiking", [True, False], ids=["LIF", "twin"])
-@pytest.mark.parametrize("name", networks.SEEDS)
-def test_statistics_change_in_training_alone(name, spiking, few):
-    """An image is answered alike whatever is beside it, and as before."""
-    (images, labels), *_ = few
-    small = networks.NETWORKS[name]._replace(sizes=(4, 4, 4, 4)[: len(networks.NETWORKS[name].sizes)])
-    net = networks.Classifier(name, small, spiking, nnx.Rngs(0))
-    optimizer = nnx.Optimizer(net, training.adamw(1e-3, 10, 0.0), wrt=nnx.Param)
-
-    def statistics():
-        return [np.array(leaf[...]) for _, leaf in nnx.to_flat_state(nnx.state(net, nnx.BatchStat))]
-
-    before = statistics()
-    net.train()
-    training.train_step(net, optimizer, images[:256], labels[:256])
-    after = statistics()
-    assert all(np.any(one != other) for one, other in zip(before, after, strict=True))
-    answers = training.classify_all(net, images[:300])
-    alone, beside = training.classify_all(net, images[:200]), training.classify_all(net, images[200:400])
-    jax.tree.map(lambda few, all_: np.testing.assert_array_equal(few, all_[:200]), alone, answers)
-    jax.tree.map(lambda few, all_: np.testing.assert_array_equal(few[:100], all_[200:]), beside, answers)
-    jax.tree.map(np.testing.assert_array_equal, statistics(), after)
+    assert counts.trace() / 300 == first["test"] > 0.3, "ten patterns in noise are learned"
 
 
 def test_the_weights_of_the_epoch_that_validates_best_are_tested(few):
@@ -174,31 +96,6 @@ def test_the_weights_of_the_epoch_that_validates_best_are_tested(few):
     assert run["validations"][run["best_epoch"] - 1] == run["validation"] == best > run["validations"][-1]
     assert (training.classify_all(tested[0][0], images)[0] == wrong).mean() == best
     assert run["loss"] == run["losses"][-1] < run["losses"][0]
-
-
-VALUES = dict.fromkeys(training.MEASURED, 0.5) | {"firing": [], "confusion": np.ones(100, int)}
-VALUES |= {"losses": [2.0, 1.0], "validations": [0.4, 0.5]}
-
-
-def test_a_stopped_run_goes_on(folder, tmp_path, monkeypatch, capsys):
-    """Behind the last network that was finished; what is there is not trained again."""
-
-    def run(*outcomes):
-        monkeypatch.setattr(fashion, "train", train := Mock(side_effect=outcomes))
-        fashion.main(["dense", "--quick", f"--data={folder}", f"--out={tmp_path}"])
-        assert train.call_count == len(outcomes)
-        return [(name, spiking, seed) for (name, _, spiking, seed, *_), _ in train.call_args_list]
-
-    with pytest.raises(KeyboardInterrupt):
-        run(VALUES, KeyboardInterrupt)
-    assert [(row["kind"], row["seed"]) for row in rows(tmp_path / "result.json")] == [("LIF", 0)]
-    assert run(VALUES, VALUES, VALUES) == [("dense", False, 0), ("dense", True, 1), ("dense", False, 1)]
-    assert run() == []
-    assert report.summary(tmp_path) in capsys.readouterr().out
-    held = finished(tmp_path / "result.json", "temporaries")
-    steps, batch, inputs = 8, 256, 28 * 28
-    assert 0 < held["dense, ReLU"] < held["dense, LIF"] < 3 * 4 * steps * batch * inputs, "float32 at every step"
-    assert len(rows(tmp_path / "result.json")) == 4
 
 
 def test_every_network_trains(folder, tmp_path, capsys):

@@ -1,19 +1,15 @@
 """The published benchmarks: a quick run, the table by hand, and what cannot be built or takes too long."""
 
 import json
-import sys
 
-import numpy as np
 import pytest
 from pages import cells
 
-from benchmarks.field import __main__ as field
 from benchmarks.field import report
-from benchmarks.field.published import CANNOT, PUBLISHED, QUICK, WAYS
+from benchmarks.field.published import PUBLISHED, QUICK, WAYS
 from benchmarks.lib import timing
 from benchmarks.speed import libraries
 from benchmarks.speed.libraries import AS_DOCUMENTED, EVERY_CORE, OURS
-from benchmarks.speed.peers.task import NETWORKS
 
 SPEECH = "Spyx, 128"
 
@@ -62,39 +58,3 @@ def test_the_table_shows_where_we_lose():
     assert rows["norse"][2:4] == 2 * ["more than 60 s"]
     assert rows["sparx"] == [*5 * "-", ""]
     assert f"- sparx: {SPEECH} not measured, no." in report.notes(result)
-
-
-def test_who_cannot_build_a_network_is_not_started(tmp_path, monkeypatch):
-    """What fails is named with its reason; a measurement that was stopped goes on."""
-    started = []
-
-    def run_peer(python, name, terms, **job):
-        started.append((name, job["network"]))
-        if name == "norse":
-            raise RuntimeError("broken")
-        return a_run(name, "", terms, 1, 1) | {"seconds": [1.0], "forward": [0.5]}
-
-    monkeypatch.setattr(field, "run_peer", run_peer)
-    monkeypatch.setattr(libraries, "environment", lambda name, peer: name)
-    monkeypatch.setattr(field, "kept_in", lambda folder: tmp_path / "kept.jsonl")
-    first = field.measure(quick=False)
-    assert not {(name, PUBLISHED[trial].network) for name, trial in CANNOT} & set(started)
-    why = {(run["name"], run["trial"]): run["why"] for run in first["missing"]}
-    assert why == CANNOT | {("norse", trial): "broken" for trial in PUBLISHED}
-    started.clear()
-    assert field.measure(quick=False) == first
-    assert {name for name, _ in started} == {"norse"}
-
-
-def test_layers_read_images_in_either_layout():
-    """The first product after the convolutions gives the same for channels last and channels first."""
-    network = NETWORKS["quick images"]
-    ys = np.random.default_rng(0).normal(size=(3, 2, 2, network.channels[-1]))
-    first, last = (network.weights(channels_first=is_first)[0] for is_first in (True, False))
-    assert np.moveaxis(ys, -1, 1).reshape(3, -1) @ first == pytest.approx(ys.reshape(3, -1) @ last)
-
-
-def test_a_process_that_takes_too_long_is_stopped():
-    command = ["timeit", "-n1", "-r1", "import time; time.sleep(60)"]
-    with pytest.raises(RuntimeError, match=rf"^{libraries.SLOW} 0\.2 s$"):
-        libraries.run_on(AS_DOCUMENTED, sys.executable, "sleep", *command, timeout=0.2)

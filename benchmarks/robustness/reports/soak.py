@@ -26,15 +26,12 @@ def totals(result):
     """Make a table of the rounds, and of the programs that they compiled."""
     summary, steps = result["summary"], result["settings"]["steps_a_round"]
     first, every = (summary["programs"][when] for when in ("first tour", "all"))
-    numbers = (
-        f"{summary['rounds']:,}",
-        f"{steps * summary['rounds']:,}",
-        first,
-        every - first,
-        f"{summary['growth']:+.1f} KB",
-    )
+    counts = [f"{count:,}" for count in (summary["rounds"], steps * summary["rounds"], first, every - first)]
     first = f"programs of the first {summary['tour']} rounds"
-    return report.table(("rounds", "train steps", first, "programs later", "memory a round, second half"), [numbers])
+    return report.table(
+        ("rounds", "train steps", first, "programs later", "memory a round, second half"),
+        [(*counts, f"{summary['growth']:+.1f} KB")],
+    )
 
 
 def draw(result, folder):
