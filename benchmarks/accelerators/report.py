@@ -36,10 +36,9 @@ def claims(out):
     """Hold the programs of this library against `LIMITS`."""
     rows = {(row["target"], row["mode"]): row for row in usual(load(out)["rows"]) if row["name"] == OURS}
     made = []
-    for (target, mode), limits in LIMITS.items():
-        for what, limit in limits.items():
-            unit, called = CALLED.get(what, (1, what))
-            made.append(at_most(limit / unit, f"{target}, {mode}: {called}", rows[target, mode][what] / unit))
+    for of, what, limit in ((of, *each) for of, limits in LIMITS.items() for each in limits.items()):
+        unit, called = CALLED.get(what, (1, what))
+        made.append(at_most(limit / unit, f"{', '.join(of)}: {called}", rows[of][what] / unit))
     return made
 
 

@@ -106,10 +106,7 @@ def main(argv=None):
     parser.add_argument("recordings", type=Path, help="the folder of WAV files")
     parser.add_argument("--out", type=Path, default=Path("free_spoken_digits.npz"), metavar="FILE")
     args = parser.parse_args(argv)
-    try:
-        arrays = build(args.recordings)
-    except ValueError as error:
-        parser.error(str(error))
+    arrays = build(args.recordings)
     np.savez_compressed(args.out, **arrays)
     print(f"{len(arrays['lengths'])} recordings of {len(set(arrays['speaker']))} speakers in {args.out}")
 

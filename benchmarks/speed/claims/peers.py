@@ -64,7 +64,6 @@ LIMITS = {
     (EVERY_CORE, BATCH_32): 0.7,
     (EVERY_CORE, T_10_000): 0.75,
 }
-FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
 QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2, terms=(AS_DOCUMENTED, EVERY_CORE))}
 NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
 
@@ -276,22 +275,6 @@ def _shown(run):
     return run["name"] if run["name"] in (OURS, FLOOR) else f"{run['name']} {version}"
 
 
-def _first_steps(result):
-    """Return a table of what tracing, compiling and the first train step take, the fastest library first; or none."""
-    taken = defaultdict(dict)
-    for run in result["runs"]:
-        own = run["name"] != FLOOR and run["inputs"] == PEERS[run["name"]].inputs[0]
-        if run["trial"] in FIRST_STEPS and own and run["terms"] == AS_DOCUMENTED:
-            taken[_shown(run), run["mode"]][run["trial"]] = run["first_step"]
-    whole = {way: by_trial for way, by_trial in taken.items() if len(by_trial) == len(FIRST_STEPS)}
-    rows = [
-        (", ".join(way), *(f"{whole[way][trial]:.1f} s" for trial in FIRST_STEPS))
-        for way in sorted(whole, key=lambda way: whole[way][DEEP])
-    ]
-    what = f"first step: trace, compile, train; T = {STEPS}, inputs in each library's own form"
-    return [table((what, *FIRST_STEPS.values()), rows)] if rows else []
-
-
 def report(result):
     parts = [chooser(result)] if best(result, BATCH_256) else []
     for trial, network in result["networks"].items():
@@ -305,7 +288,6 @@ def report(result):
         header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
         short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
         parts.append(table((f"{trial}: {short}", *header), rows))
-    parts += _first_steps(result)
     if result["live"]:
         rows = [(name, seconds(time)) for name, time in sorted(result["live"].items(), key=lambda i: i[1]["median"])]
         network = "-".join(map(str, LONG.sizes))
