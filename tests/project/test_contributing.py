@@ -79,9 +79,8 @@ def run(tree):
 def test_a_surrogate_and_a_neuron_are_added_as_the_text_says(tree, run):
     writes: dict[str, None] = {}
     for title in ("Add a surrogate", "Add a neuron"):
-        text, (write, check) = section(title)
+        text, (write, _) = section(title)
         add(tree, text)
-        assert check == ["test", "lint"]
         writes |= dict.fromkeys(write)
     run("make", *writes)
     run("make", "lint")
