@@ -84,9 +84,10 @@ test-accelerators: $(VENV)/test  # bounds on programs for a GPU and a TPU, by XL
 soak: $(VENV)/test  # train, save, resume and change everything for half an hour: what grows, what compiles anew
 	$(BIN)/python -m benchmarks.robustness.soak
 
-test-package: dist  # the files in the sdist and the wheel
+test-package: dist  # the sdist has what git tracks, and the checkout makes the same wheel as the sdist
+	$(BUILD)/bin/check-sdist
 	$(BUILD)/bin/python -m build --wheel --outdir dist/checkout
-	$(BUILD)/bin/python tools/package.py dist dist/checkout
+	cmp dist/*.whl dist/checkout/*.whl
 
 test-extras: dist  # the wheel installed alone and with each extra
 	$(BUILD)/bin/python tools/extras.py dist/*.whl
@@ -99,13 +100,13 @@ dist: $(BUILD)/build  # the sdist, and from it the wheel
 
 $(BUILD)/build:
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet 'build>=1.2'
+	$(@D)/bin/pip install --quiet 'build>=1.2' 'check-sdist>=1.0'
 	touch $@
 
-$(FLOOR)/floor: pyproject.toml tools/floor.py
+$(FLOOR)/floor: pyproject.toml
 	$(PYTHON) -m venv $(@D)
-	$(PYTHON) tools/floor.py > $(@D)/constraints.txt
-	$(@D)/bin/pip install --quiet --editable '.[test]' --constraint $(@D)/constraints.txt
+	$(@D)/bin/pip install --quiet uv
+	$(@D)/bin/uv pip install --quiet --python $(@D)/bin/python --resolution lowest-direct --editable '.[test]'
 	touch $@
 
 $(VENV)/train: EXTRAS := flax,train

@@ -4,8 +4,6 @@ python tools/extras.py dist/brainsurr-0.3.0-py3-none-any.whl    # as `make test-
 """
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,9 +33,8 @@ NAMES = {
 IMPORTS = {extra: {module for module, named in NAMES.items() if named == extra} for extra in NAMES.values()}
 IMPORTS |= {"flax": {"nnx", "linen", "optim"}, "train": {"plot", "optim"}, "all": set(NAMES)}
 FOLLOW = {"flax": {"optax", "orbax-checkpoint"}}  # requirements of other extras that a library of this one requires too
-# What an example needs, besides its module.
-_FLAX = {"nir": ["to_nir", "from_nir", "quantized", "rounding"], "events": ["dot_general", "conv_general_dilated"]}
-NEED = {f"brainsurr.{module}.{name}": {"nnx"} for module, names in _FLAX.items() for name in names}
+# What the examples of a module need, besides it.
+NEED = {"brainsurr.nir": {"nnx"}, "brainsurr.events": {"nnx"}}
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:
@@ -54,25 +51,17 @@ def requirements(wheel: Path) -> dict[str, set[str]]:
     return {"": always} | {extra: names(extra) - always for extra in metadata.provides_extra if extra not in OURS}
 
 
-def install(wheel: Path, extra: str, alone: Path, variables: dict[str, str], *tried: str) -> dict:
-    """Run `tools/inspect_environment.py` in an environment that holds the wheel with one extra.
-
-    The environment without extras is made in the folder `alone`; the others begin as copies of it, by hard links.
-    Of what is installed little is imported, so Python compiles it then and not pip. The examples of modules that were
-    `tried` do not run again.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        if extra:
-            folder = shutil.copytree(alone, Path(scratch) / "environment", symlinks=True, copy_function=os.link)
-        else:
-            folder = alone
-            venv.create(folder, with_pip=False)
-        python = folder / "bin" / "python"
+def install(wheel: Path, extra: str) -> dict:
+    """Run `tools/inspect_environment.py` in a new environment that holds the wheel with one extra."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=False)
+        python = Path(folder) / "bin" / "python"
         pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
+        # Of what is installed little is imported, so Python compiles it then and not pip.
         subprocess.run([*pip, "install", "--no-compile", f"{wheel}[{extra}]" if extra else wheel], check=True)
         subprocess.run([*pip, "check"], check=True)
-        inspect = [python, "-I", Path(__file__).with_name("inspect_environment.py"), *tried]
-        done = subprocess.run(inspect, cwd=folder, check=True, stdout=subprocess.PIPE, env=variables)
+        inspect = [python, "-I", Path(__file__).with_name("inspect_environment.py")]
+        done = subprocess.run(inspect, cwd=folder, check=True, stdout=subprocess.PIPE)
     report = json.loads(done.stdout)
     for key in ("installed", "loaded"):
         report[key] = set(map(canonicalize_name, report[key]))
@@ -98,8 +87,7 @@ def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> l
         core = {name for name in core if not (name.endswith("._nir") and ".[nir]" in report["refused"][name])}
     says += [f"{module} is refused: {report['refused'][module]}" for module in core]
     there = IMPORTS.get(extra, set())
-    failed = {test: output for test, output in report["failed"].items() if NEED.get(test, set()) <= there}
-    says += [f"an example fails: {output}" for output in failed.values()]
+    says += [f"an example fails: {text}" for name, text in report["failed"].items() if NEED.get(name, there) <= there]
     return [f"{extra or 'alone'}: {line}" for line in says]
 
 
@@ -107,19 +95,8 @@ def main(wheel: Path) -> None:
     """Print what each extra brings, and exit with the problems, if any."""
     asked = requirements(wheel)
     optional = set().union(*(names for extra, names in asked.items() if extra))
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        # Each environment runs many of the same examples: what jax compiles for one is there for the others.
-        cache = {"COMPILATION_CACHE_DIR": f"{folder}/jax"}
-        cache |= {"PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-        variables = {f"JAX_{name}": value for name, value in cache.items()} | os.environ
-        alone, extras = Path(folder) / "alone", [extra for extra in asked if extra]
-        reports = {"": install(wheel, "", alone, variables)}
-
-        def install_extra(extra: str) -> dict:  # what runs without extras runs again with all of them
-            tried = reports[""]["imported"] if extra != "all" else []
-            return install(wheel, extra, alone, variables, *tried)
-
-        reports |= zip(extras, pool.map(install_extra, extras), strict=True)
+    with ThreadPoolExecutor(2) as pool:
+        reports = dict(zip(asked, pool.map(lambda extra: install(wheel, extra), asked), strict=True))
     for extra, report in reports.items():
         there = " ".join(sorted(report["installed"] & optional))
         print(f"{extra or 'alone'}: {len(report['installed'])} packages, {there}")

@@ -4,9 +4,8 @@
 the kinds of faults. A copy is tested until its first failure, which must come again by itself: first the tests that run
 the line, then all. Which tests those are is measured once for each state of package and tests, with coverage.py, in two
 minutes on two cores; a fault takes ten seconds, or five minutes if nothing finds it. It prints each survivor as a diff,
-and the score with its interval. ``--slow`` goes on with the slow tests that run the line (seven more minutes to
-measure, and without those that run it in another process). What survives and changes nothing is written down with its
-reason, by hand, in `tools/equivalent_faults.toml`, and is not counted.
+and the score with its interval. What survives and changes nothing is written down with its reason, by hand, in
+`tools/equivalent_faults.toml`, and is not counted.
 """
 
 import argparse
@@ -22,56 +21,31 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from coverage import CoverageData
+from scipy.stats import binomtest
 from tqdm import tqdm
 
 ROOT = Path(__file__).parent.parent
 EQUIVALENT = Path(__file__).with_name("equivalent_faults.toml")
 LEFT_OUT = (".git", ".venv", ".*_cache", "__pycache__", "runs", "site", "dist")  # of a copy of the tree
 QUICK = re.search(r"^QUICK := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]  # what `make test` selects
-SLOW = "slow and not exhaustive and not peers"
 FOCUSED = 300  # tests that run the line, before all others
 LIMIT_S = 1800  # for one fault, six times what `make test` takes in one process; one that hangs the tests is found
 
-_OPPOSITE = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Div,
-    ast.Div: ast.Mult,
-    ast.FloorDiv: ast.Div,
-    ast.Mod: ast.FloorDiv,
-    ast.Pow: ast.Mult,
-    ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-}
-_DTYPES = {
-    "float64": "float32",
-    "float32": "float16",
-    "bfloat16": "float16",
-    "float16": "bfloat16",
-    "inexact": "floating",
-    "floating": "inexact",
-    "complex128": "complex64",
-    "int32": "int8",
-    "bool_": "int8",
-}
+_PAIRS = (
+    "Lt LtE, LtE Lt, Gt GtE, GtE Gt, Eq NotEq, NotEq Eq, Is IsNot, IsNot Is, In NotIn, NotIn In, Add Sub, Sub Add, "
+)
+_PAIRS += "Mult Div, Div Mult, FloorDiv Div, Mod FloorDiv, Pow Mult, BitAnd BitOr, BitOr BitAnd, And Or, Or And"
+_OPPOSITE = {getattr(ast, one): getattr(ast, other) for one, other in map(str.split, _PAIRS.split(","))}
+_PAIRS = "float64 float32, float32 float16, bfloat16 float16, float16 bfloat16, inexact floating, floating inexact, "
+_PAIRS += "complex128 complex64, int32 int8, bool_ int8"
+_DTYPES = dict(map(str.split, _PAIRS.split(",")))
 _SYMMETRIC = ("min", "max", "jnp.minimum", "jnp.maximum", "np.minimum", "np.maximum", "math.gcd", "math.lcm")
 
 
@@ -215,33 +189,27 @@ def drawn(n: int, seed: int) -> list[Fault]:
     return chosen[:n]
 
 
-def measured(marked: str) -> Path:
-    """Return the file in which coverage.py has the marked tests that run each line, as package and tests stand."""
+def measured() -> Path:
+    """Return the file in which coverage.py has the tests that run each line, as package and tests stand."""
     files = (path for folder in ("brainsurr", "tests") for path in sorted((ROOT / folder).rglob("*.py")))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files))
-    path = ROOT / ".pytest_cache" / f"{'slow' if marked == SLOW else 'quick'}-{digest.hexdigest()[:16]}"
+    path = ROOT / ".pytest_cache" / f"quick-{digest.hexdigest()[:16]}"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         command = ["-n", str(os.cpu_count()), "--dist", "worksteal", "--cov=brainsurr", "--cov-context=test"]
-        done = _tested(ROOT, [*command, "--cov-report=", "tests", "brainsurr"], marked, COVERAGE_FILE=str(path))
+        done = _tested(ROOT, [*command, "--cov-report=", "tests", "brainsurr"], COVERAGE_FILE=str(path))
         if done.returncode:
             path.unlink(missing_ok=True)
             raise SystemExit(f"the tests fail without a fault:\n{done.stdout[-4000:]}")
     return path
 
 
-def tests_of(faults: list[Fault], marked: str) -> list[list[str]]:
+def tests_of(faults: list[Fault]) -> list[list[str]]:
     """Return for each fault the tests that run its lines, or those around it, or the file; the most focused first."""
-    from coverage import CoverageData  # here: the test of the rules does without
-
-    data = CoverageData(basename=str(measured(marked)))
+    data = CoverageData(basename=str(measured()))
     data.read()
     runs = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
-    extent: dict[str, int] = defaultdict(int)
-    for lines in runs.values():
-        for contexts in lines.values():
-            for context in contexts:
-                extent[context] += 1
+    extent = Counter(context for lines in runs.values() for contexts in lines.values() for context in contexts)
 
     def of(fault):
         lines = runs.get(str(ROOT / fault.path), {})
@@ -253,33 +221,30 @@ def tests_of(faults: list[Fault], marked: str) -> list[list[str]]:
     return [of(fault) for fault in faults]
 
 
-def _tested(tree, arguments, marked, limit=None, **variables):
-    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-m", marked]
+def _tested(tree, arguments, limit=None, **variables):
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-m", QUICK]
     cache = {"JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax"), "PYTHONPATH": str(tree)}
     run = {"cwd": tree, "env": os.environ | cache | variables, "capture_output": True, "text": True, "timeout": limit}
     return subprocess.run([*command, *arguments], **run)
 
 
-def found_by(fault: Fault, tests: list[str], slow: list[str]) -> str | None:
+def found_by(fault: Fault, tests: list[str]) -> str | None:
     """Return the first test that fails with the fault, or what it broke instead; None if nothing does."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
         (tree / fault.path).write_text(fault.text)
-        for names, marked in ((tests, QUICK), (["tests", "brainsurr"], QUICK), (slow, SLOW)):
-            stage = "slow: " * (marked == SLOW)
-            if not names:
-                continue
+        for names in filter(None, (tests, ["tests", "brainsurr"])):
             try:
-                done = _tested(tree, ["-x", *names], marked, LIMIT_S)
+                done = _tested(tree, ["-x", *names], LIMIT_S)
                 failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-                if failed and _tested(tree, failed[:1], marked, LIMIT_S).returncode:  # not by the order of the tests
-                    return f"{stage}{failed[0]}"
+                if failed and _tested(tree, failed[:1], LIMIT_S).returncode:  # not by the order of the tests
+                    return failed[0]
             except subprocess.TimeoutExpired:
-                return f"{stage}a test that hangs"
-            names_changed = names in (tests, slow) and done.returncode == 4  # a default is a part of a test's name
+                return "a test that hangs"
+            names_changed = names is tests and done.returncode == 4  # a default is a part of a test's name
             if done.returncode and not failed and not names_changed:
-                return f"{stage}pytest, which ended with {done.returncode}"
+                return f"pytest, which ended with {done.returncode}"
     return None
 
 
@@ -288,29 +253,19 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draw", type=int, default=20, metavar="N", help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--slow", action="store_true", help="try survivors on the slow tests too")
     args = parser.parse_args(argv)
     equivalent = {row["diff"].strip() for row in tomllib.loads(EQUIVALENT.read_text()).get("fault", [])}
     faults = drawn(args.draw, args.seed)
     counted = [fault for fault in faults if fault.diff() not in equivalent]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        slow = tests_of(counted, SLOW) if args.slow else [[]] * len(counted)
-        running = [pool.submit(found_by, *one) for one in zip(counted, tests_of(counted, QUICK), slow, strict=True)]
-        found = [one.result() for one in tqdm(running, desc="faults", unit="fault")]
+        found = [*tqdm(pool.map(found_by, counted, tests_of(counted)), desc="faults", unit="fault", total=len(counted))]
     for fault, by in zip(counted, found, strict=True):
         print(f"\n{fault.path}:{fault.lines[0]}, {fault.kind}: {by or 'SURVIVES'}\n{fault.diff()}")
     print(f"\n{len(faults) - len(counted)} of {len(faults)} drawn are equivalent by {EQUIVALENT.name}")
-    quick = sum(by is not None and not by.startswith("slow: ") for by in found)
-    for name, n in {"make test": quick, "with the slow tests": sum(map(bool, found)) if args.slow else None}.items():
-        if n is not None:
-            print(f"found by {name}: {n} of {len(counted)}, {_interval(n, len(counted))}")
-
-
-def _interval(found: int, n: int) -> str:
-    from scipy.stats import binomtest  # here: the test of the rules does without
-
-    interval = binomtest(found, n).proportion_ci(method="wilson")
-    return f"{found / n:.0%} (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+    n = sum(map(bool, found))
+    interval = binomtest(n, len(found)).proportion_ci(method="wilson")
+    share = f"{n / len(found):.0%} (95 % interval {interval.low:.0%} to {interval.high:.0%})"
+    print(f"found by make test: {n} of {len(found)}, {share}")
 
 
 if __name__ == "__main__":

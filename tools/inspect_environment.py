@@ -1,8 +1,7 @@
 """Print as JSON what an environment has installed, and which modules of brainsurr import and have working examples.
 
 `tools/extras.py` runs this with the interpreter of each environment, where only the standard library, brainsurr and its
-requirements can be imported: neither pytest nor another module of this folder. Arguments are modules whose examples are
-not to run.
+requirements can be imported: neither pytest nor another module of this folder.
 """
 
 import contextlib
@@ -15,18 +14,6 @@ import pkgutil
 import sys
 
 
-def examples(module) -> dict[str, str]:
-    """Run the examples of a module; return the reports of those that fail, by the name of the documented object."""
-    failed = {}
-    for test in doctest.DocTestFinder().find(module):
-        runner, output = doctest.DocTestRunner(), io.StringIO()
-        with contextlib.redirect_stdout(io.StringIO()):
-            runner.run(test, out=output.write)
-        if runner.failures:
-            failed[test.name] = output.getvalue()
-    return failed
-
-
 def main() -> None:
     """Import brainsurr, list the loaded modules, then import its submodules and run their examples."""
     brainsurr = importlib.import_module("brainsurr")
@@ -35,7 +22,6 @@ def main() -> None:
     report = {
         "installed": [distribution.name for distribution in importlib.metadata.distributions()],
         "loaded": [owner for name in loaded for owner in owners.get(name, [])],
-        "imported": [],
         "refused": {},
         "failed": {},
     }
@@ -46,8 +32,9 @@ def main() -> None:
         except ModuleNotFoundError as error:
             report["refused"][name] = str(error)
         else:
-            report["imported"].append(name)
-            report["failed"] |= {} if name in sys.argv[1:] else examples(module)
+            with contextlib.redirect_stdout(io.StringIO()) as output:
+                failed = doctest.testmod(module).failed
+            report["failed"] |= {name: output.getvalue()} if failed else {}
     print(json.dumps(report))
 
 

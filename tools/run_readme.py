@@ -35,10 +35,7 @@ def run(command: str, code: str) -> str:
         binaries = f"{environment}/bin"
         path = os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "PIP_QUIET": "1"}
         subprocess.run(command, shell=True, cwd=ROOT, env=path, check=True)
-        done = subprocess.run(
-            [f"{binaries}/python", "-c", code], cwd=empty, check=True, stdout=subprocess.PIPE, text=True
-        )
-    return done.stdout
+        return subprocess.check_output([f"{binaries}/python", "-c", code], cwd=empty, text=True)
 
 
 def differ(printed: str, shown: str) -> bool:

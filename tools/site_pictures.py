@@ -1,6 +1,5 @@
 """Draw what neurons do, and pictures of the start page, into docs/drawn: ``python -m tools.site_pictures``."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from brainsurr import neurons, plot
 
 from .surrogate_pictures import STYLE, save
 
-ROOT = Path(__file__).parent.parent
-FOLDER = ROOT / "docs" / "drawn"
+FOLDER = Path(__file__).parent.parent / "docs" / "drawn"
 TIME = np.arange(120)
 STEPS = np.select([TIME < 10, TIME < 40, TIME < 50, TIME < 90], [0.0, 0.08, 0.0, 0.25], 0.0)  # weak, then strong
 PULSES = np.float32(np.isin(TIME, [10, 40, 44, 48, 80, 84, 88, 92, 96]))
@@ -75,19 +73,6 @@ def raster():
     return figure
 
 
-def memory():
-    """Draw the memory of a train step over the length of the sequence, from the results of `make bench`."""
-    figure, axis = plt.subplots(figsize=(5.0, 3.9), layout="constrained")
-    runs = json.loads((ROOT / "benchmarks/results/speed/long.json").read_text())["runs"]
-    labels = {"layer by layer": "all steps at once", "scan over steps": "lax.scan", "blocks, full": "unroll"}
-    for kind, label in labels.items():
-        found = [(run["steps"], run["temporaries"] / 1e6) for run in runs if run["name"] == kind]
-        axis.loglog(*zip(*found, strict=True), "o-", label=label)
-    axis.set(xlabel="time steps", ylabel="memory of a train step (MB)")
-    axis.legend(frameon=False, loc="upper left")
-    return figure
-
-
 def main():
     """Draw all of them anew."""
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -96,7 +81,6 @@ def main():
         for name in SHOWN:
             save(neuron_picture(name), FOLDER / f"{name}.png")
         save(raster(), FOLDER / "raster.png")
-        save(memory(), FOLDER / "memory.png")
 
 
 if __name__ == "__main__":

@@ -15,15 +15,9 @@ GROUPS = ("relu", "triangle", "gaussian", "exponential", "pseudo_spike", "algebr
 COLUMNS = 3
 SCALE = (-0.75, 1.75)  # of the gallery; what does not fit has its own
 # Values of the first parameter in the pictures of one surrogate, where half, once and twice the default look alike.
-VALUES = {
-    bs.LogTailedRelu: [0.0, 0.1, 0.3],
-    bs.LeakyRelu: [0.0, 0.1, 0.3],
-    bs.PiecewiseLeakyRelu: [0.0, 0.1, 0.3],
-    bs.InvSquareGrad: [2.0, 25.0, 100.0],
-    bs.SparseFastSigmoid: [2.0, 25.0, 100.0],
-    bs.FakeNumericalGradient: [0.3, 0.6, 1.2],
-    bs.NormalizedQPseudoSpike: [1.5, 2.0, 4.0],
-}
+VALUES = {cls: [0.0, 0.1, 0.3] for cls in (bs.LogTailedRelu, bs.LeakyRelu, bs.PiecewiseLeakyRelu)}
+VALUES |= {cls: [2.0, 25.0, 100.0] for cls in (bs.InvSquareGrad, bs.SparseFastSigmoid)}
+VALUES |= {bs.FakeNumericalGradient: [0.3, 0.6, 1.2], bs.NormalizedQPseudoSpike: [1.5, 2.0, 4.0]}
 
 
 def exported_surrogates() -> dict[str, bs.Surrogate]:

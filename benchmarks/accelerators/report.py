@@ -1,11 +1,9 @@
 """What docs/accelerators.md shows of the result: tables and a picture."""
 
-from typing import Any
-
-from ..lib.report import at_most, claim_table, picture, table, wrapped
+from ..lib.report import at_most, picture, table
 from ..lib.results import read
 from ..speed.claims import megabytes
-from ..speed.libraries import FLOOR, OURS
+from ..speed.libraries import OURS
 from .targets import TARGETS, TPU
 
 SHOWN = "H100"  # in the picture
@@ -15,11 +13,6 @@ NETWORKS = {  # of this library alone, beside the usual one: what their hidden l
     "trained": "LIF with trained decay and surrogate width",
     "convolution": "convolutions with LIF and pooling, 28 x 28, T = 10",
 }
-BLOCKS = """two blocks of five steps are written out, and XLA holds the inputs of both; blocks of ten, by
-`block_size=10`, hold less, and take a quarter more memory on a CPU"""
-COUNTED = """the target leaves out an array that a fusion reads in another shape than it was written in; counted so, it
-is 0.355"""
-WHY = {(SHOWN, "full", "temporaries"): BLOCKS, (TPU, "layer by layer", "bytes"): COUNTED}
 LIMITS = {  # at T = 100, by accelerator and mode: what is counted, and the bytes that are moved and held
     (SHOWN, "layer by layer"): {"launches": 349, "bytes": 1400e6, "temporaries": 140e6},
     (SHOWN, "dots"): {"launches": 600, "temporaries": 80e6},
@@ -43,33 +36,10 @@ def claims(out):
     """Hold the programs of this library against `LIMITS`."""
     rows = {(row["target"], row["mode"]): row for row in usual(load(out)["rows"]) if row["name"] == OURS}
     made = []
-    for (target, mode), limits in LIMITS.items():
-        for what, limit in limits.items():
-            unit, called = CALLED.get(what, (1, what))
-            why = WHY.get((target, mode, what), "")
-            made.append(at_most(limit / unit, f"{target}, {mode}: {called}", rows[target, mode][what] / unit, why=why))
+    for of, what, limit in ((of, *each) for of, limits in LIMITS.items() for each in limits.items()):
+        unit, called = CALLED.get(what, (1, what))
+        made.append(at_most(limit / unit, f"{', '.join(of)}: {called}", rows[of][what] / unit))
     return made
-
-
-def fewest(out):
-    """Return of each library the row of the way with the fewest launches."""
-    rows: dict[str, Any] = {}
-    for row in sorted(usual(load(out)["rows"]), key=launches):
-        if row["target"] == SHOWN and row["name"] != FLOOR:
-            rows.setdefault(row["name"], row)
-    return rows
-
-
-def found(out):
-    """Say in a sentence what the page is about: the fewest launches of each library."""
-    each = ", ".join(f"{name} {launches(row):,.0f} ({_mode(row)})" for name, row in fewest(out).items())
-    about = f"Launches of a train step for an {SHOWN}, the usual network, T = 100"
-    return wrapped(f"{about}, of each library the way with the fewest: {each}.")
-
-
-def parts(out):
-    """Return the generated parts of the page."""
-    return {"found": found(out), "tables": f"{table_of(out)}\n\n{claim_table(claims(out))}"}
 
 
 def launches(row):
@@ -88,9 +58,9 @@ def table_of(out):
         title = f"{target}, other networks of brainsurr, T = 100"
         parts.append(_section(title, others, lambda row: NETWORKS[row["network"]]))
     missing = {f"{row['name']}, {_mode(row)}: {row['why']}" for row in result["rows"] if "why" in row}
-    parts += [wrapped(f"Not counted: {'; '.join(sorted(missing))}.")] if missing else []
+    parts += [f"Not counted: {'; '.join(sorted(missing))}."] if missing else []
     versions = {f"{row['name']}: {', '.join(f'{k} {v}' for k, v in row['versions'].items())}" for row in result["rows"]}
-    return "\n\n".join([*filter(None, parts), wrapped(f"{'; '.join(sorted(versions))}.")])
+    return "\n\n".join([*filter(None, parts), f"{'; '.join(sorted(versions))}."])
 
 
 def _mode(row):

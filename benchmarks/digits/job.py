@@ -12,13 +12,8 @@ import brainsurr as bs
 from ..lib import results
 
 # The options of jax that can change bits.
-OPTIONS = (
-    "jax_enable_x64",
-    "jax_default_matmul_precision",
-    "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-    "jax_numpy_dtype_promotion",
-)
+OPTIONS = ["enable_x64", "default_matmul_precision", "default_prng_impl", "threefry_partitionable"]
+OPTIONS += ["numpy_dtype_promotion"]
 
 
 class Job(NamedTuple):
@@ -54,7 +49,10 @@ class Job(NamedTuple):
 
     def about(self) -> dict[str, Any]:
         """Return everything that must be equal for a resumed run to end with the same bits."""
-        here, options = results.environment(), {name: str(getattr(jax.config, name)) for name in OPTIONS}
+        here, options = (
+            results.environment(),
+            {f"jax_{name}": str(getattr(jax.config, f"jax_{name}")) for name in OPTIONS},
+        )
         more = {"seeds": self.seeds, "python": here["python"], "device": here["device"], "devices": jax.device_count()}
         return self.settings() | more | options | here["versions"]
 

@@ -1,4 +1,4 @@
-"""The table of a result, three pictures, and the section of a page."""
+"""The tables of a result, and three pictures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,28 +45,14 @@ def table(result):
     return f"\n`{result['surrogate']}`, {of}\n\n{report.table(header, rows)}"
 
 
-def line(result):
-    """Write the accuracies of a result in a line."""
-    accuracies = result["test_accuracy"]
-    shown = "; ".join(f"{name} {of['mean']:.3f}" for name, of in accuracies.items())
-    return f"{shown} (test accuracy, mean of {len(accuracies['LIF']['seeds'])} seeds; `{result['surrogate']}`)"
-
-
 def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
-    """Write the table of the first result, a picture, and the accuracies of the others, from other frameworks."""
-    first, *others = results_of_runs
-    lines = [
-        "## Digits",
-        "This is what `python -m benchmarks.digits` prints with the surrogate named; `make train` trains one seed, "
-        "with that of\nthe layers. It shows that the layers learn; the task is too easy to compare surrogates.",
-        table(first).strip(),
-        "![training curves](../benchmarks/results/digits/training.png)",
-        report.wrapped(f"{first['seconds']:.0f} s on {where(first, 'jax', 'flax')}. In the other frameworks:"),
-    ]
-    for other in others:
-        accuracies = (f"{name} {report.spread(a['seeds'], 4)}" for name, a in other["test_accuracy"].items())
-        lines.append(f"- `--framework {other['framework']}`: {'; '.join(accuracies)} ({other['seconds']:.0f} s)")
-    return "\n\n".join(lines)
+    """Make the table of the first result, and one of the accuracies in each framework."""
+    first, rows = results_of_runs[0], []
+    for of in results_of_runs:
+        accuracies = (report.spread(accuracy["seeds"], 4) for accuracy in of["test_accuracy"].values())
+        rows.append((f"`{of['framework']}`", *accuracies, f"{of['seconds']:.0f}"))
+    frameworks = report.table(("framework", *first["runs"], "seconds"), rows)
+    return "\n\n".join([table(first).strip(), frameworks, f"On {where(first, 'jax', 'flax')}."])
 
 
 def draw(out, surrogate, runs, spikes, digit):

@@ -1,27 +1,4 @@
-"""Fashion-MNIST.
-
-Spiking networks on 60,000 images, each beside a twin of equal size without spikes.
-
-One loop trains both: AdamW on a cosine schedule, batches of 256. The last 5,000 training images validate: the weights
-of the epoch with the best accuracy on them are the ones tested, on 10,000 images (standard error .3 points), and no
-test image decides anything. Rates and epochs were chosen by validation, with another seed.
-
-LIF neurons have `{surrogate}` as their surrogate, and see a still image for several steps; the twin sees it once. *MB*
-is what a train step holds beside weights, optimiser and images, by the compiled program.
-
-What others report on the same test images. Spiking networks: 400-400, 5 steps: 89.75 ± .03 %, and 32C5-P2-64C5-P2-1024,
-5 steps: 92.69 ± .09 % (Zhang and Li 2020, TSSL-BP, [their repository](https://github.com/stonezwr/TSSL-BP)). Two 3 x 3
-convolutions of 128 with batch normalisation, a linear layer of 2,048, trained time constants, 8 steps: 93.85 % with the
-weights that validate best, 94.38 % at the epoch that tests best (Fang et al. 2021, PLIF, [their
-repository](https://github.com/fangwei123456/Parametric-Leaky-Integrate-and-Fire-Spiking-Neuron)). Such layers of
-neurons without a leak, 4 steps: 92.96 % after 64 epochs, 93.3 % at the epoch that tests best ([SpikingJelly's
-tutorial](https://github.com/fangwei123456/spikingjelly/blob/master/docs/source/activation_based_en/4_conv_fashion_mnist.rst)).
-Of spiking networks that read an image row by row, no figure was found.
-
-Without spikes, as submitted to the [README of the data](https://github.com/zalandoresearch/fashion-mnist#benchmark),
-whose authors did not test them: an MLP 256-128-64 90.0 %; two convolutions with max pooling 87.6 and 91.6 %, two
-convolutions of fewer than 100,000 weights 92.5 %; a GRU before a support vector machine 88.8 %, with dropout 89.7.
-"""
+"""Fashion-MNIST: the tables of docs/studies.md, and pictures."""
 
 from pathlib import Path
 
@@ -31,29 +8,14 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from brainsurr import plot
 
-from ..lib.report import picture, plot_seeds, spread, table, wrapped
+from ..lib.report import picture, plot_seeds, spread, table
 from ..lib.results import read
 from ..lib.study import finished, provenance, rows
 from .data import CLASSES, NAMES, SIDE
-from .networks import NETWORKS, SURROGATE, Network
+from .networks import NETWORKS
 
-GOAL, REACHED = 0.5, 92.0  # points that a spiking network may be behind its twin; per cent that it may reach
 SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons of a layer in a raster, and of which classes it has an image
 HEADER = ("network", "kind", "seeds", "test accuracy, %", "to its twin", "firing rates", "seconds an epoch", "MB")
-PICTURES = ("curves", "confusion", "raster-convolution")
-NORMALISED = "batch normalisation; rates chosen after five epochs of 10,240 images, epochs by the time they take"
-ABOUT = {
-    "dense": "linear layers",
-    "rows": "a recurrent layer that sees a row of pixels a step, 28 in all: LIF with decays from .5 to .95, or gated "
-    "recurrent units",
-    "convolution": "3 x 3 convolutions with max pooling, and a linear layer",
-    "residual": "a 3 x 3 convolution with average pooling and three residual blocks, of 14, 7 and 4 pixels a side, "
-    f"whose shortcuts carry currents (Hu et al. 2021); {NORMALISED}",
-    "attention": "a 3 x 3 convolution with average pooling, one in steps of two pixels and one with a shortcut, which "
-    "give 49 tokens, and two blocks of spiking self-attention, of four heads (Zhou et al. 2023); the twin has softmax "
-    f"attention, and ReLU; {NORMALISED}",
-}
-COMMAND = "`python -m benchmarks.fashion --data FOLDER --out benchmarks/results/fashion`"
 
 
 def load(folder: Path):
@@ -64,17 +26,12 @@ def load(folder: Path):
     return {of: runs for of, runs in by_kind.items() if runs}
 
 
-def to_twin(studied, name: str) -> list[float]:
-    """Return by how many points the spiking network is better than its twin, for each seed that both have."""
-    one, other = (studied.get((name, kind), {}) for kind in ("LIF", NETWORKS[name].twin))
-    return [100 * (one[seed]["test"] - other[seed]["test"]) for seed in one if seed in other]
-
-
 def summary(folder: Path) -> str:
     """Make the table: a row a network and kind, over its seeds; what a train step holds, in MB."""
     studied, lines, held = load(folder), [], finished(folder / "result.json", "temporaries") or {}
     for (name, kind), runs in studied.items():
-        gaps = to_twin(studied, name) if kind == "LIF" else []
+        twin = studied.get((name, NETWORKS[name].twin), {}) if kind == "LIF" else {}
+        gaps = [100 * (run["test"] - twin[seed]["test"]) for seed, run in runs.items() if seed in twin]
         columns = {key: [run[key] for run in runs.values()] for key in ("test", "firing", "epoch_seconds")}
         firing = ", ".join(f"{rate:.2f}" for rate in np.mean(columns["firing"], axis=0))
         gap, accuracy = f"{np.mean(gaps):+.2f}" if gaps else "", spread(100 * np.array(columns["test"]), 2)
@@ -84,35 +41,13 @@ def summary(folder: Path) -> str:
 
 
 def section(folder: Path) -> str:
-    """Write the section of a page: the docstring of this module, with what was measured before what others report."""
-    title, *about = map(wrapped, __doc__.format(surrogate=SURROGATE).strip().split("\n\n"))
-    path = folder / "result.json"
-    trained, studied = read(path)["settings"]["networks"].items(), load(folder)
-    measured = [
-        "\n".join(described(name, Network(**network)) for name, network in trained),
-        summary(folder),
-        goals(studied),
-        *(f"![{name}](../benchmarks/results/fashion/{name}.png)" for name in PICTURES),
-        wrapped(f"It took {provenance(path)}."),
-    ]
-    return "\n\n".join([f"## {title.rstrip('.')}", *about[:3], *measured, *about[3:], COMMAND])
-
-
-def goals(studied) -> str:
-    """Say which spiking networks come near their twins, and which reach what larger ones do."""
-    spiking = {name: runs for (name, kind), runs in studied.items() if kind == "LIF"}
-    near = [name for name in spiking if (gaps := to_twin(studied, name)) and np.mean(gaps) >= -GOAL - 1e-9]
-    high = [name for name, runs in spiking.items() if 100 * np.mean([run["test"] for run in runs.values()]) >= REACHED]
-    near, high = (", ".join(f"*{name}*" for name in names) or "none" for names in (near, high))
-    said = f"Spiking networks at most {GOAL} points behind their twins: {near}; of {REACHED:g} % or more: {high}."
-    return wrapped(said)
-
-
-def described(name: str, network: Network) -> str:
-    """List the sizes of a network, and how it and its twin were trained."""
-    steps, rates = network.steps or SIDE, f"{network.rate:g} (LIF) and {network.twin_rate:g} ({network.twin})"
-    sizes = f"{'-'.join(map(str, network.sizes))}, {steps} steps, {network.epochs} epochs"
-    return wrapped(f"- *{name}*: {sizes}, rates of {rates} at first, dropout {network.dropout:g}: {ABOUT[name]}.", "  ")
+    """Make the tables of docs/studies.md: how each network was trained, and what came of it."""
+    path, lines = folder / "result.json", []
+    for name, network in read(path)["settings"]["networks"].items():
+        sizes, rates = "-".join(map(str, network["sizes"])), (f"{network[rate]:g}" for rate in ("rate", "twin_rate"))
+        lines.append((name, sizes, network["steps"] or SIDE, network["epochs"], *rates, network["dropout"]))
+    header = "network", "sizes", "steps", "epochs", "rate, LIF", "rate, twin", "dropout"
+    return "\n\n".join([table(header, lines), summary(folder), f"{provenance(path)}."])
 
 
 def draw(folder: Path):

@@ -1,7 +1,6 @@
-"""What reports and pages are built of: a table, a claim, numbers and paragraphs as text, a picture."""
+"""What reports and pages are built of: a table, a claim, numbers as text, a picture."""
 
 import contextlib
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +32,6 @@ class Claim(NamedTuple):
       numbers: what was measured.
       limit: what the number may be at most, if the claim is of one number.
       clear: whether the spread of the number lies on one side of the limit.
-      why: the reason if it does not hold.
     """
 
     text: str
@@ -41,33 +39,26 @@ class Claim(NamedTuple):
     numbers: str
     limit: str = ""
     clear: bool = True
-    why: str = ""
 
 
-def at_most(limit: float, text: str, value: float, *, unit="", spread=None, why="") -> Claim:
+def at_most(limit: float, text: str, value: float, *, unit="", spread=None) -> Claim:
     """Claim that a number does not exceed a limit; ``spread`` has the smallest and the largest that it may be."""
     numbers = f"{value:.3g}{unit}" + (f" ({spread[0]:.3g}-{spread[1]:.3g})" if spread else "")
     clear = spread is None or not spread[0] <= limit < spread[1]
-    return Claim(text, value <= limit, numbers, f"{limit:.3g}{unit}", clear, why)
+    return Claim(text, value <= limit, numbers, f"{limit:.3g}{unit}", clear)
 
 
-def ratio_at_most(limit: float, text: str, one, other, why="") -> Claim:
+def ratio_at_most(limit: float, text: str, one, other) -> Claim:
     """Claim it of the ratio of two medians, each a `timing.summary`; its spread is that of their quartiles."""
     (low, high), (least, most) = one["quartiles"], other["quartiles"]
-    return at_most(limit, text, one["median"] / other["median"], spread=(low / most, high / least), why=why)
+    return at_most(limit, text, one["median"] / other["median"], spread=(low / most, high / least))
 
 
 def claim_table(claims: Sequence[Claim]) -> str:
-    """Make a table of claims about one number each, and list below it why some do not hold."""
+    """Make a table of claims about one number each."""
     verdicts = [("yes" if claim.holds else "**no**") if claim.clear else "undecided" for claim in claims]
     rows = [(claim.text, claim.limit, claim.numbers, verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
-    by_reason: dict[str, list[str]] = {}
-    for claim in claims:
-        if not claim.holds and claim.why:
-            by_reason.setdefault(" ".join(claim.why.split()), []).append(claim.text)
-    unmet = "\n".join(f"- {'; '.join(texts)}: {why}." for why, texts in by_reason.items())
-    reasons = ["Why some targets are not met, or undecided:", unmet] if unmet else []
-    return "\n\n".join([table(("what", "at most", "measured", "met"), rows), *reasons])
+    return table(("what", "at most", "measured", "met"), rows)
 
 
 def yes(held: bool) -> str:
@@ -79,12 +70,6 @@ def spread(values, digits: int = 3) -> str:
     """Format the mean ± standard deviation of the seeds; one seed has none."""
     values = np.asarray(values, float).ravel()
     return f"{values.mean():.{digits}f}" + (f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else "")
-
-
-def wrapped(text: str, indent: str = "") -> str:
-    """Wrap a paragraph to the width of a page, all lines but the first indented."""
-    how = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.fill(text, 120, subsequent_indent=indent, **how)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,1 @@
-"""README.md and pages of docs, put together from committed results.
-
-A report is in the folder of its program, so this folder only computes numbers that need several results.
-"""
+"""README.md and pages of docs, filled with tables from committed results; a report is in the folder of its program."""

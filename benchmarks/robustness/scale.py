@@ -152,7 +152,7 @@ def main(argv=None):
         return
     result["seconds"] = time.perf_counter() - begin
     results.write(args.out / "result.json", result)
-    print(report.section(results.read(args.out / "result.json")))
+    print(report.table(results.read(args.out / "result.json")))
 
 
 def add_options(parser):

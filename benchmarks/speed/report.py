@@ -1,6 +1,6 @@
 """What a terminal, the README and docs/speed.md show of what was measured; from the JSON alone."""
 
-from ..lib.report import claim_table, wrapped
+from ..lib.report import claim_table
 from ..lib.results import read, where
 from .claims import activation, convolution, events, first_step, imports, live, long, peers, train_step
 
@@ -15,8 +15,6 @@ CLAIMS = {
     "import": imports,
     "peers": peers,
 }
-ON_A_GPU = ("train-step", "long", "activation")
-COMMAND = f"python -m benchmarks.speed --out benchmarks/results/speed-gpu {' '.join(ON_A_GPU)}"
 
 
 def show(name, result):
@@ -50,17 +48,15 @@ def _where(result):
 def readme(folder):
     """Return the README's part: a line for each library on jax, and where it was measured."""
     result = load(folder)["peers"]
-    table, about = peers.chooser(result, of_jax=True)
     of_jax = result | {"runs": [run for run in result["runs"] if "jax" in run["versions"]]}
-    return f"{table}\n\n{wrapped(f'{about} On {_where(result)}{_elsewhere(of_jax)}.')}"
+    return f"{peers.chooser(result, of_jax=True)}\n\nOn {_where(result)}{_elsewhere(of_jax)}."
 
 
 def on_a_cpu(folder):
     """Return the parts of docs/fast-on-a-cpu.md: what devices, kept pages and events gain, and where."""
     results = load(folder)
-    tables = {"peers": peers.gains(results["peers"]), "events": events.networks(results["events"])}
-    of, gained = (f"{table}\n\n{wrapped(f'On {_where(results[name])}.')}" for name, table in tables.items())
-    return {"gains": of, "events": gained}
+    tables = {"gains": ("peers", peers.gains), "events": ("events", events.networks)}
+    return {part: f"{make(results[name])}\n\nOn {_where(results[name])}." for part, (name, make) in tables.items()}
 
 
 def _elsewhere(result):
@@ -81,15 +77,12 @@ def claims(by_claim):
 
 
 def on_a_gpu(folder):
-    """Return what was measured on a GPU, or that nothing was, with the command."""
-    by_claim = load(folder) if folder.is_dir() else {}
+    """Return what was measured on a GPU, or that nothing was."""
+    by_claim = load(folder)
     if not by_claim:
-        about = f"Not measured. On a machine with a GPU and jax for it (`jax[cuda13]`), run `{COMMAND}`."
-        return f"{about} Other libraries are timed on the CPU alone."
-    place = _where(next(iter(by_claim.values())))
+        return "Not measured."
     shown = [f"### {name}, on a GPU\n\n{CLAIMS[name].report(result)}" for name, result in by_claim.items()]
-    about = f"On {place}; by `{COMMAND}`. The reasons above are of a CPU."
-    return "\n\n".join([about, claim_table([claim._replace(why="") for claim in claims(by_claim)]), *shown])
+    return "\n\n".join([f"On {_where(next(iter(by_claim.values())))}.", claim_table(claims(by_claim)), *shown])
 
 
 def parts(folder):

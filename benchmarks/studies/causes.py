@@ -8,7 +8,6 @@ for each layer.
 """
 
 import itertools
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ from scipy import stats
 
 from brainsurr.nnx import LIF, SpikingActivation, SpikingSequential
 
-from ..lib.report import table, wrapped
+from ..lib.report import table
 from ..lib.study import Runs, arguments, finished, of_seeds, provenance, rows
 from ..lib.training import evaluated, neurons, train_network, with_gains
 from . import settings
@@ -33,7 +32,7 @@ MEASURED = ("validation", "loss", "far", "flat", "seconds", "cpu_seconds")
 SETTINGS = {"counts": "", "deep": "fashion"}
 WIDTHS, FLAT = ("fixed", "follows"), 1e-3
 QUICK = Grid(FOUR[:1], (1e-3,), choosing=(1000,))
-CAUSE, FAILS, GAINS, LOSES = -0.7, 5.0, 5.0, 1.0  # of docs/plan.md: a rank correlation, and points
+FAILS = 5.0  # points, of docs/plan.md
 
 
 def potentials(net, xs):
@@ -147,38 +146,19 @@ def _cause(path):
     return Cause(fixed, follows, flat, far)
 
 
-def advice(causes: Mapping[str, Cause]) -> str:
-    """Say whether flat slopes are the cause, and whether a width that follows is advised; or what is not measured."""
-    if lacking := [f"*{name}*" for name in SETTINGS if name not in causes]:
-        return f"Not measured yet in {', '.join(lacking)}."
-    found = {name: cause.verdict() for name, cause in causes.items()}
-    named = all(correlation < CAUSE for correlation, _, _ in found.values())
-    advised = all(gain >= GAINS and loss < LOSES for _, gain, loss in found.values())
-
-    def listed(i, form=".1f"):
-        return ", ".join(f"{of[i]:{form}} in *{name}*" for name, of in found.items())
-
-    return (
-        f"Slopes that are all but 0 {'' if named else 'are not shown to '}explain it: the rank correlation of their "
-        f"share with validation is {listed(0, '.2f')}. A [width that follows](studies.md#causes) the potentials is "
-        f"{'' if advised else 'not '}advised: where a fixed one fails it gains {listed(1)}, elsewhere it loses "
-        f"{listed(2)}."
-    )
-
-
 def section(folder: Path) -> str:
-    """Write the part of docs/studies.md: a line for each setting and configuration; or what is not measured."""
+    """Make the tables of docs/studies.md: a line for each setting and configuration, and the verdicts."""
     causes = load(folder)
-    if causes.keys() != SETTINGS.keys():
-        return advice(causes)
     columns = ("fixed", "follows", "flat, %", "far")
     header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
     for name, cause in causes.items():
         numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).reshape(len(FOUR), -1)
         for entrant, of in zip(FOUR, numbers, strict=True):
             lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:z.1f}" for x in of)))
+    verdicts = [(name, *(f"{x:z.2f}" for x in cause.verdict())) for name, cause in causes.items()]
+    head = "setting", "correlation", "gain where fixed fails", "loss elsewhere"
     ran = provenance(*(folder / f"{name}.json" for name in causes))
-    return f"{table(header, lines)}\n\n{wrapped(f'{ran}.')}"
+    return "\n\n".join([table(header, lines), table(head, verdicts), f"{ran}."])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from brainsurr import nnx as layers
 from brainsurr.optim import project
 
 from ..lib.report import spread, table
-from ..lib.study import Runs, arguments, finished, of_seeds, rows
+from ..lib.study import Runs, arguments, finished, of_seeds, provenance, rows
 from ..lib.training import adamw, dense, firing_rate, train_and_test
 from . import sequences, settings, speech
 
@@ -171,8 +171,8 @@ def main(argv=None):
 # The report
 
 
-def parts(folder: Path) -> list[str]:
-    """List what the page has: a summary, and a table with a row for each neuron."""
+def part(folder: Path) -> str:
+    """Make the table of docs/neurons.md: a row for each neuron."""
     path = folder / "result.json"
     grid, like = finished(path, "neurons"), {str(neuron): neuron.like for neuron in NEURONS}
     runs, lines = of_seeds(rows(path), grid["seeds"], "neuron"), []
@@ -180,12 +180,8 @@ def parts(folder: Path) -> list[str]:
         run = runs[name]
         numbers = spread(run["test"]), f"{run['firing'].mean():.2f}", run["parameters"][0]
         lines.append([f"`{name}`", like.get(name, ""), *numbers, f"{run['cpu_seconds'].mean():.1f} s"])
-    means = {name: runs[name]["test"].mean() for name in grid["neurons"]}
-    worst = min(means, key=means.get)
-    return [
-        f"The least accurate of the {len(means)}, `{worst}`, is right on {means[worst]:.1%} of the test takes.",
-        table(["layers", "as", "test accuracy", "firing rate", "parameters", "a seed takes"], lines),
-    ]
+    head = ["layers", "as", "test accuracy", "firing rate", "parameters", "a seed takes"]
+    return f"{table(head, lines)}\n\n{provenance(path)}."
 
 
 if __name__ == "__main__":

@@ -133,24 +133,15 @@ def same(scores: np.ndarray) -> np.ndarray:
 
 
 class Choice(NamedTuple):
-    """What the rule for the default comes to.
+    """The rule's conclusion.
 
     Attributes:
       name: the default that follows.
-      winner: the cheapest candidate that is not out; None if all are.
       out: candidates too far behind in a family, and in which they are furthest.
-      less: by how much the winner costs less than the present default, ``[draws]``.
     """
 
     name: str
-    winner: str | None
     out: dict[str, str]
-    less: np.ndarray
-
-    @property
-    def share(self) -> float:
-        """In which share of draws the winner costs less."""
-        return float((self.less[1:] > 0).mean())
 
 
 def default(tuned: Points, costs: Points) -> Choice:
@@ -158,12 +149,11 @@ def default(tuned: Points, costs: Points) -> Choice:
     cost, present = over(costs), NAMES.index(PRESENT)
     most = {name: furthest(tuned, i) for i, name in enumerate(CANDIDATES)}
     out = {name: family for name, (family, points) in most.items() if points[0] > OUT}
-    if len(out) == len(CANDIDATES):
-        return Choice(PRESENT, None, out, np.zeros(len(cost)))
-    winner = min((i for i, name in enumerate(CANDIDATES) if name not in out), key=cost[0].__getitem__)
-    choice = Choice(PRESENT, CANDIDATES[winner], out, cost[:, present] - cost[:, winner])
-    changes = PRESENT in out or (choice.less[0] >= WORTH and choice.share >= SURE)
-    return choice._replace(name=CANDIDATES[winner]) if changes else choice
+    left = [i for i, name in enumerate(CANDIDATES) if name not in out]
+    winner = min(left, key=cost[0].__getitem__, default=present)
+    less = cost[:, present] - cost[:, winner]
+    changes = PRESENT in out or (less[0] >= WORTH and (less[1:] > 0).mean() >= SURE)
+    return Choice(NAMES[winner] if changes else PRESENT, out)
 
 
 def left_out(tuned: Points, costs: Points) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The report of the comparison: sentences, tables and the picture, of the numbers that `regret` has."""
+"""The report of the comparison: tables and the picture, of the numbers that `regret` has."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -6,13 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from brainsurr.nnx import LIF
+from ..lib.report import picture, table
+from . import regret, settings
+from .entrants import ARCTAN, CANDIDATES, FAST_SIGMOID, PRESENT, WHOSE
+from .regret import COST, FAR, GIVEN, GRID, HALF, NAMES, RATES, TUNED, WORST, Outcome, Points
 
-from ..lib.report import picture, spread, table, wrapped
-from ..lib.results import RESULTS
-from . import regret, settings, weights
-from .entrants import ARCTAN, CANDIDATES, ENTRANTS, FAST_SIGMOID, PRESENT, WHOSE
-from .regret import COST, FAR, GIVEN, GRID, HALF, NAMES, OUT, RATES, TUNED, WORST, Outcome, Points
+KINDS_OF_TASK = {
+    "with normalisation": ("batch", "residual", "layer"),
+    "deep, without normalisation": ("deep", "momentum", "vowels"),
+    "recurrent and long": ("rows", "speech", "recall", "memory", "chaos"),
+    "counts as outputs": ("counts", "sums"),
+}
 
 
 class Comparison(NamedTuple):
@@ -48,9 +52,6 @@ def load(folder: Path) -> Comparison:
     return Comparison(outcomes, points, families, over, alike, choice, others)
 
 
-# How it is written
-
-
 def typed(name: str) -> str:
     """Write what one types for an entrant."""
     return f"`bs.{name}`"
@@ -67,203 +68,87 @@ def listed(names) -> str:
     return ", ".join(f"*{name}*" for name in names)
 
 
-def best_tail(found: Comparison) -> int:
-    """Return which `LogTailedRelu` is least behind when tuned."""
-    return min((i for i, name in enumerate(NAMES) if name.startswith("LogTailedRelu")), key=found.over[TUNED][0].item)
-
-
-# The advice
-
-
-def advice(found: Comparison) -> list[str]:
-    """Write the answers of the page, in its order."""
-    return [
-        f"{what_to_type(found)} {elsewhere(found)} {why(found.choice, found.families[TUNED])} {runner_up(found)}",
-        at_a_given_rate(found),
-        cheapest(found, "If you have normalisation", "batch", "residual", "layer"),
-        f"{cheapest(found, 'Deep without it', 'deep', 'momentum', 'vowels')} {first_weights()}",
-        cheapest(found, "Recurrent and long", "rows", "speech", "recall", "memory", "chaos"),
-        cheapest(found, "Counts as outputs", "counts", "sums"),
-        log_tail(found),
-    ]
-
-
-def missing(found: Comparison) -> list[str]:
-    """Name the settings that are not finished."""
-    names = [name for name in settings.MADE if name not in found.outcomes]
-    return [f"Not finished: {listed(names)}."] * bool(names)
-
-
-def what_to_type(found: Comparison) -> str:
-    """Say which configuration the rule chooses."""
-    name, families = found.choice.name, len(found.families[TUNED])
-    is_default = ENTRANTS[name] == LIF(1).spike_fn.surrogate
-    first = f"Nothing: {typed(name)} is the default of `LIF` and `ALIF`" if is_default else f"`spike_fn=bs.{name}`"
-    tuned, given = (number(found.over[kind][:, NAMES.index(name)]) for kind in (TUNED, GIVEN))
-    return (
-        f"**What to type.** {first}. On average over {families} families of settings it is {tuned} points behind the "
-        f"best of {len(NAMES)} configurations at its best learning rate, {given} at a given rate (95 % intervals)."
-    )
-
-
-def elsewhere(found: Comparison) -> str:
-    """Say how far behind the choice of the rule is where it was not made."""
-    tuned, given = (number(regret.scored(found.families[kind], found.others)) for kind in (TUNED, GIVEN))
-    return f"Chosen by the other families and scored on the one left out, it is {tuned} and {given} behind."
-
-
-def why(choice: regret.Choice, tuned: Points) -> str:
-    """Say what the rule had to weigh, from points by family."""
-    far = f"more than {OUT:g} points behind at the best rate"
-    if choice.winner is None:
-        return f"Each of the {len(CANDIDATES)} candidates is somewhere {far}, and the default stays."
-    if PRESENT in choice.out:
-        where, of = regret.furthest(tuned, NAMES.index(PRESENT))
-        return f"{typed(PRESENT)}, the default before, is {number(of)} behind at its best rate in *{where}*: too far."
-    if choice.winner == PRESENT:
-        few = len(CANDIDATES) - len(choice.out)
-        return f"Of {len(CANDIDATES)} candidates {few} are nowhere {far}, and it costs least of these."
-    less = number(choice.less)
-    if choice.name == choice.winner:
-        return f"It costs {less} less than {typed(PRESENT)}, the default before."
-    little = choice.less[0] < regret.WORTH
-    return f"{typed(choice.winner)} costs {less} less, {'too little' if little else 'in too few draws'} for a change."
-
-
-def runner_up(found: Comparison) -> str:
-    """Say what a cost is, and the next candidate's."""
-    cost = found.over[COST]
-    kept = [i for i in cost[0, : len(CANDIDATES)].argsort() if NAMES[i] not in found.choice.out]
-    above = [(NAMES[i], cost[:, i] - cost[:, kept[0]]) for i in kept[1:2]]
-    more = [f"; {typed(name)} is second, {number(by)} above the least" for name, by in above]
-    return (
-        f"The *cost* is the mean of the points behind at its best rate and at a given one{''.join(more)}. "
-        f"[How sure](studies.md#how-sure) weighs the {len(CANDIDATES)} candidates for the default."
-    )
-
-
-def least(found: Comparison, question: str, where: str, cost: np.ndarray) -> str:
-    """Answer a question: which candidate costs least, and how much more the default, from ``[draws, entrants]``."""
-    best, own = int(cost[0, : len(CANDIDATES)].argmin()), NAMES.index(found.choice.name)
-    behind = cost[:, own] - cost[:, best]
-    more = f", the default {number(behind)} more{', which may be chance' * bool(np.quantile(behind[1:], 0.025) < 0)}"
-    who = "The default" if best == own else typed(CANDIDATES[best])
-    return f"**{question}** ({where}). {who} costs least, {number(cost[:, best])}{more if best != own else ''}."
-
-
-def cheapest(found: Comparison, question: str, *names: str) -> str:
-    """Answer a question that some settings are about."""
-    if not (known := [name for name in names if name in found.outcomes]):
-        return f"**{question}.** Not finished: {listed(names)}."
-    costs = regret.over(regret.of_families(found.points[COST], known))
-    return f"{least(found, question, listed(known), costs)}{failed(found, known)}"
-
-
-def failed(found: Comparison, names: list[str]) -> str:
-    """Count the default's networks that are far below its others."""
-    default = {name: found.outcomes[name].tuned[NAMES.index(found.choice.name)] for name in names}
-    far = ((name, scores < np.median(scores) - FAR) for name, scores in default.items())
-    each = " and ".join(f"{of.sum()} of {len(of)} networks in *{name}*" for name, of in far if of.any())
-    return f" The default fails at times: {each} end over {FAR:g} points below their median." if each else ""
-
-
-def at_a_given_rate(found: Comparison) -> str:
-    """Answer what to take at a given rate, by what is behind the best at the same rate alone."""
-    where = f"{GRID.rates[0]:g} to {GRID.rates[-1]:g}, of SGD 30 times that; points behind at the same rate"
-    cheap = (CANDIDATES[i] for i in found.over[GIVEN][0, : len(CANDIDATES)].argsort())
-    two, of = [*dict.fromkeys((found.choice.name, *cheap))][:2], found.over[RATES][0]
-    at = {name: zip(of[NAMES.index(name)], GRID.rates, strict=True) for name in two}
-    each = [f"{typed(name)} {', '.join(f'{n:.1f} at {rate:g}' for n, rate in points)}" for name, points in at.items()]
-    return f"{least(found, 'If your rate is fixed', where, found.over[GIVEN])} Rate by rate: {'; '.join(each)}."
-
-
-def first_weights() -> str:
-    """Say how to scale the first weights of deep networks, and what it is worth."""
-    gain, deep = settings.DEEP["gain"], weights.at_best(RESULTS / f"weights/layers-{settings.DEPTH}.json")
-    with_, without = (spread(100 * deep[f"x {by:g}"]["test"], 1) for by in (gain, 1))
-    return (
-        f"First scale all weights but the readout's, where linear layers and neurons take turns: "
-        f"`for layer in net.layers[:-2:2]: layer.kernel[...] *= {gain:g}`. {settings.DEPTH} layers of Flax and "
-        f"{typed(weights.SURROGATE)} have {with_} % with it, {without} without (± over seeds, at best rates)."
-    )
-
-
-def log_tail(found: Comparison) -> str:
-    """Say how far behind the best of its forms is."""
-    i = best_tail(found)
-    where, points = regret.furthest(found.families[TUNED], i)
-    return (
-        f"**LogTailedRelu in a paper.** {typed(NAMES[i])}, the best of its forms if you tune the rate, is "
-        f"{number(found.over[TUNED][:, i])} points behind at its best rate, {points[0]:.1f} in *{where}*, and the same "
-        f"as the best within a point in {found.alike[i]} of {len(found.outcomes)} settings."
-    )
-
-
-# Tables
-
-
 def overview(found: Comparison) -> str:
-    """Make the table of configurations, the cheapest first."""
-    lines = []
+    """Make the table of configurations, the cheapest first, and of the rule, scored on each family it has not seen."""
+    lines, kinds = [], (TUNED, GIVEN, WORST, HALF)
     for i in found.over[COST][0].argsort():
         what, (where, points) = typed(NAMES[i]), regret.furthest(found.families[TUNED], i)
         what = f"**{what}**" if NAMES[i] == found.choice.name else what
-        numbers = [number(found.over[kind][:, i]) for kind in (TUNED, GIVEN, WORST, HALF)]
+        numbers = [number(found.over[kind][:, i]) for kind in kinds]
         lines.append((what, *numbers, f"{number(points)} in *{where}*", found.alike[i]))
+    unseen = (number(regret.scored(found.families[kind], found.others)) for kind in kinds)
+    lines.append(("as chosen by the other families", *unseen, "", ""))
     return table(("configuration", "best rate", "given rate", "worst rate", "half-way", "furthest", "the same"), lines)
+
+
+def missing(found: Comparison) -> str:
+    """Name the settings that are not finished."""
+    names = [name for name in settings.MADE if name not in found.outcomes]
+    return f"Not finished: {listed(names)}.\n" if names else ""
+
+
+def answers(found: Comparison) -> str:
+    """Make the table of the candidate that costs least in each kind of task, and of the default there."""
+    lines, own = [], NAMES.index(found.choice.name)
+    for kind, names in KINDS_OF_TASK.items():
+        if known := [name for name in names if name in found.outcomes]:
+            cost = regret.over(regret.of_families(found.points[COST], known))
+            best = int(cost[0, : len(CANDIDATES)].argmin())
+            scores = [found.outcomes[name].tuned[own] for name in known]
+            failed = sum((of < np.median(of) - FAR).sum() for of in scores)
+            numbers = number(cost[:, best]), number(cost[:, own] - cost[:, best])
+            lines.append((kind, listed(known), typed(NAMES[best]), *numbers, f"{failed} of {sum(map(len, scores))}"))
+    return table(("task", "settings", "costs least", "its cost", "default costs more", "default's failures"), lines)
+
+
+def by_rate(found: Comparison) -> str:
+    """Make the table of points behind the best at each given rate, the least at any first."""
+    order, of = found.over[GIVEN][0].argsort(), found.over[RATES][0]
+    lines = [(typed(NAMES[i]), *(f"{points:.1f}" for points in of[i]), number(found.over[GIVEN][:, i])) for i in order]
+    return table(("configuration", *(f"{rate:g}" for rate in GRID.rates), "mean"), lines)
 
 
 def short(found: Comparison) -> str:
     """Make the README's table: what to type, what everyone knows, and how little others may be."""
+    tails = (i for i, name in enumerate(NAMES) if name.startswith("LogTailedRelu"))
     first = [*dict.fromkeys((found.choice.name, ARCTAN, PRESENT))][:2]
-    shown = [*map(NAMES.index, (*first, FAST_SIGMOID)), best_tail(found)]
+    shown = [*map(NAMES.index, (*first, FAST_SIGMOID)), min(tails, key=found.over[TUNED][0].item)]
     lines = [(typed(NAMES[i]), *(f"{found.over[kind][0, i]:.1f}" for kind in (TUNED, GIVEN))) for i in shown]
     return table(("configuration", "points behind at its best rate", "at a given rate"), lines)
 
 
 def candidates(found: Comparison) -> str:
     """Make the table of what the rule weighs."""
-    cost, lines = found.over[COST], []
-    less = (cost[1:] < cost[1:, [NAMES.index(PRESENT)]]).mean(0)
+    cost, lines, out = found.over[COST], [], found.choice.out
     for i in cost[0, : len(CANDIDATES)].argsort():
-        share = "" if NAMES[i] == PRESENT else f"{less[i]:.0%}"
-        lines.append((typed(NAMES[i]), number(cost[:, i]), share, found.choice.out.get(NAMES[i], "")))
-    return table(("candidate", "cost", f"draws in which it costs less than {typed(PRESENT)}", "out by"), lines)
-
-
-def how_sure(found: Comparison) -> str:
-    """Write how much the choice hangs on one family, and which best rates are on an edge."""
-    others = [name for name in CANDIDATES if name != found.choice.name]
-    instead = {name: [family for family, of in found.others.items() if of == name] for name in others}
-    edges = {name: [setting for setting, of in found.outcomes.items() if name in of.edges] for name in NAMES}
-
-    def of_all(number, places, where):
-        names = "; ".join(f"{typed(name)} {where} {listed(of)}" for name, of in places.items() if of)
-        return f"{sum(map(len, places.values()))} of {number}{': ' * bool(names)}{names}."
-
-    return (
-        f"Leaving out one family changes the choice in {of_all(len(found.others), instead, 'without')} "
-        f"The best rate is an outermost one of those tried in {of_all(len(NAMES) * len(found.outcomes), edges, 'in')}"
-    )
+        name, less = NAMES[i], cost[:, NAMES.index(PRESENT)] - cost[:, i]
+        gains = ("", "") if name == PRESENT else (number(less), f"{(less[1:] > 0).mean():.0%}")
+        without = [family for family, of in found.others.items() if of == name]
+        chosen = "any other" if name == found.choice.name else listed(without)
+        lines.append((typed(name), number(cost[:, i]), *gains, out.get(name, ""), chosen))
+    head = "candidate", "cost", f"less than {typed(PRESENT)} by", "in draws", "out by", "chosen without"
+    return table(head, lines)
 
 
 def sections(found: Comparison) -> Iterator[str]:
     """Yield the tables over settings, one for each kind of regret, with a letter for each configuration."""
     letters = [chr(ord("a") + i) for i in range(len(NAMES))]
-    yield wrapped(f"{', '.join(f'*{letter}* {typed(name)}' for letter, name in zip(letters, NAMES, strict=True))}.")
+    yield table(("", "configuration"), zip(letters, map(typed, NAMES), strict=True))
     titles = {"At its best rate": [TUNED], "Half-way": [HALF], "At a given rate, mean / worst": [GIVEN, WORST]}
     for title, kinds in titles.items():
         write = number if kinds == [TUNED] else lambda points: f"{points[0]:.1f}"
         lines = []
-        for name in found.outcomes:
-            each = zip(*(map(write, found.points[kind][name].T) for kind in kinds), strict=True)
-            lines.append((name, *map(" / ".join, each)))
+        for setting, outcome in found.outcomes.items():
+            each = zip(*(map(write, found.points[kind][setting].T) for kind in kinds), strict=True)
+            edges = [" e" * (kinds == [TUNED] and name in outcome.edges) for name in NAMES]
+            lines.append((setting, *(" / ".join(of) + edge for of, edge in zip(each, edges, strict=True))))
         yield f"### {title}\n\n{table(('setting', *letters), lines)}"
 
 
 def whose() -> str:
-    """Name the libraries in whose layers a configuration is the default."""
-    return "; ".join(f"{typed(name)}: {libraries}" for name, libraries in WHOSE.items() if libraries)
+    """Make the table of libraries in whose layers a configuration is the default."""
+    lines = [(typed(name), libraries) for name, libraries in WHOSE.items() if libraries]
+    return table(("configuration", "default of"), lines)
 
 
 def draw(found: Comparison, path: Path):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import brainsurr as bs
 from brainsurr.initializers import fluctuation_driven
 
-from ..lib.report import spread, table, wrapped
+from ..lib.report import spread, table
 from ..lib.study import arguments, finished, of_seeds, provenance, rows
 from . import settings
 from .comparison import Grid, Trials
@@ -103,27 +103,19 @@ def at_best(path: Path) -> dict[str, dict]:
 
 
 def section(folder: Path) -> str:
-    """Write the part of docs/studies.md: a line for each setting that has run; nothing if none has."""
-    lines, ran, ahead = [], [], []
+    """Make the table of docs/studies.md: a line for each setting that has run."""
+    lines, ran = [], []
     for name in SETTINGS:
         path = folder / f"{name}.json"
         if grid := finished(path, "weights"):
             of = at_best(path)
             shown = (f"{spread(100 * run['test'], 1)} ({grid['best'][kind]:g})" for kind, run in of.items())
-            lines.append([name, *shown])
             kinds = ([kind for kind in of if kind.startswith(word)] for word in ("x ", "xi "))
             gain, xi = (max(each, key=lambda kind: of[kind]["validation"].mean()) for each in kinds)
-            ahead.append(f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+z.1f} in *{name}*")
+            lines.append([name, *shown, f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+z.1f}"])
             ran.append(path)
-    head = (
-        "Weights of a deviation of 1 / sqrt(inputs), as Flax draws them, times one gain (*x*), and fluctuation-driven "
-        f"ones (*xi*, of a rate of {RATE:g}): test accuracy in per cent, each at its best rate, in brackets. The best "
-        f"*xi* is ahead of the best gain, both chosen by validation, by {', '.join(ahead)} points. `python -m "
-        "benchmarks.studies.weights --fashion FOLDER --out benchmarks/results/weights`."
-    )
-    header = ["setting", *(f"x {gain:g}" for gain in GAINS), *(f"xi {xi:g}" for xi in XIS)]
-    parts = ["## First weights", wrapped(head), table(header, lines), wrapped(f"{provenance(*ran)}.")]
-    return "\n\n".join(parts) if lines else ""
+    kinds = [*(f"x {gain:g}" for gain in GAINS), *(f"xi {xi:g}" for xi in XIS)]
+    return f"{table(['setting', *kinds, 'best xi - best x'], lines)}\n\n{provenance(*ran)}."
 
 
 if __name__ == "__main__":

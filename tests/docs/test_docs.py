@@ -8,20 +8,15 @@ import subprocess
 import sys
 import tomllib
 import types
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import pytest
-from cases import first_quick, label
-from neuron_table import EXPORTED as NEURONS
-from pages import COLUMN, DOCS, HOSTS, ROOT, patched, run_blocks, run_page
+from cases import label
+from pages import HOSTS, ROOT, patched, run_blocks, run_page
 
 import brainsurr as bs
-from tools import site_pictures
-from tools.frameworks import HOSTS as FRAMEWORKS
 from tools.frameworks import OF_VARIABLES
-from tools.from_braintools import convert
 from tools.peers import peers
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
@@ -35,41 +30,20 @@ def test_page(host):
     assert set(jax.numpy.unique(scope["spikes"]).tolist()) == {0.0, 1.0}
 
 
-def test_code_fits_the_column():
-    """`make docs` sees it too, where there is a browser."""
-    code = {
-        page.name: re.findall(r"```(?:python|text|bash)\n.*?```", page.read_text(), re.DOTALL)
-        for page in DOCS.rglob("*.md")
-    }
-    assert sum(map(len, code.values())) > 100
-    lines = {(name, line) for name, parts in code.items() for part in parts for line in part.splitlines()}
-    assert [(name, line) for name, line in lines if len(line) > COLUMN] == []
-
-
 @pytest.mark.slow
 def test_page_of_equinox(tmp_path, monkeypatch):
     """Arrays are trained, numbers are not."""
     monkeypatch.chdir(tmp_path)
     scope = run_page("equinox")
     assert scope["last"] < scope["first"]
-    assert scope["half"].layers[1].neuron.neuron.decay == 0.5
+    assert scope["losses"][-1] < scope["losses"][0]
     assert scope["network"].layers[1].decay != jnp.float32(0.9)
-    assert set(jnp.unique(scope["drawn"]).tolist()) == {0.0, 1.0}
     assert (scope["in_training"] != scope["in_evaluation"]).any()
-    assert scope["lively"].weight.shape == (16, 4)
-    assert scope["lively"].weight.std() > 2 * scope["network"].layers[0].weight.std()
-    net = scope["net"]
     trained = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(scope["parameters"])}
     weights = {f".{layer}.{name}" for layer in ("first", "last") for name in ("weight", "bias")}
     assert trained == weights | {".lif.decay", ".lif.spike_fn.alpha"}
-    assert (net.lif.decay != 0.9).all()
-    assert 0 <= net.lif.spike_fn.alpha <= 1
-    assert net.lif.spike_fn.alpha != jax.numpy.float32(0.02)
-    assert scope["losses"][-1] < scope["losses"][0]
-    assert scope["alpha"] == net.lif.spike_fn.alpha
-    assert scope["slope"] != 0
-    slower = scope["slower"]
-    assert (net.li, slower.li, slower.lif) == (bs.neurons.LI(decay=0.9), bs.neurons.LI(decay=0.95), net.lif)
+    assert scope["net"].lif.spike_fn.alpha != jax.numpy.float32(0.02)
+    assert scope["slower"].li == bs.neurons.LI(decay=0.95)
 
 
 def test_the_tables_name_every_page_and_every_peer():
@@ -109,15 +83,11 @@ def test_every_page_with_code_is_run_by_a_test():
     assert run_blocks(ROOT / "docs/braintools.md")["surrogate"].LogTailedRelu(0.1)(0.0) == 1
 
 
-def test_pages_and_notebooks_install_from_the_clone():
-    """The form of the README, with extras that there are: no registry has a release."""
+def test_pages_and_notebooks_install_extras_that_there_are():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    text = "".join(path.read_text().replace('\\"', '"') for path in shown)
-    named = re.findall(r'pip install "?([\w.]*)\[([\w,]+)\]', text)
-    assert {package for package, _ in named} == {"."}
-    assert {extra for _, listed in named for extra in listed.split(",")} <= set(extras)
-    assert len(named) >= 1 + 9
+    named = re.findall(r'pip install \\?"?[\w.]*\[([\w,]+)\]', "".join(path.read_text() for path in shown))
+    assert {extra for listed in named for extra in listed.split(",")} <= set(extras)
 
 
 BRAINTOOLS = (ROOT / "docs/braintools.md").read_text()
@@ -192,21 +162,6 @@ def test_the_command_for_braintools_converts_or_says_why_not(tmp_path):
     assert not list(tmp_path.glob(f"model{len(CONVERTED)}.py.bak"))
 
 
-def test_of_an_f_string_nothing_is_lost():
-    """Before Python 3.12 it has no places inside."""
-    program = b'import braintools\nf"{braintools.surrogate.ReluGrad()}"\n'
-    new, left = convert(program)
-    assert (new.count(b"brainsurr"), left) in ((2, []), (0, [2]))
-    assert new.replace(b"import brainsurr\n", b"").replace(b"brainsurr", b"braintools.surrogate") == program
-
-
-def test_a_carry_is_made_from_the_sizes_that_are_meant():
-    """Batch-first data does not fit it then; from the shape of the data it would fit any order."""
-    shown = [*pages(), *sorted((ROOT / "notebooks").glob("*.ipynb")), *Path(bs.__file__).parent.rglob("*.py")]
-    found = [page.name for page in shown if re.search(r"initialize_carry\([^`\n]*shape\[1:\]", page.read_text())]
-    assert found == ["README.md"], "which says why not to"
-
-
 def test_every_test_that_the_design_notes_name_exists():
     text = (ROOT / "docs/design-notes.md").read_text()
     sections = text.split("\n## ")[1:]
@@ -218,54 +173,12 @@ def test_every_test_that_the_design_notes_name_exists():
             assert f"\ndef {test}(" in (ROOT / file).read_text(), test
 
 
-@pytest.mark.parametrize("name", first_quick(site_pictures.SHOWN))
-def test_a_picture_has_a_spike_where_potentials_pass(name):
-    xs, *chosen = site_pictures.SHOWN[name]
-    for given in chosen:
-        potential, threshold, spikes = site_pictures.watch(getattr(bs.neurons, name)(**given), xs)
-        fires_from = threshold / 2 if name == "ILIF" else threshold  # it rounds
-        assert ((potential > fires_from - 1e-6) == (spikes > 0)).all()
-        assert (spikes > 0).sum() >= 2
-
-
-@pytest.mark.parametrize("host", FRAMEWORKS, ids=label)
-def test_every_layer_over_time_says_that_time_comes_first(host):
-    layers = host.layers
-    for kind in NEURONS:
-        assert "over time, time first" in layers.layer(kind).__doc__.split("\n\n")[0], kind
-    for name in ("SpikingSequential", "unroll"):
-        assert "time first" in getattr(layers, name).__doc__.splitlines()[0], name
-    for name in ("LIF", "SpikingSequential"):
-        shown = " ".join(getattr(layers, name).__doc__.split())
-        assert "Batch-first data would run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it" in shown
-
-
 def test_the_version_to_cite_is_that_of_the_package():
     assert f"\nversion: {bs.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
-# The README ---------------------------------------------------------------------------------------------------------
-
-README = ROOT / "README.md"
-
-
-def test_it_is_short():
-    outside_of_code = re.sub(r"```.*?```", "", README.read_text(), flags=re.DOTALL)
-    assert len(outside_of_code.split()) <= 900
-
-
-def test_batch_first_data_does_not_fit_a_carry_of_the_batch():
-    net, batch_first = bs.nnx.SpikingSequential([bs.nnx.LIF(3)]), jnp.ones((4, 5, 3))
-    shapes = re.findall(r"`net\.initialize_carry\((.*?)\)`", README.read_text())
-    assert shapes == ["(batch, features)", "xs.shape[1:]"]
-    carries = [net.initialize_carry(eval(shape, {"batch": 4, "features": 3, "xs": batch_first})) for shape in shapes]
-    with pytest.raises(ValueError, match="carry"):
-        net(carries[0], batch_first)
-    assert net(carries[1], batch_first)[1].shape == batch_first.shape
-
-
 def test_every_make_target_exists():
     printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    shown = set(re.findall(r"(?:`|^)make ([\w-]+)", README.read_text(), re.MULTILINE))
+    shown = set(re.findall(r"(?:`|^)make ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert {"train", "test", "test-all", "docs", "bench", "evidence", "help"} <= shown
     assert shown <= set(re.findall(r"^make ([\w-]+) ", printed, re.MULTILINE))

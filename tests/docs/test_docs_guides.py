@@ -11,35 +11,36 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from close import assert_close
 from flax import nnx
 from pages import DOCS, blocks, run, run_blocks
 
 import brainsurr as bs
-from benchmarks.nir.report import cell
 from brainsurr import cpu, plot
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam, Linear of flax and brainstate
 
 GRADIENTS = (DOCS / "gradients.md").read_text()
-SHOWN = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", GRADIENTS, re.DOTALL)
+
+
+def printed_as_shown(page, rtol):
+    """Run a page, whose blocks are each followed by what they print: the same, but for the rounding of numbers."""
+    scope: dict = {}
+    for code, shown in re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(code, page, "exec"), scope)
+        words = (re.sub(r"[,%]|\de[-+]\d\d", "", text).split() for text in (out.getvalue(), shown))
+        for one, other in zip(*words, strict=True):
+            if re.fullmatch(r"-?\d+(\.\d+)?", other):
+                np.testing.assert_allclose(float(one), float(other), rtol=rtol)
+            else:
+                assert one == other
+    return scope
 
 
 def test_gradients():
-    assert len(SHOWN) == GRADIENTS.count("```python") > 5
-    scope: dict = {}
-    for code, shown in SHOWN:
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(code, "docs/gradients.md", "exec"), scope)
-        printed, shown = (re.sub(r"\de[-+]\d\d", "", text).split() for text in (out.getvalue(), shown))  # of rounding
-        assert len(printed) == len(shown)
-        for one, other in zip(printed, shown, strict=True):
-            if re.fullmatch(r"-?\d+\.\d+,?", other):
-                np.testing.assert_allclose(*(float(text.strip(",")) for text in (one, other)), rtol=1e-3)
-            else:
-                assert one == other
+    scope = printed_as_shown("gradients.md", 1e-3)
     assert scope["report"].fine
     assert {parameter.status for parameter in scope["wrong"].values()} == {"fine", "differs"}
     assert {parameter.status for parameter in scope["detached"].values()} == {"fine", "reset"}
@@ -52,17 +53,7 @@ def test_every_status_of_a_gradient_is_explained():
 
 def test_operations():
     """The table and the energies, but for spikes that rounding decides."""
-    scope: dict = {}
-    for code, shown in re.findall(
-        r"```python\n(.*?)```\n+```text\n(.*?)```", (DOCS / "operations.md").read_text(), re.S
-    ):
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(code, "docs/operations.md", "exec"), scope)
-        for one, other in zip(*(text.replace(",", "").split() for text in (out.getvalue(), shown)), strict=True):
-            if re.fullmatch(r"[\d.]+%?", other):
-                np.testing.assert_allclose(*(float(text.strip("%")) for text in (one, other)), rtol=0.02)
-            else:
-                assert one == other
+    scope = printed_as_shown("operations.md", 0.02)
     np.testing.assert_allclose(scope["relu"], 4.6 * (32 * 64 + 64 * 64 + 64 * 4))
 
 
@@ -101,11 +92,6 @@ def test_chips(tmp_path, monkeypatch):
     assert norm
 
 
-def test_a_library_that_stops_at_a_file_is_said_to():
-    assert cell({"differ": None, "error": "ValueError: no"}) == "stops: ValueError: no"
-    assert [cell({"differ": n}) for n in (0.0, 0.214)] == ["**0**", "21.4 %"]
-
-
 RATES = DOCS / "rate-penalty.md"
 COMMON, NNX, OTHERS, LINEN, BRAINSTATE, PLAIN = blocks(RATES)
 
@@ -125,19 +111,13 @@ def test_a_rate_penalty_makes_it_fire_less_and_as_accurate(capsys):
 
     by_hand = {1: jnp.array([[0.5, 0.0], [0.25, 0.0]]), 3: jnp.array([[0.125], [0.125]])}
     assert scope["fires_at_most"](by_hand, 0.125) == 0.25**2
-    assert scope["fires_at_least"](by_hand, 0.25) == 0.25**2 + 0.125**2
 
 
-def test_a_rate_penalty_in_linen_and_brainstate():
-    scope = run(COMMON, LINEN, BRAINSTATE)
+def test_a_rate_penalty_in_linen_and_brainstate_and_plain_functions():
+    scope = run(COMMON, LINEN, BRAINSTATE, PLAIN)
     for gradients in (scope["by_linen"], scope["by_brainstate"]):
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients) if leaf.ndim == 2)
-
-
-def test_the_rates_of_plain_functions():
-    rate = run(COMMON, PLAIN)["outputs"]["rate"]
-    assert rate.shape == (32, 16)
-    assert 0 < float(rate.mean()) < 1
+    assert 0 < float(scope["outputs"]["rate"].mean()) < 1
 
 
 def test_saving(capsys):
@@ -149,11 +129,6 @@ def test_saving(capsys):
     assert (neuron.spike_fn.alpha, neuron.decay[...]) == (0.25, np.float32(0.9))
     for one, other in (scope[f"{host}_losses"] for host in ("nnx", "linen", "brainstate")):
         np.testing.assert_array_equal(one, other)
-    anew = scope["make"]()
-    assert scope["step"](*anew) != scope["nnx_losses"][0], "what was restored is not a fresh start"
-    act = scope["again"][0].layers[1].spike_fn
-    assert float(act.alpha[...]) != np.float32(0.02)
-    assert (scope["spikes"].dtype, scope["v"].dtype) == (jnp.bfloat16, jnp.float32)
     restored = scope["serialization"].from_bytes(scope["blank"], scope["written"])["f"]
     np.testing.assert_array_equal(restored.alpha, np.float32([0.1, 0.2]))
     np.testing.assert_array_equal(scope["exported_spikes"], [0.0, 1.0])
@@ -177,21 +152,6 @@ def test_a_neuron_of_ones_own(own):
     state, ys = summing(summing.initial_state(xs[0]), xs)
     assert_close(ys, jnp.stack([xs[: t + 1].sum(0) for t in range(30)]), 30)
     assert_close(state, xs.sum(0), 30)
-
-
-def test_project_keeps_it_inside(own):
-    neuron, tx = own["neuron"], own["tx"]
-    intervals = own["QIF"].bounds["rate"], bs.Arctan.bounds["alpha"]
-    for slope, edges in zip((1e9, -1e9), np.float32(intervals).T, strict=True):
-        grads = jax.tree.map(lambda leaf, slope=slope: jnp.full_like(leaf, slope), neuron)
-        moved = optax.apply_updates(neuron, tx.update(grads, tx.init(neuron), neuron)[0])
-        assert_close(jnp.stack([moved.rate, moved.spike_fn.alpha]), edges, 1, scale=2)
-
-
-def test_a_refractory_neuron_rests_as_long_as_it_says(own):
-    neuron = own["RefractoryLIF"](refractory=3)
-    _, spikes = neuron(neuron.initial_state(jnp.zeros(1)), jnp.full((12, 1), 2.0))
-    np.testing.assert_array_equal(spikes[:, 0], [1, 0, 0, 0] * 3)
 
 
 @pytest.mark.parametrize("name", ["QIF", "RefractoryLIF"])
@@ -285,18 +245,16 @@ DIGITS, ROWS = (np.zeros((100, 4), np.float32), np.arange(100) % 10), np.arange(
 @pytest.mark.parametrize(
     ("part", "x", "y", "said"),
     [
-        ("training", np.where(ROWS == 70, np.nan, 0), DIGITS[1], r"values, none NaN or inf, not so in rows \[70\]"),
-        ("test", np.where(ROWS == 3, np.inf, 0), DIGITS[1], r"values, none NaN or inf, not so in rows \[3\]"),
-        ("training", DIGITS[0], DIGITS[1] + 1, r"integer labels 0 to 9, not so in rows \[ 9 19 29"),
-        ("validation", DIGITS[0], DIGITS[1] - 1, r"integer labels 0 to 9, not so in rows \[ 0 10 20"),
-        ("training", DIGITS[0], DIGITS[1] * 1.0, r"integer labels 0 to 9, not so in rows \[ 0  1  2"),
-        ("training", DIGITS[0][:50], DIGITS[1][:50], "BATCH=64 examples or more, got 50"),
+        ("training", np.where(ROWS == 70, np.nan, 0), DIGITS[1], r"rows \[70\]"),
+        ("validation", DIGITS[0], DIGITS[1] - 1, r"rows \[ 0 10 20"),
+        ("training", DIGITS[0], DIGITS[1] * 1.0, r"rows \[ 0  1  2"),
+        ("training", DIGITS[0][:50], DIGITS[1][:50], "BATCH=64"),
     ],
 )
 def test_the_recipe_checks_its_data(monkeypatch, part, x, y, said):
     check, parts = recipe(monkeypatch)["check"], dict.fromkeys(("training", "validation", "test"), DIGITS)
     check(**parts)
-    with pytest.raises(ValueError, match=f"^{part}: expected {said}"):
+    with pytest.raises(ValueError, match=f"^{part}: .*{said}"):
         check(**parts | {part: (x, y)})
 
 
@@ -356,37 +314,3 @@ def test_events_are_counted_into_steps():
     assert (xs.dtype, xs[:, 1].any()) == (np.uint8, False)
     with pytest.raises(AssertionError, match="a time or a channel is below 0"):
         binned([([0, 9], [1, -1])], steps=2, channels=3, dt=10)
-
-
-TONIC = {  # the dtypes of tonic 1.7.0
-    "SHD": [("t", "<i8"), ("x", "<i8"), ("p", "<i8")],
-    "N-MNIST": [("x", "<i8"), ("y", "<i8"), ("t", "<i8"), ("p", "<i8")],
-    "DVS-Gesture": [("x", "<i2"), ("y", "<i2"), ("p", "?"), ("t", "<i8")],
-}
-
-
-@pytest.mark.parametrize(("data", "dtype"), TONIC.items())
-def test_events_of_tonic_are_counted(data, dtype):
-    """By step, place and polarity, also where int16 does not hold the number of a channel."""
-    page = " ".join((DOCS / "sequences.md").read_text().split())
-    cochlea, camera = re.findall(r"take `(.*?)`; for a camera of .*? \((.*?)\), `(.*?)`", page)[0][::2]
-    assert data in page
-    (image,) = re.findall(r"`(np\.moveaxis\(xs.*?\))` makes images", page)
-    (block,) = (block for block in SEQUENCES if "def binned" in block)
-    rng, e = np.random.default_rng(0), np.zeros(50, dtype)
-    scope = run(block, np=np, rng=rng) | {"steps": 3, "batch": 2, "H": 128, "W": 128}
-    for name, high in {"t": 30, "x": 128, "y": 128, "p": 2}.items():
-        if name in e.dtype.names:
-            e[name] = rng.integers(0, high, 50)
-    events = eval(cochlea if data == "SHD" else camera, scope | {"e": e})
-    channels = 700 if data == "SHD" else 2 * 128 * 128
-    scope["xs"] = scope["binned"]([events, ([], [])], steps=3, channels=channels, dt=10)
-    if data == "SHD":
-        expected = [np.sum((e["t"] // 10 == step) & (e["x"] == at)) for step in range(3) for at in range(700)]
-        np.testing.assert_array_equal(scope["xs"][:, 0].ravel(), expected)
-    else:
-        images = eval(image, scope)
-        assert images.shape == (3, 2, 128, 128, 2)
-        for t, x, y, p in zip(*(e[name].astype(int) for name in "txyp"), strict=True):
-            images[t // 10, 0, y, x, p] -= 1
-        assert not images.any()

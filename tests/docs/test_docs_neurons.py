@@ -1,11 +1,8 @@
 """What docs/neurons.md shows runs, and does what it says."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from cases import label
 from close import assert_close, bound, distances, largest
@@ -61,9 +58,6 @@ def test_a_current_for_another_neuron():
     for name in ("decay", "current_decay", "adaptation_decay"):
         with pytest.raises(ValueError, match=rf"^SynapticALIF: {name} = 1.5 is outside \[0.0, 1.0\]"):
             scope["SynapticALIF"](**{name: 1.5})
-    short = dataclasses.dataclass(type("Short", (bs.neurons.Synaptic, bs.neurons.ALIF), {}))  # has their bounds
-    with pytest.raises(ValueError, match=r"spike_adaptation = -1\.0 is outside"):
-        bs.nnx.layer(short)(4, spike_adaptation=-1.0, learnable="spike_adaptation")
 
 
 @pytest.mark.parametrize("bases", ["ALIF Synaptic", "Synaptic RF", "ILIF Synaptic"])
@@ -80,37 +74,6 @@ def test_resonate():
     assert 0.05 < scope["ys"].mean() < 10
     _, ys = scope["net"](scope["carry"], 0 * scope["xs"])
     assert np.all(np.isfinite(ys))
-
-
-@pytest.mark.slow
-def test_a_frequency_is_for_a_neuron_that_resonates():
-    """Six classes of noisy waves of one channel, in any phase: 30 steps of training, tested on others."""
-
-    def waves(key):
-        turning, noise, labels = *jax.random.split(key), jnp.arange(240) % 6
-        angles = 2 * jnp.pi * (jnp.arange(60.0)[:, None] * (2 + labels) / 60 + jax.random.uniform(turning, (240,)))
-        return (jnp.sin(angles) + 0.5 * jax.random.normal(noise, angles.shape))[..., None], labels
-
-    def accuracy(neurons, rngs):
-        linear = nnx.Linear(1, 32, rngs=rngs), nnx.Linear(32, 6, rngs=rngs)
-        net = bs.nnx.SpikingSequential([linear[0], neurons, linear[1], bs.nnx.LI(6)])
-        optimizer = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
-        logits = nnx.jit(lambda net, xs: net(net.initialize_carry((240, 1)), xs)[1].mean(0))
-
-        @nnx.jit
-        def train(net, optimizer, xs, labels):
-            loss = lambda net: optax.softmax_cross_entropy_with_integer_labels(logits(net, xs), labels).mean()  # noqa: E731
-            optimizer.update(net, nnx.grad(loss)(net))
-
-        for _ in range(30):
-            train(net, optimizer, *waves(jax.random.key(0)))
-        xs, labels = waves(jax.random.key(1))
-        return (logits(net, xs).argmax(-1) == labels).mean()
-
-    resonating = bs.nnx.BRF(32, frequency=2 * jnp.pi * jnp.linspace(1, 8, 32) / 60)
-    assert accuracy(resonating, nnx.Rngs(0)) > 0.9
-    rngs = nnx.Rngs(0)
-    assert accuracy(bs.nnx.LIF(32, recurrent=True, rngs=rngs), rngs) < 0.8
 
 
 def test_integers():

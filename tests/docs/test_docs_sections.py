@@ -1,19 +1,12 @@
 """What docs/training-parameters.md and docs/cookbook.md show runs, section by section, and does what it says."""
 
-import re
-
-import brainstate
-import braintools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from close import assert_close
 from pages import DOCS, by_section
 
-import brainsurr as bs
-from brainsurr.optim import project
 from tools.frameworks import by_name
 
 PAGE, COOKBOOK = DOCS / "training-parameters.md", DOCS / "cookbook.md"
@@ -50,12 +43,6 @@ def test_a_module_of_your_own_trains_alpha_decay_and_threshold(page):
     assert all(np.abs(gradient[name]).max() > 0 for name in trained)
 
 
-def test_where_alpha_is_in_a_compact_method(page):
-    scope = page["Flax Linen"]
-    np.testing.assert_array_equal(scope["alpha"], np.full(8, 0.02, np.float32))
-    assert scope["decay"] == np.float32(0.9)
-
-
 def test_brainstate(page):
     scope = page["brainstate"]
     assert scope["act"].alpha.value() != np.float32(0.02)
@@ -75,25 +62,6 @@ def test_a_width_is_set_from_the_network(page):
     assert_close(lif.spike_fn.surrogate.width, expected, 10 * 8 + xs.size, scale=1, dtype=jnp.float32)
     before, after = scope["report"], scope["diagnose"](scope["net"], scope["loss"])
     assert after["layers.1"].rms == before["layers.1"].rms  # a width changes no spike
-
-
-@pytest.mark.filterwarnings("ignore")  # braintools' own affair
-def test_an_optimiser_of_braintools_keeps_alpha_inside():
-    """Adam at a rate of 1e-2 would take an alpha of 1 to 1.01."""
-    (line,) = re.findall(r"`(braintools\.optim\..*?)`", PAGE.read_text())
-    act = bs.brainstate.SpikingActivation(bs.LogTailedRelu(1.0), learnable="alpha")
-    net = bs.brainstate.SpikingSequential([bs.brainstate.LIF(2, spike_fn=act)])
-    net.init_state(batch_size=2)
-    params = net.states(brainstate.ParamState)
-    names = {"braintools": braintools, "optax": optax, "project": project, "bounds": bs.brainstate.bounds, "net": net}
-    after = []
-    for code in (line, re.sub(r", project\(bounds\(net\)\)", "", line)):
-        optimizer = eval(code, names)
-        optimizer.register_trainable_weights(params)
-        gradient = brainstate.transform.grad(lambda: net(-jnp.ones((3, 2, 2))).sum(), params)
-        optimizer.step(gradient())
-        after.append(float(jax.tree.leaves(params.to_dict_values())[0]))
-    assert after == [1.0, pytest.approx(1.01, abs=1e-4)]
 
 
 # The cookbook

@@ -132,7 +132,7 @@ def test_spikes_are_drawn_with_a_key():
     with pytest.raises(ValueError, match="recurrent=True"):
         LIF(F, recurrent_kernel=jnp.eye(F))
     with pytest.raises(ValueError, match="kernel"):
-        LIF(F, recurrent=True, recurrent_kernel=jnp.eye(F + 1))(start, XS)
+        LIF(F, recurrent=True, recurrent_kernel=jnp.eye(F + 1))((start, start), XS)
 
 
 def test_a_network_gives_its_layers_keys():

@@ -1,28 +1,21 @@
-"""The pages of evidence say what the result files say: numbers, by hand, and sentences, which turn with them."""
+"""The pages show the numbers of the result files, computed again by hand, and sentences quote numbers of the tables."""
 
 import itertools
 import re
-import statistics
-from unittest import mock
 
 import numpy as np
 import pytest
-from flax import nnx
-from matplotlib.figure import Figure
-from pages import cells
+from pages import ROOT, cells
 from scipy import stats
 
 from benchmarks.lib import results
-from benchmarks.lib.results import PICTURES, RESULTS, ROOT
-from benchmarks.lib.study import rows
-from benchmarks.lib.training import with_gains
-from benchmarks.pages import evidence, tables
+from benchmarks.lib.results import RESULTS
+from benchmarks.pages import tables
 from benchmarks.studies import causes, comparison, regret, report
 from benchmarks.studies.entrants import ARCTAN, CANDIDATES, ENTRANTS, FAST_SIGMOID, FOCUS, FOUR
 from benchmarks.studies.entrants import PRESENT as P
 from benchmarks.studies.regret import DRAWS, GIVEN, NAMES, TUNED
-from brainsurr.nnx import LI, LIF, SpikingSequential
-from tools.parts import filled
+from brainsurr.nnx import LIF
 
 A, G, LOW = ARCTAN, FOUR[2], 70.0  # per cent of all that is not named
 RATES, BEST, CHOOSING, SEEDS = (1e-3, 3e-3, 1e-2, 3e-2), 9e-3, (1000, 1001, 1002, 1003), range(15)
@@ -49,32 +42,30 @@ def write(folder, setting, tuned, given=(), half=(), edges=()):
     results.write(folder / f"{setting}.json", {"finished": {"compare": grid}, "columns": columns, "rows": made})
 
 
-def page(folder):
-    """The page, in one line."""
-    return " ".join("\n".join(evidence.parts(report.load(folder), folder / "causes").values()).split())
-
-
-def default_is(name):
-    """Give layers another default, as the report sees it."""
-    return mock.patch.object(report, "LIF", lambda size: LIF(size, spike_fn=ENTRANTS[name]))
-
-
 def of_table(text):
     """The cells of each row, by its first."""
     return {first.strip("*`").removeprefix("bs."): rest for first, *rest in filter(None, cells(text))}
 
 
-def test_pages_are_those_of_the_result_files():
-    for name, text in tables.pages().items():
+NUMBER = r"\d(?:[\d.,]*\d)?(?:e[-+]\d+)?"
+
+
+def test_pages_show_the_result_files_and_quote_their_tables():
+    """``<!-- from docs/speed.md: 0.5 -->``: the 0.5 of this paragraph is a number of the generated parts there."""
+    pages, quoted = tables.pages(), []
+    for name, text in pages.items():
         assert text == (ROOT / name).read_text(), f"{name}: run `make evidence`"
-    with pytest.raises(ValueError, match=r"expected <!-- nothing --> .* in README\.md"):
-        filled("README.md", {"nothing": ""})
-    text = "".join((ROOT / "docs" / name).read_text() for name in ("evidence.md", "studies.md"))
-    pictures = {path.name for path in (PICTURES / "evidence").glob("*.png")}
-    assert pictures == set(re.findall(r"\(pictures/evidence/(.*?)\)", text))
-    assert not [line for line in text.splitlines() if len(line) > 120 and not line.startswith("|") and "//" not in line]
-    advice = re.search(r"<!-- advice -->(.*)<!-- /advice -->", (ROOT / "docs/evidence.md").read_text(), re.DOTALL)
-    assert len(advice[1].split()) <= 500
+        for paragraph in text.split("\n\n"):
+            said = re.findall(NUMBER, re.sub(r"<!--.*?-->", "", paragraph, flags=re.DOTALL))
+            for source, numbers in re.findall(r"<!-- from (\S+):\s(.*?)-->", paragraph, re.DOTALL):
+                parts = re.findall(r"<!-- (\w+) -->.*?<!-- /\1 -->", pages[source], re.DOTALL)
+                tables_of = "".join(
+                    pages[source].partition(f"<!-- {part} -->")[2].partition(f"<!-- /{part}")[0] for part in parts
+                )
+                shown = set(re.findall(NUMBER, tables_of)) & set(said)
+                quoted += [(name, number, number in shown) for number in numbers.split()]
+    assert len(quoted) > 50
+    assert [(name, number) for name, number, is_shown in quoted if not is_shown] == []
 
 
 def test_the_default_is_what_the_rule_chooses():
@@ -85,7 +76,7 @@ def test_the_default_is_what_the_rule_chooses():
 def three(tmp_path):
     """Two settings of a family, one of another."""
     tuned = {P: 84, A: 88, FAST_SIGMOID: 89.6, FOCUS: [np.nan, -5, *[89] * 13]}
-    write(tmp_path, "dense", tuned, {P: (80, 80, 80, 38)}, {A: 76})
+    write(tmp_path, "dense", tuned, {P: (80, 80, 80, 38)}, {A: 76}, edges=[A])
     write(tmp_path, "zero", {})
     write(tmp_path, "chaos", {P: 90, A: 86})
     return report.load(tmp_path)
@@ -103,13 +94,8 @@ def test_numbers_by_hand(three):
     assert shown[A][4:] == ["4.0 (4.0 to 4.0) in *chaos*", "1"]
     assert of_table(report.candidates(three))[A][0] == "2.1 (2.0 to 2.3)"
     tuned, halfway, given = (of_table(part) for part in "\n".join(report.sections(three)).split("### ")[1:])
-    assert tuned["dense"][:2] == ["5.6 (5.6 to 5.6)", "1.6 (1.6 to 1.6)"]
+    assert tuned["dense"][:2] == ["5.6 (5.6 to 5.6)", "1.6 (1.6 to 1.6) e"], "on an edge of the rates"
     assert (halfway["dense"][:2], given["dense"][:2]) == (["6.0", "0.0"], ["8.0 / 32.0", "7.5 / 10.0"])
-    with mock.patch.object(Figure, "savefig", autospec=True) as save:
-        report.draw(three, "picture.png")
-    tuned, mean, given, _ = (of.get_offsets() for of in save.call_args.args[0].axes[0].collections)
-    assert sorted(x for x, y in tuned if round(y) == len(NAMES) - 1) == pytest.approx([0, 2.8])
-    assert (len(given), mean[-1][0]) == (2 * len(NAMES), pytest.approx(1.4))
 
 
 def test_draws_by_hand():
@@ -145,136 +131,46 @@ def points(behind):
 
 
 @pytest.mark.parametrize(
-    ("behind", "chosen", "winner", "said"),
+    ("behind", "chosen"),
     [
-        ({P: (1, 1)}, P, P, "Of 7 candidates 7 are nowhere more than 5 points behind at the best"),
-        ({P: (1, 1), A: (0.6, 0.6)}, P, A, f"`bs.{A}` costs 0.4 (0.4 to 0.4) less, too little for a change."),
-        ({P: (3, 0), A: (0, 1)}, P, A, f"`bs.{A}` costs 1.0 (-1.0 to 3.0) less, in too few draws for a change."),
-        ({P: (1.2, 1.2), A: (0.6, 0.6)}, A, A, f"It costs 0.6 (0.6 to 0.6) less than `bs.{P}`, the default before."),
-        ({P: (0, 5.1), A: (2.6, 2.6)}, A, A, f"`bs.{P}`, the default before, is 5.1 (5.1 to 5.1) behind at its best"),
-        ({A: (0, 5.1), G: (3, 3)}, G, G, "It costs 1.0 (1.0 to 1.0) less than"),
-        (dict.fromkeys(CANDIDATES, (0, 5.1)), P, None, "Each of the 7 candidates is somewhere more than 5 points"),
+        ({P: (1, 1)}, P),
+        ({P: (1, 1), A: (0.6, 0.6)}, P),  # too little
+        ({P: (3, 0), A: (0, 1)}, P),  # in too few draws
+        ({P: (1.2, 1.2), A: (0.6, 0.6)}, A),
+        ({P: (0, 5.1), A: (2.6, 2.6)}, A),  # too far
+        ({A: (0, 5.1), G: (3, 3)}, G),
+        (dict.fromkeys(CANDIDATES, (0, 5.1)), P),  # all of them
     ],
 )
-def test_the_rule_of_the_default(behind, chosen, winner, said):
-    choice = regret.default(points(behind), points(behind))
-    assert (choice.name, choice.winner) == (chosen, winner)
-    assert said in report.why(choice, points(behind))
+def test_the_rule_of_the_default(behind, chosen):
+    assert regret.default(points(behind), points(behind)).name == chosen
 
 
 def test_costs_decide_who_is_tuned_can_be_out_and_the_headline_leaves_one_out():
-    choice = regret.default(points({P: (1,), A: (0,)}), points({P: (0.5,), A: (5.5,)}))
-    assert (choice.winner, choice.out) == (P, {})
+    assert regret.default(points({P: (1,), A: (0,)}), points({P: (0.5,), A: (5.5,)})) == (P, {})
     of = points({P: (0, 3, 3), A: (2, 0, 0)})
     choices = regret.left_out(of, of)
     assert choices == {"a": A, "b": P, "c": P}, "without b, both cost 1.5 and 1"
     assert regret.scored(of, choices)[0] == pytest.approx((2 + 3 + 3) / 3)
 
 
-def test_answers_turn_with_their_numbers(tmp_path):
-    """`ARCTAN` is out by *counts*, and named where it is cheapest; settings that are not finished are named."""
-    write(tmp_path, "batch", {P: 88, A: 90, "ReluGrad()": 90.4, FOCUS: 89.6}, {A: (74, 70, 70, 70)}, edges=[FOCUS, A])
-    write(tmp_path, "counts", {P: 86, FAST_SIGMOID: 90}, edges=[A])
-    write(tmp_path, "sums", {})
-    found = report.load(tmp_path)
-    with default_is(P):
-        text = page(tmp_path)
-    for said in (
-        f"**What to type.** Nothing: `bs.{P}` is the default of `LIF` and `ALIF`. On average over 2 families "
-        "of settings",
-        "is 2.2 (2.0 to 2.4) points behind the best of 13 configurations at its best learning rate, 0.5 (0.0 to 1.0)",
-        "scored on the one left out, it is 6.2 (2.4 to 10.0) and 0.5 (0.0 to 1.0) behind.",
-        "behind at its best rate and at a given one. [How sure]",  # nobody else is in
-        f"(*batch*). `bs.{A}` costs least, 0.2 (0.2 to 0.2), the default 1.5 (1.5 to 1.5) more.",
-        "(*counts*, *sums*). The default costs least, 1.0 (1.0 to 1.0). ",
-        f"rate). `bs.{A}` costs least, 0.0 (0.0 to 0.0), the default 0.5 (0.0 to 1.0) more. Rate by rate: `bs.{P}` "
-        "2.0 at 0.001, 0.0 at 0.003, 0.0 at 0.01, 0.0 at 0.03; "
-        f"`bs.{A}` 0.0 at 0.001, 0.0 at 0.003, 0.0 at 0.01, 0.0 at 0.03. **If you have",
-        "**Recurrent and long.** Not finished: *rows*, *speech*, *recall*, *memory*, *chaos*.",
-        f"`bs.{FOCUS}`, the best of its forms if you tune the rate, is 5.4 (0.8 to 10.0) points behind at its best ",
-        " best rate, 10.0 in *counts*",
-        "the same as the best within a point in 2 of 3 settings.",
-        " Not finished: *dense*, *zero*",
-    ):
-        assert said in text
-    _, share, where = of_table(report.candidates(found))[A]
-    assert (float(share[:-1]), where) == (pytest.approx(25, abs=4), "counts"), "where *batch* is drawn twice"
-    sure = report.how_sure(found)
-    assert f"in 1 of 2: `bs.{A}` without *counts*. The best rate is an outermost one of those tried in" in sure
-    assert sure.endswith(f" 3 of 39: `bs.{A}` in *batch*, *counts*; `bs.{FOCUS}` in *batch*.")
-    assert list(of_table(report.short(found)))[2:] == [P, A, FAST_SIGMOID, FOCUS]
-
-
-def test_another_default(tmp_path):
-    for name in ("dense", "deep"):
-        write(tmp_path, name, {P: 88, A: 90})
-    write(tmp_path, "rows", {P: 90, A: 89.8})
-    found = report.load(tmp_path)
-    with default_is(P):
-        text = page(tmp_path)
-    assert f"**What to type.** `spike_fn=bs.{A}`. On average" in text
-    assert f"at a given one; `bs.{P}` is second, 0.6 (-0.1 to 1.0) above the least." in text
-    sure = report.how_sure(found)
-    assert f"in 2 of 3: `bs.{P}` without *dense*, *deep*. The best rate is" in sure
-    assert sure.endswith(" in 0 of 39.")
-    assert list(of_table(report.short(found)))[2:4] == [A, P]
-    assert f"| **`bs.{A}`** " in report.overview(found)
-    with default_is(A):
-        assert f"Nothing: `bs.{A}` is the default of `LIF` and `ALIF`." in page(tmp_path)
-
-
-def test_a_page_without_a_winner(tmp_path):
-    for name in ("dense", "chaos"):
-        write(tmp_path, name, {FAST_SIGMOID: 90})
-    with default_is(P):
-        text = page(tmp_path)
-    assert "Each of the 7 candidates is somewhere" in text
-    assert "behind at its best rate and at a given one. [How sure]" in text
-
-
-def test_chance_and_networks_that_fail_are_said(tmp_path):
-    for name, tuned in {
-        "rows": {P: 90, A: 89.6},
-        "chaos": {P: 88, A: 90},
-        "counts": {P: [49, *[70] * 14], A: [51, *[70] * 14]},
-        "sums": {P: [51, *[70] * 14]},
-    }.items():
-        write(tmp_path, name, tuned)
-    with default_is(P):
-        text = page(tmp_path)
-    assert "the default 0.4 (-0.2 to 1.0) more, which may be chance. **Counts" in text
-    assert (
-        "more. The default fails at times: 1 of 15 networks in *counts* end over 20 points below their median." in text
-    )
-
-
-def test_first_weights_are_scaled_by_the_line_shown():
-    """All but the readout's; and what it is worth, from the study of first weights."""
-    text = report.first_weights()
-
-    def kernels(scale):
-        one, two, last = (nnx.Linear(3, 3, rngs=nnx.Rngs(seed)) for seed in range(3))
-        scale(SpikingSequential([one, LIF(3), two, LIF(3), last, LI(3)]))
-        return [layer.kernel[...] for layer in (one, two, last)]
-
-    of_line = kernels(lambda net: exec(re.search(r"`(for .*?)`", text)[1], {"net": net}))
-    np.testing.assert_array_equal(of_line, kernels(lambda net: with_gains(net, [1.4, 1.4])))
-    path = RESULTS / "weights/layers-12.json"
-    best = "x 1.4", results.read(path)["finished"]["weights"]["best"]["x 1.4"]
-    tests = [100 * row["test"] for row in rows(path) if (row["gain"], row["rate"]) == best and row["seed"] < 5]
-    assert f"{statistics.mean(tests):.1f} ± {statistics.stdev(tests):.1f} % with it" in text
-
-
-def test_files_of_other_entrants_are_not_finished(tmp_path):
-    for name in ("dense", "fast", "deep"):
-        write(tmp_path, name, {})
-    path = tmp_path / "fast.json"
-    path.write_text(path.read_text().replace(f'"{FOCUS}": "Scaled', f'"{FOCUS}": "Other'))
-    assert list(regret.load(tmp_path)) == ["dense", "deep"]
-    write(tmp_path, "fast", {})
-    (tmp_path / "deep.json").unlink()
-    with pytest.raises(ValueError, match=r"of two families .* got dense, fast"):
-        regret.load(tmp_path)
+def test_answers_by_hand(tmp_path):
+    """The costs of a kind of task, the networks that fail, and each rate; `ARCTAN` is out by *counts*."""
+    write(tmp_path, "batch", {P: 88, A: 90}, {A: (74, 70, 70, 70)})
+    write(tmp_path, "counts", {P: [49, *[70] * 14], A: 64})
+    write(tmp_path, "sums", {P: [51, *[70] * 14], A: 64})
+    found, third = report.load(tmp_path), NAMES[2]
+    normalised, counts = cells(report.answers(found))[2:]
+    every = f"`bs.{A}`", "0.0 (0.0 to 0.0)", "1.5 (1.5 to 1.5)", "0 of 15"
+    assert normalised == ["with normalisation", "*batch*", *every]
+    more = ((70 - (49 + 14 * 70) / 15) + (70 - (51 + 14 * 70) / 15)) / 4
+    assert counts[2:4] == [f"`bs.{third}`", "0.0 (0.0 to 0.0)"]
+    assert (counts[4].split()[0], counts[5]) == (f"{more:.1f}", "1 of 30")
+    assert of_table(report.by_rate(found))[P] == ["2.0", "0.0", "0.0", "0.0", "0.5 (0.0 to 1.0)"]
+    cost, less, share, out, _ = of_table(report.candidates(found))[A]
+    assert (cost, out) == ("1.5 (0.0 to 3.0)", "counts")
+    assert (less.split()[0], float(share[:-1])) == (f"{(1.5 + more) / 2 - 1.5:.1f}", pytest.approx(25, abs=4))
+    assert list(of_table(report.short(found)))[2:5] == [P, A, FAST_SIGMOID]
 
 
 def write_causes(folder, setting, flat, gain, loss):
@@ -294,21 +190,9 @@ def write_causes(folder, setting, flat, gain, loss):
 
 
 def test_causes_by_hand(tmp_path):
-    turned = [3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12]  # in fours the other way round
-    correlation = 6 * sum((rank - i) ** 2 for i, rank in enumerate(turned)) / (16 * 255) - 1
-    write_causes(tmp_path, "counts", turned, 6.0, 0.5)
-    assert causes.advice(causes.load(tmp_path)) == "Not measured yet in *deep*." == causes.section(tmp_path)
-    numbers = (
-        f"validation is {correlation:.2f} in *counts*, -1.00 in *deep*. A",
-        "gains 6.0 in *counts*, 5.5 in *deep*,",
-    )
-    for flat, gain, loss, *said in (
-        (range(16), 5.5, 0.9, "but 0 explain it", "is advised", *numbers, "loses 0.5 in *counts*, 0.9 in *deep*."),
-        ([*range(1, 16), 0], 5.5, 1.1, "not shown to explain it", "is not advised"),
-        (range(16), 4.5, 0.5, "but 0 explain it", "is not advised"),
-    ):
-        write_causes(tmp_path, "deep", flat, gain, loss)
-        text = causes.advice(causes.load(tmp_path))
-        assert all(each in text for each in said), text
-    shown = of_table(causes.section(tmp_path).partition("\n\n")[0])
-    assert shown[f"counts*, `bs.{A}"][:4] == ["86.4", "85.9", f"{100 * (7 / 16) ** 4 + 1:.1f}", "4.5"]
+    write_causes(tmp_path, "counts", range(15, -1, -1), 6.0, 0.5)
+    write_causes(tmp_path, "deep", range(16), 5.5, 1.1)
+    shown, verdicts, _ = map(of_table, causes.section(tmp_path).split("\n\n"))
+    assert shown[f"counts*, `bs.{A}"][:4] == ["86.4", "85.9", f"{100 * (11 / 16) ** 4 + 1:.1f}", "4.5"]
+    assert verdicts["counts"] == ["1.00", "6.00", "0.50"]
+    assert verdicts["deep"] == ["-1.00", "5.50", "1.10"]

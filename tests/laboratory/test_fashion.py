@@ -1,21 +1,15 @@
 """Fashion-MNIST: what is read and what is refused, and that seed and validation alone decide what is reported."""
 
 import gzip
-import json
 import struct
-from unittest.mock import Mock
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from close import assert_close
-from flax import nnx
 from pages import cells
 
 from benchmarks.fashion import __main__ as fashion
 from benchmarks.fashion import data, networks, report, training
-from benchmarks.lib.study import Runs, finished, rows
+from benchmarks.lib.study import Runs, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient", "one_device")]
 SMALL = networks.Network("ReLU", (32,), 4, 8, 3e-2, 3e-2, 0.3)
@@ -64,202 +58,63 @@ def test_images_are_those_of_the_files(made, folder):
         np.testing.assert_array_equal(part[1], of_part[1])
 
 
-T10K, T10K_IMAGES = "t10k-labels-idx1-ubyte", "t10k-images-idx3-ubyte"
+T10K = "t10k-labels-idx1-ubyte"
 LABELS = (np.arange(10_000) % 10).astype(np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        (T10K, None, rf"expected .*{T10K} or {T10K}.gz, got neither"),
-        (T10K, written(LABELS[:-1]), r"expected .* sizes \[2049, 10000\], got \[2049, 9999\]"),
-        (T10K, written(LABELS).replace(b"\x08", b"\x09", 1), r"sizes \[2049, 10000\], got \[2305, 10000\]"),
-        (T10K, written(LABELS)[:-1], "expected 10,000 bytes behind the header, got 9,999"),
-        (T10K, gzip.compress(written(LABELS))[:-9], "expected a whole gzip file"),
-        (T10K, written(LABELS // 2), r"t10k: expected 1000 images of each of 10 classes, got \[2000, 2000"),
-        (T10K_IMAGES, written(np.zeros((10_000, 28, 27), np.uint8)), r"28, 28\], got \[2051, 10000, 28, 27"),
-    ],
-    ids=["missing", "count", "type", "short", "gzip", "classes", "size"],
-)
-def test_other_files_are_refused(folder, tmp_path, name, content, message):
+@pytest.mark.parametrize("content", [None, written(LABELS[:-1]), written(LABELS)[:-1], written(LABELS // 2)])
+def test_other_files_are_refused(folder, tmp_path, content):
     for path in folder.iterdir():
-        if not path.name.startswith(name):
+        if not path.name.startswith(T10K):
             (tmp_path / path.name).symlink_to(path)
     if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(data.DataError, match=message):
+        (tmp_path / T10K).write_bytes(content)
+    with pytest.raises(data.DataError):
         data.load(tmp_path)
-
-
-@pytest.mark.parametrize("given", [[], ["--data={}"]])
-def test_without_images_the_error_says_where_they_are(given, tmp_path):
-    with pytest.raises(SystemExit, match="--data") as stopped:
-        fashion.main([*(option.format(tmp_path) for option in given), f"--out={tmp_path}"])
-    assert all(way in str(stopped.value) for way in ("zalandoresearch", "apt-get download dataset-fashion-mnist"))
-
-
-SPIKES = {
-    "dense": [(8, 2, 256), (8, 2, 256)],
-    "rows": [(28, 2, 128)],
-    "convolution": [(4, 2, 28, 28, 16), (4, 2, 14, 14, 32), (4, 2, 128)],
-    "residual": [(4, 2, *of_block) for of_block in ((14, 14, 16), (14, 14, 16), (14, 14, 16), (7, 7, 32), (7, 7, 32))]
-    + 2 * [(4, 2, 4, 4, 64)],
-    "attention": [(4, 2, 14, 14, 16), *2 * [(4, 2, 7, 7, 48)]]
-    + 2 * [(4, 2, 49, size) for size in (3 * 48, 48, 48, 4 * 48, 48)],
-}
-
-
-@pytest.mark.parametrize("spiking", [True, False], ids=["LIF", "twin"])
-@pytest.mark.parametrize("name", networks.NETWORKS)
-def test_layers(name, spiking):
-    """Shapes alone; the twin sees a still image once."""
-    net = nnx.eval_shape(lambda: networks.Classifier(name, networks.NETWORKS[name], spiking, nnx.Rngs(0)))
-    images = jax.ShapeDtypeStruct((2, 28, 28, 1), np.uint8)
-    logits, spikes = nnx.eval_shape(lambda net, images: net(images), net, images)
-    assert logits.shape == (2, 10)
-    assert [layer.shape for layer in spikes] == (SPIKES[name] if spiking else [])
-    if name == "rows" and spiking:
-        assert net.net.layers[1].recurrent
-    inside = [layer for block in net.net.layers if hasattr(block, "long") for layer in block.long.layers]
-    assert inside.count(networks.softmax_attention) == (2 if name == "attention" and not spiking else 0)
-    assert net.steps == (None if name == "rows" else SPIKES[name][0][0] if spiking else 1)
-
-
-def test_attention_of_the_twin():
-    rng = np.random.default_rng(0)
-    parts = rng.normal(size=(3, 2, 5, networks.HEADS, 2)).astype(np.float32)  # of Q, K, V: examples, tokens
-    q, k, v = np.moveaxis(parts, 3, 2)
-    weights = np.exp(q @ np.swapaxes(k, -1, -2) / np.sqrt(2))
-    expected = np.moveaxis(weights / weights.sum(-1, keepdims=True) @ v, 1, 2).reshape(1, 2, 5, -1)
-    qkv = np.moveaxis(parts, 0, 2).reshape(1, 2, 5, -1)
-    assert_close(networks.softmax_attention(jnp.asarray(qkv)), expected, 20)
 
 
 def test_seed_and_validation_alone_decide(few):
     """The same seed gives the same numbers, whatever the test images are; these change the test alone."""
     train, validation, (images, labels) = few
-    runs = [
-        training.train("dense", SMALL, True, seed, (train, validation, (images, of_test)))
-        for seed, of_test in ((7, labels), (7, labels), (7, (labels + 1) % 10), (8, labels))
-    ]
+    given = ((7, labels), (7, labels), (7, (labels + 1) % 10), (8, labels))
+    runs = (training.train("dense", SMALL, True, seed, (train, validation, (images, of))) for seed, of in given)
     first, again, other_test, other_seed = ({**run, "epoch_seconds": 0} for run in runs)
-    assert set(first) == set(training.MEASURED)
     assert str(first) == str(again)
-    changed = {name for name in first if str(first[name]) != str(other_test[name])}
-    assert changed == {"test", "confusion"}
+    assert {name for name in first if str(first[name]) != str(other_test[name])} == {"test", "confusion"}
     assert first["losses"] != other_seed["losses"]
     counts = first["confusion"].reshape(10, 10)
     np.testing.assert_array_equal(counts.sum(1), np.bincount(labels))
-    np.testing.assert_array_equal(other_test["confusion"].reshape(10, 10), np.roll(counts, 1, 0))
-    assert counts.trace() / 300 == first["test"]
-    assert first["test"] > 0.3, "ten patterns in noise are learned"
-
-
-@pytest.mark.parametrize("spiking", [True, False], ids=["LIF", "twin"])
-@pytest.mark.parametrize("name", networks.SEEDS)
-def test_statistics_change_in_training_alone(name, spiking, few):
-    """An image is answered alike whatever is beside it, and as before."""
-    (images, labels), *_ = few
-    small = networks.NETWORKS[name]._replace(sizes=(4, 4, 4, 4)[: len(networks.NETWORKS[name].sizes)])
-    net = networks.Classifier(name, small, spiking, nnx.Rngs(0))
-    optimizer = nnx.Optimizer(net, training.adamw(1e-3, 10, 0.0), wrt=nnx.Param)
-
-    def statistics():
-        return [np.array(leaf[...]) for _, leaf in nnx.to_flat_state(nnx.state(net, nnx.BatchStat))]
-
-    before = statistics()
-    net.train()
-    training.train_step(net, optimizer, images[:256], labels[:256])
-    after = statistics()
-    assert all(np.any(one != other) for one, other in zip(before, after, strict=True))
-    answers = training.classify_all(net, images[:300])
-    alone, beside = training.classify_all(net, images[:200]), training.classify_all(net, images[200:400])
-    jax.tree.map(lambda few, all_: np.testing.assert_array_equal(few, all_[:200]), alone, answers)
-    jax.tree.map(lambda few, all_: np.testing.assert_array_equal(few[:100], all_[200:]), beside, answers)
-    jax.tree.map(np.testing.assert_array_equal, statistics(), after)
+    assert counts.trace() / 300 == first["test"] > 0.3, "ten patterns in noise are learned"
 
 
 def test_the_weights_of_the_epoch_that_validates_best_are_tested(few):
     """With wrong labels to validate, that is an early one: what is learned makes them worse."""
     train, (images, labels), test = few
     wrong, tested = (labels + 1) % 10, []
-    given = train, (images, wrong), test
-    run = training.train("dense", SMALL, False, 0, given, lambda *given: tested.append(given))
-    ((net, *images_and_labels),) = tested
+    run = training.train("dense", SMALL, False, 0, (train, (images, wrong), test), lambda *given: tested.append(given))
     best = max(run["validations"])
     assert run["validations"][run["best_epoch"] - 1] == run["validation"] == best > run["validations"][-1]
-    assert (training.classify_all(net, images)[0] == wrong).mean() == best
-    assert all(a is b for a, b in zip(images_and_labels, test, strict=True))
+    assert (training.classify_all(tested[0][0], images)[0] == wrong).mean() == best
     assert run["loss"] == run["losses"][-1] < run["losses"][0]
-
-
-VALUES = dict.fromkeys(training.MEASURED, 0.5) | {"firing": [], "confusion": np.ones(100, int)}
-VALUES |= {"losses": [2.0, 1.0], "validations": [0.4, 0.5]}
-
-
-def test_a_stopped_run_goes_on(folder, tmp_path, monkeypatch, capsys):
-    """Behind the last network that was finished; what is there is not trained again."""
-
-    def run(*outcomes):
-        monkeypatch.setattr(fashion, "train", train := Mock(side_effect=outcomes))
-        fashion.main(["dense", "--quick", f"--data={folder}", f"--out={tmp_path}"])
-        assert train.call_count == len(outcomes)
-        return [(name, spiking, seed) for (name, _, spiking, seed, *_), _ in train.call_args_list]
-
-    with pytest.raises(KeyboardInterrupt):
-        run(VALUES, KeyboardInterrupt)
-    assert [(row["kind"], row["seed"]) for row in rows(tmp_path / "result.json")] == [("LIF", 0)]
-    assert run(VALUES, VALUES, VALUES) == [("dense", False, 0), ("dense", True, 1), ("dense", False, 1)]
-    assert run() == []
-    assert report.summary(tmp_path) in capsys.readouterr().out
-    held = finished(tmp_path / "result.json", "temporaries")
-    steps, batch, inputs = 8, 256, 28 * 28
-    assert 0 < held["dense, ReLU"] < held["dense, LIF"] < 3 * 4 * steps * batch * inputs, "float32 at every step"
-    assert len(rows(tmp_path / "result.json")) == 4
-    assert json.loads((tmp_path / "result.json").read_text())["environments"][0]["versions"]["jax"]
-
-
-def test_networks_may_come_later_and_have_seeds_of_their_own(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(fashion, "train", lambda *args: VALUES)
-    monkeypatch.setattr(fashion, "temporaries", lambda *args: 1)
-    for asked, seeds in (("convolution", {"convolution": 5}), ("attention", {"convolution": 5, "attention": 3})):
-        fashion.main([asked, f"--data={folder}", f"--out={tmp_path}"])
-        table = rows(tmp_path / "result.json")
-        assert {name: len([row for row in table if row["network"] == name]) for name in seeds} == {
-            name: 2 * count for name, count in seeds.items()
-        }
-        assert {name for name in networks.NETWORKS if f"- *{name}*: " in report.section(tmp_path)} == seeds.keys()
 
 
 def test_every_network_trains(folder, tmp_path, capsys):
     fashion.main(["--quick", "--seeds=1", f"--data={folder}", f"--out={tmp_path}"])
     table = rows(tmp_path / "result.json")
-    assert [(row["network"], row["kind"], len(row["firing"])) for row in table] == [
-        ("attention", "LIF", 13),
-        ("attention", "softmax", 0),
-        ("convolution", "LIF", 3),
-        ("convolution", "ReLU", 0),
-        ("dense", "LIF", 2),
-        ("dense", "ReLU", 0),
-        ("residual", "LIF", 7),
-        ("residual", "ReLU", 0),
-        ("rows", "GRU", 0),
-        ("rows", "LIF", 1),
-    ]
+    layers = {"dense": 2, "rows": 1, "convolution": 3, "residual": 7, "attention": 13}
+    assert {row["network"]: len(row["firing"]) for row in table if row["kind"] == "LIF"} == layers
+    assert {row["network"] for row in table if row["kind"] == networks.NETWORKS[row["network"]].twin} == layers.keys()
     assert all(0 < row["firing"][0] < 1 for row in table if row["kind"] == "LIF")
     pictures = {f"raster-{name}.png" for name in networks.NETWORKS} | {"curves.png", "confusion.png"}
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", *pictures}
-    section = report.section(tmp_path)
-    assert all(picture in section for picture in ("curves.png", "confusion.png", "raster-convolution.png"))
     assert report.summary(tmp_path) in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("behind", "verdict"), [(0.005, "*convolution*"), (0.0052, "none")])
-def test_what_a_page_says(tmp_path, behind, verdict):
+def test_the_tables_by_hand(tmp_path):
     settings = {"networks": {name: network._asdict() for name, network in networks.NETWORKS.items()}}
     measured = ("test", "firing", "epoch_seconds", "seconds", "cpu_seconds")
     runs = Runs(tmp_path / "result.json", settings, ("network", "kind", "seed"), measured)
-    for kind, seed, test in (("LIF", 0, 0.9), ("LIF", 1, 0.92), ("ReLU", 0, 0.9 + behind), ("ReLU", 1, 0.92 + behind)):
+    for kind, seed, test in (("LIF", 0, 0.9), ("LIF", 1, 0.92), ("ReLU", 0, 0.905), ("ReLU", 1, 0.925)):
         firing = [0.1, 0.2 + 0.1 * seed] if kind == "LIF" else []
         values = {"test": test, "firing": firing, "epoch_seconds": 2.5}
         runs.run(lambda values=values: values, "convolution", kind, seed)
@@ -267,14 +122,9 @@ def test_what_a_page_says(tmp_path, behind, verdict):
     runs.finish("temporaries", **{"convolution, LIF": 12_900_000})
     assert cells(report.summary(tmp_path))[2:] == [
         ["dense", "LIF", "1", "50.00", "", "0.50", "1", ""],
-        ["convolution", "LIF", "2", "91.00 ± 1.41", f"{-100 * behind:+.2f}", "0.10, 0.25", "2.5", "13"],
-        ["convolution", "ReLU", "2", f"{91 + 100 * behind:.2f} ± 1.41", "", "", "2.5", ""],
+        ["convolution", "LIF", "2", "91.00 ± 1.41", "-0.50", "0.10, 0.25", "2.5", "13"],
+        ["convolution", "ReLU", "2", "91.50 ± 1.41", "", "", "2.5", ""],
     ]
-    section = report.section(tmp_path)
-    assert f"at most 0.5 points behind their twins: {verdict}; of 92 % or more: none." in section
-    assert "*rows*: 128, 28 steps" in section
-    assert all(f"- *{name}*: " in section for name in networks.NETWORKS)
-    assert "raster-convolution.png" in section
-    assert (
-        section.index("| network") < section.index("What others report") < section.index("python -m benchmarks.fashion")
-    )
+    rows_of = networks.NETWORKS["rows"]
+    shown = ["rows", "128", "28", str(rows_of.epochs), f"{rows_of.rate:g}", f"{rows_of.twin_rate:g}", "0.3"]
+    assert shown in cells(report.section(tmp_path))

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import all_but, needs_float16
-from close import assert_close
 
 import brainsurr as bs
 from benchmarks.digits import network, task, training
@@ -55,25 +54,6 @@ def test_bfloat16_activations_with_float32_parameters_and_alpha(framework, data)
     assert {dtype for types in products for dtype in re.findall(r"x(b?f\d+)>", types)} == {"bf16"}
 
 
-def test_loss_of_half_precision_outputs_is_computed_in_float32():
-    rng = np.random.default_rng(0)
-    ys = jnp.asarray(4 * rng.normal(size=(8, 16, 10)), jnp.bfloat16)
-    labels = rng.integers(0, 10, 16)
-    logits = np.asarray(ys, np.float64).mean(0)
-    expected = np.mean(np.log(np.exp(logits).sum(-1)) - logits[np.arange(16), labels])
-    loss = task.cross_entropy(ys, jnp.asarray(labels))
-    assert loss.dtype == jnp.float32
-    assert_close(loss, expected, 8 + 10 + 16, scale=np.abs(logits).max())  # sums over time, classes and examples
-
-
-def test_a_loss_scale_of_a_power_of_two_changes_no_bit(data):
-    given = "float32", precision.model("float32").first(0), *(array[:16] for array in data[0])
-    (loss, plain), (same_loss, scaled) = (precision.still_gradients(*given, jnp.float32(s)) for s in (1, 2.0**15))
-    assert loss == same_loss
-    assert all((a == b).all() for a, b in zip(*map(jax.tree.leaves, (plain, scaled)), strict=True))
-    assert all(a.any() for a in jax.tree.leaves(plain))
-
-
 @needs_float16
 def test_a_step_with_a_gradient_that_is_not_finite_is_left_out(data):
     network.model.cache_clear()  # with one that another program has traced, jax's second call lacks two constants
@@ -99,9 +79,7 @@ def test_underflow_is_seen_where_there_is_some(data):
 
 def test_what_is_measured_is_what_the_report_reads(data):
     runs = {f"nnx, {dtype}": precision.plain("nnx", dtype, 2, 1, data, 10) for dtype in precision.DTYPES}
-    for run in runs.values():
-        assert np.shape(run["loss"]) == np.shape(run["test_accuracy"]) == (2, 1)
-        assert (run["dtypes_of_state"], run["finite"]) == (["float32"], True)
+    assert all((run["dtypes_of_state"], run["finite"]) == (["float32"], True) for run in runs.values())
     assert report.table({"runs": runs, "settings": {"epochs": 1}}).count("\n| nnx, ") == 2
 
 

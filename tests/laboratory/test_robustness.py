@@ -1,41 +1,30 @@
 """Many devices and processes train as one does and send what their layout needs; a long run leaves nothing behind."""
 
-import copy
 import json
 import signal
 import subprocess
 import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pages
 import pytest
 from close import assert_close
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from benchmarks.lib.checkpoints import digest
-from benchmarks.robustness import mesh, scale, soak
-from benchmarks.robustness.collectives import Collective, collectives
+from benchmarks.robustness import scale, soak
 from benchmarks.robustness.reports import scale as report
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam
-# Weights, biases and alphas of 32-64-64-10: of all units, and of half the hidden ones.
-PARAMETERS = (32 * 64 + 64 + 64) + (64 * 64 + 64 + 64) + (64 * 10 + 10)
-HALF = (32 * 32 + 32 + 32) + (64 * 32 + 32 + 32) + (32 * 10 + 10)
-ROWS = 4 * 32  # time steps of a block x examples
 # From the second step on weights have been rounded differently, and a potential within rounding of its threshold may
 # fire in one layout alone. One input spike turned round changed no loss by more than 6e-3 and no parameter by more than
 # 0.15 of the largest of its array, in the four later steps, at three places.
 FLIPPED = {"losses": 0.02, "parameters": 0.3}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def result(quick):
     """Of two devices in one process, and in two."""
-    folder, stdout = quick("robustness.scale")
-    return json.loads((folder / "result.json").read_text()) | {"stdout": stdout}
+    return json.loads((quick("robustness.scale")[0] / "result.json").read_text())
 
 
 def test_many_devices_and_processes_train_as_one_device(result):
@@ -54,74 +43,11 @@ def test_many_devices_and_processes_train_as_one_device(result):
 
 
 def test_they_send_what_the_layout_needs(result):
+    """As the page derives it from the layout, and no more parameters than a part of the hidden units has."""
     for run in result["runs"]:
-        sent = sorted(Collective(**collective) for collective in run["collectives"])
-        if run["layout"] == "batch":
-            assert sent == [("all-reduce", PARAMETERS + 1, 0, 1)]
-            assert run["parameters_per_device"] == PARAMETERS
-        else:
-            there_and_back = 2 * [("all-gather", ROWS * 64, 1, 3)]
-            assert sent == [*there_and_back, ("all-reduce", ROWS * 10, 1, 3), ("all-reduce", ROWS * 64, 1, 3)]
-            assert run["parameters_per_device"] == HALF
-
-
-def test_report_is_that_of_the_result(result):
-    result = copy.deepcopy(result)
-
-    def said():
-        return " ".join(report.section(result).split())
-
-    assert report.section(result) in result["stdout"]
-    assert "set beforehand for float32 sums in another order" in said()
-    assert "In 4 of 4 runs they are exactly what the layout needs" in said()
-    for run in result["runs"]:
-        run["collectives"] = [{**c, "elements": c["elements"] + 1} for c in run["collectives"]]
-    assert "In 0 of 4 runs they are exactly what the layout needs" in said()
-    result["runs"][0]["difference"]["gradients"]["relative"] = 0.5
-    assert "is 5.0e-01: NOT within the bound of 1e-05" in said()
-    result["runs"][1]["difference"]["parameters"]["relative"] = np.nan
-    assert "is nan: NOT within the bound of 1e-05" in said()
-    assert "at most nan from one device" in report.line(result)[2]
-
-
-def test_nan_is_no_agreement():
-    """Wherever it is: in a later array, a later framework."""
-    ones, spoilt = np.ones(2), np.array([1.0, np.nan])
-    reference = [{"gradients": [ones, ones]}] * 3
-    for leaves in ([spoilt, ones], [ones, spoilt]):
-        outcomes = [reference[0], {"gradients": leaves}, reference[0]]
-        assert np.isnan(scale.differences(outcomes, reference, "gradients")["relative"])
-    runs = [{"devices": 1, "losses": [losses]} for losses in (ones, ones, spoilt, ones)]
-    assert report.between(runs).endswith("losses differ by nan.")
-
-
-def test_examples_do_not_depend_on_who_makes_them():
-    whole, labels, count = mesh.load(mesh.make((1, 1), jax.devices()[:1]), seed=1, step=2)
-    parts, same, _ = mesh.load(mesh.make((4, 2), jax.devices()), seed=1, step=2)
-    assert count == len(labels) == 32
-    np.testing.assert_array_equal(parts, whole)
-    np.testing.assert_array_equal(same, labels)
-    assert parts.addressable_shards[0].data.shape == (12, 8, 32)
-    assert len(np.unique(whole, axis=1)[0]) == 32, "no example is another"
-
-
-def test_collectives_are_counted_with_their_loops():
-    where = mesh.make((8, 1), jax.devices())
-    x = jax.device_put(jnp.ones((8, 5)), NamedSharding(where, P("batch")))
-
-    def f(x):
-        total, _ = jax.lax.scan(lambda c, i: (c + jnp.sum(x * c, 0), None), jnp.zeros(5), jnp.arange(7.0))
-        return total, x @ jnp.ones(5)
-
-    out = NamedSharding(where, P())
-    sent = collectives(jax.jit(f, out_shardings=out).lower(x).compile().as_text())
-    assert sorted(sent) == [("all-gather", 8, 0, 1), ("all-reduce", 5, 1, 7)]
-
-    def until(x):
-        return jax.lax.while_loop(lambda c: jnp.sum(c) < 100, lambda c: c + jnp.sum(x * c, 0), jnp.ones(5))
-
-    with pytest.raises(ValueError, match="how often a loop runs is not known"):
-        collectives(jax.jit(until).lower(x).compile().as_text())
+        assert report.sent(run) == report.expected(run, result["settings"])
+        width = 64 if run["layout"] == "batch" else 32
+        assert run["parameters_per_device"] == 34 * width + 66 * width + width * 10 + 10
 
 
 # What docs/many-devices.md shows
@@ -198,15 +124,6 @@ def test_what_processes_get_wrong_ends_with_an_error(changed, error, tmp_path, u
     assert all(error in text for text in errors)
 
 
-def test_rows_of_ones_own_may_differ_and_jax_compares_none(tmp_path, unoptimized):
-    """Each process makes half the rows in one layout, and all of them in the other, where nothing but `check` tells."""
-    other = {"default_rng(i)": "default_rng([i, jax.process_index()])"}
-    for shape, more in (((2, 1), {}), ((1, 2), {"\ncheck(examples)\n": "\n"})):
-        codes, ((_, one), (_, two)), _ = finish(start_two(unoptimized, shape, tmp_path / str(shape), other | more))
-        assert codes == [0, 0]
-        assert (one == two) == (shape == (2, 1))
-
-
 def test_page_saves_at_sigterm_and_goes_on_to_the_bit(tmp_path, unoptimized):
     """From two processes to two, and to one with another number of devices; without the check it is not ended."""
     kept, through = tmp_path / "kept", tmp_path / "through"
@@ -221,7 +138,7 @@ def test_page_saves_at_sigterm_and_goes_on_to_the_bit(tmp_path, unoptimized):
     assert codes == [0, 0], "SIGTERM alone does not end it"
     assert [len(losses) for _, losses in whole] == 2 * [last + 20]
     assert resumed == [[bits, losses[-20:]] for bits, losses in whole]
-    for shape in ((1, 1), (4, 1), (2, 2)):
+    for shape in ((1, 1), (2, 2)):
         restored = pages.run(code(shape, kept, steps))
         assert restored["losses"] == []
         assert restored["params"]["layers"][1]["spike_fn"]["alpha"][...].sharding.mesh.devices.shape == shape
@@ -235,7 +152,6 @@ SHAPES = ((3, 4), (2, 8))
 TOUR = len(SHAPES) * len(soak.FRAMEWORKS)
 
 
-@pytest.mark.usefixtures("lenient")
 def test_a_long_run_compiles_nothing_later_and_leaves_nothing(tmp_path):
     measured = soak.soak(SHAPES, 0, tmp_path)
     assert len(measured["programs"]) == 2 * TOUR

@@ -2,15 +2,13 @@
 
 import json
 import os
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks.digits import __main__ as digits
-from benchmarks.lib import results
-from benchmarks.lib.study import Runs, arguments, finished, of_seeds, provenance, rows
+from benchmarks.lib.study import Runs, arguments, finished, of_seeds, rows
 from benchmarks.robustness import scale
 
 
@@ -37,19 +35,6 @@ def test_a_run_is_made_once_and_a_stopped_study_goes_on(tmp_path):
     assert finished(path, "all") is finished(tmp_path / "none.json", "all") is None
     again.finish("all", seeds=(0, 1), rules={"b": 1, "a": 2})
     assert str(finished(path, "all")) == "{'seeds': [0, 1], 'rules': {'b': 1, 'a': 2}}", "in the order that was given"
-    assert sum(line.strip().startswith('[ "') for line in path.read_text().splitlines()) == 2, "a row is a line"
-
-
-def test_a_row_of_another_environment_says_so(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    open_runs(path).run(lambda: outcome(0.5), "a", 0)
-    here = json.loads(path.read_text())["environments"][0]
-    monkeypatch.setattr(results, "environment", lambda: here | {"device": "another"})
-    open_runs(path).run(lambda: outcome(0.5), "a", 1)
-    assert [row["environment"] for row in rows(path)] == [0, 1]
-    first, second = provenance(path).split(". ")
-    assert here["device"] in first
-    assert "0 minutes, 0 of processor time, on another beside other work" in second
 
 
 def test_a_file_of_other_settings_is_refused(tmp_path):
@@ -89,34 +74,23 @@ def parse(given):
     return arguments("x.example", "What it is.", given, quick="little", settings=needs)
 
 
-def test_arguments(tmp_path):
-    out = ["--out", str(tmp_path)]
-    args = parse(out)
-    assert (args.settings, args.quick, args.out) == (["one"], False, tmp_path)
-    assert parse(["--speech", "file", *out]).settings == ["one", "words"]
-    assert parse(["images", "--fashion", "folder", "--quick", *out]).fashion == Path("folder")
-
-
 WRONG = [
-    (digits.parse, ["--surrogate", "Nothing"], "'Nothing' is not one of"),
-    (digits.parse, ["--surrogate", "LogTailedRelu", "--alpha", "3"], "alpha = 3.0 is outside [0.0, 1.0]"),
-    (digits.parse, ["--learnable", "beta"], "learnable='beta' is not a parameter"),
-    (digits.parse, ["--save-every", "0"], "expected a positive integer, got 0"),
-    (digits.parse, ["--out", __file__], "--out: expected a folder to write into, got"),
-    (scale.main, ["--devices", "3"], "divides 32 examples and 64 hidden units, got 3"),
-    (scale.main, ["--process-id", "0"], "--coordinator, --num-processes and --process-id go together"),
-    (parse, ["two"], "'two' is not one of one, images, words"),
-    (parse, ["words"], "words needs --speech: free_spoken"),
-    (parse, ["images"], "images needs --fashion: the folder of"),
+    (digits.parse, ["--surrogate", "Nothing"], "--surrogate"),
+    (digits.parse, ["--surrogate", "LogTailedRelu", "--alpha", "3"], "alpha"),
+    (digits.parse, ["--save-every", "0"], "positive"),
+    (digits.parse, ["--out", __file__], "--out"),
+    (scale.main, ["--devices", "3"], "divides"),
+    (scale.main, ["--process-id", "0"], "--coordinator"),
+    (parse, ["words"], "--speech"),
 ]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("program", "given", "message"), WRONG)
-def test_wrong_arguments_get_one_line(program, given, message, capsys, monkeypatch):
+@pytest.mark.parametrize(("program", "given", "word"), WRONG)
+def test_wrong_arguments_get_one_line(program, given, word, capsys, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
     with pytest.raises(SystemExit):
         program(given)
     error = capsys.readouterr().err.split(": error: ")[1]
-    assert message in error
+    assert word in error
     assert len(error.strip().splitlines()) == 1

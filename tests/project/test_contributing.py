@@ -47,7 +47,6 @@ def add(tree, text):
     steps = re.findall(where, text, re.DOTALL)
     assert len(steps) == text.count("```python")
     for path, place, anchor, block in steps:
-        assert (tree / path).exists() == (place != "a new file"), path
         text = (tree / path).read_text() if place != "a new file" else ""
         if anchor:
             assert text.count(f"\n{anchor}\n") == 1, (path, anchor)
@@ -60,8 +59,6 @@ def add(tree, text):
 @pytest.fixture(scope="module")
 def run(tree):
     """``run("make", ...)`` and ``run("pytest", ...)`` in the copy; pytest runs what `make test` does."""
-    if shutil.which("make") is None:
-        pytest.skip("the text gives commands of make")
     environment = tree / "environment"  # stands for the one that make would install
     environment.mkdir()
     (environment / "test").touch()
@@ -80,13 +77,12 @@ def run(tree):
 
 
 def test_a_surrogate_and_a_neuron_are_added_as_the_text_says(tree, run):
-    sections = [section(title) for title in ("Add a surrogate", "Add a neuron")]
-    for text, (_, check) in sections:
+    writes: dict[str, None] = {}
+    for title in ("Add a surrogate", "Add a neuron"):
+        text, (write, _) = section(title)
         add(tree, text)
-        assert check == ["test", "lint"]
-    write, other = (commands[0] for _, commands in sections)
-    assert set(other) <= set(write)
-    run("make", *write)
+        writes |= dict.fromkeys(write)
+    run("make", *writes)
     run("make", "lint")
     assert (tree / "README.md").read_bytes() == (ROOT / "README.md").read_bytes()
     for path in (ROOT / "benchmarks/results").glob("*/*.json"):

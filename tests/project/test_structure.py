@@ -1,7 +1,6 @@
-"""Imports have no cycles, of modules or of folders; a commit runs what `make lint` runs."""
+"""Imports have no cycles, of modules or of folders."""
 
 import ast
-import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -76,12 +75,3 @@ def test_a_framework_is_imported_by_its_own_folder_alone():
         for name, path in known.items():
             if not name.startswith(mine) and name != "brainsurr.interop":
                 assert not {other for other in imported(name, path, known) if other.startswith(mine)}, name
-
-
-def test_a_commit_runs_what_make_lint_runs():
-    """And refuses a long subject, as pre-commit's pygrep does with --multiline."""
-    recipe = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
-    hooks = re.findall(r"^\s+entry: (.*)$", (ROOT / ".pre-commit-config.yaml").read_text(), re.MULTILINE)
-    assert hooks[:-1] == re.findall(r"^\t\$\(BIN\)/(.*)$", recipe, re.MULTILINE)
-    for length, refused in ((71, False), (72, True)):
-        assert bool(re.search(hooks[-1].strip("'"), f"{length * 'a'}\n\n{100 * 'b'}\n", re.M | re.S)) == refused

@@ -22,10 +22,16 @@ def table(result):
     return report.table(["after", *measures["resident"]], rows)
 
 
-def later(result):
-    """Return how many programs were compiled after the first tour."""
-    programs = result["summary"]["programs"]
-    return programs["all"] - programs["first tour"]
+def totals(result):
+    """Make a table of the rounds, and of the programs that they compiled."""
+    summary, steps = result["summary"], result["settings"]["steps_a_round"]
+    first, every = (summary["programs"][when] for when in ("first tour", "all"))
+    counts = [f"{count:,}" for count in (summary["rounds"], steps * summary["rounds"], first, every - first)]
+    first = f"programs of the first {summary['tour']} rounds"
+    return report.table(
+        ("rounds", "train steps", first, "programs later", "memory a round, second half"),
+        [(*counts, f"{summary['growth']:+.1f} KB")],
+    )
 
 
 def draw(result, folder):
@@ -38,35 +44,6 @@ def draw(result, folder):
             axis.set(xlabel="minutes", ylabel=label, ylim=(0, None))
 
 
-def line(result):
-    """Make the row of the summary."""
-    summary = result["summary"]
-    outcome = (
-        f"{later(result)} programs compiled after the first {summary['tour']}; "
-        f"{summary['growth']:+.1f} KB of memory a round in the second half"
-    )
-    tried = f"{summary['rounds']:,} rounds of training with new shapes and alphas"
-    return "a long run, with checkpoints", tried, outcome
-
-
-def section(result):
-    """Write the section of the page."""
-    settings, summary = result["settings"], result["summary"]
-    shapes = ", ".join(f"{steps} x {size}" for steps, size in settings["shapes"])
-    rounds = summary["rounds"]
-    return f"""## Everything, repeatedly
-
-In turn, the network of each framework ({", ".join(settings["frameworks"])}) gets a batch of another shape (time steps
-x examples: {shapes}), \
-trains, is saved, is read back into a fresh network with the same bits, gets new random alphas, and trains again.
-
-{rounds:,} rounds, so {rounds * settings["steps_a_round"]:,} training steps and {rounds:,} checkpoints read back.
-{summary["programs"]["first tour"]} programs were compiled in the first {summary["tour"]} rounds, which see every \
-shape in every framework, and {later(result)} after
-them. In the second half of the rounds the memory of the process grew by {summary["growth"]:.1f} KB a round.
-Without saving and reading back it grew by 0.2 KB a round, over 11,037 rounds (commit 19d63ef). What grows is
-tensorstore, with which orbax writes: in 0.1.86 each call of `IndexDomain.to_json` keeps two objects for ever.
-
-![Memory of the process and programs compiled, over time](pictures/withstands/soak.png)
-
-{table(result)}"""
+def parts(result):
+    """Return the part of the page."""
+    return {"soak": f"{totals(result)}\n\n{table(result)}"}

@@ -22,8 +22,6 @@ from . import compiled, megabytes, seconds, timed
 from .train_step import step_of
 
 SPIKING, RELU = "LIF, all steps", "ReLU, one step"
-WHY = """a layer of images is read and written several times by either; LIF neurons add their loop, and keep spikes and
-slopes of all steps, for which the system clears pages: docs/fast-on-a-cpu.md"""
 
 
 def network(side, neurons, readout):
@@ -88,7 +86,7 @@ def _for_each_step(result, which):
 def claims(result):
     what = "train step of a convolutional network, a time step of LIF / ReLU"
     return [
-        ratio_at_most(1.5, f"{what}, {on}, batch {batch}", *_for_each_step(result, (on, batch)), WHY)
+        ratio_at_most(1.5, f"{what}, {on}, batch {batch}", *_for_each_step(result, (on, batch)))
         for on, batch in dict.fromkeys(map(_of, result["runs"]))
     ]
 

@@ -37,11 +37,6 @@ NETWORKS = {
 }
 SHARES, WIDTHS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5), (128, 256, 512, 1024, 2048, 4096)
 IMAGES = (32, 64, 14)  # channels in and out, and the side of an image of the convolution alone
-OTHERS = "the neurons, and the gradient of the spikes, which is a dense product either way"
-OF_IMAGES = """neurons of 28 x 28 pixels, the gradient of the spikes, and pooling with its gradient take as long either
-way, and a maximum over four pixels makes spikes too dense for the second convolution"""
-OF_CACHES = """the crossing differs with the width, and with how many threads share the memory; it is one number for
-each kind of product"""
 
 
 def network(name):
@@ -139,14 +134,13 @@ def claims(result):
     times = times_of_networks(result)
     for name in dict.fromkeys(name for name, _ in times):
         what = f"train step of {name}, every core, events / dense"
-        why = OF_IMAGES if name.startswith("convolutions") else OTHERS
-        made.append(ratio_at_most(NETWORKS[name], what, times[name, EVENTS], times[name, DENSE], why))
+        made.append(ratio_at_most(NETWORKS[name], what, times[name, EVENTS], times[name, DENSE]))
     times = _products(result)
     chosen = {key[:-1]: ratio for key, ratio in _ratios(result).items() if key[-1] == "chosen"}
     for kind in dict.fromkeys(key[0] for key in chosen):
         worst = max((key for key in chosen if key[0] == kind), key=chosen.get)
         what = f"one {kind}, as it chooses / dense, the worst of all shares and widths ({worst[1]}, {worst[2]:.0%})"
-        made.append(ratio_at_most(1.1, what, times[*worst, "chosen"], times[*worst, DENSE], OF_CACHES))
+        made.append(ratio_at_most(1.1, what, times[*worst, "chosen"], times[*worst, DENSE]))
     return made
 
 

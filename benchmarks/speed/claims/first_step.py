@@ -43,9 +43,8 @@ def claims(result):
     few, many = result["depths"]
     times = {(run["layers"], run["name"], run["part"]): run["time"]["median"] for run in result["runs"]}
     whole = {depth: sum(times[depth, "blocks, dots", part] for part in ("trace", "compile")) for depth in (few, many)}
-    why = "each layer is a loop of its own, forward and backward, which XLA compiles by itself"
     what = f"first step of {many} LIF layers / of {few}, blocks, `dots`"
-    return [at_most(4, what, whole[many] / whole[few], why=why)]
+    return [at_most(4, what, whole[many] / whole[few])]
 
 
 def report(result):

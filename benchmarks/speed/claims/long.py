@@ -12,10 +12,6 @@ from .train_step import LAYERS, blocks, data, layer_by_layer, train_step
 
 BATCH = 16
 BLOCKS, STEPS = "blocks, full", "scan over steps"
-FEW = "some sqrt(T) states and one block of some sqrt(T) steps are kept, of T that the scan keeps"
-LOOPS = "each neuron's loop over time is the same in both, on one thread; what blocks save is in the products"
-ROOTS = "they grow with the square root of T"
-CACHES = "the time of a step does not grow with their number, but the inputs no longer fit into the caches"
 
 
 def scan_over_steps(net, xs):
@@ -62,10 +58,10 @@ def claims(result):
     per_step, before = (runs[steps, BLOCKS]["time"]["median"] / steps for steps in (longest, last))
     compared = f"scan over steps, T = {last:,}"
     return [
-        at_most(1 / 20, f"temporaries / {compared}", ours["temporaries"] / scan["temporaries"], why=FEW),
-        ratio_at_most(0.6, f"time / {compared}", ours["time"], scan["time"], LOOPS),
-        at_most(15, f"temporaries at T = {last:,} / at T = {first:,}", growth, why=ROOTS),
-        at_most(1.2, f"time of a time step at T = {longest:,} / at T = {last:,}", per_step / before, why=CACHES),
+        at_most(1 / 20, f"temporaries / {compared}", ours["temporaries"] / scan["temporaries"]),
+        ratio_at_most(0.6, f"time / {compared}", ours["time"], scan["time"]),
+        at_most(15, f"temporaries at T = {last:,} / at T = {first:,}", growth),
+        at_most(1.2, f"time of a time step at T = {longest:,} / at T = {last:,}", per_step / before),
     ]
 
 

@@ -21,7 +21,7 @@ from ...lib.tries import Tries, kept_in
 from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, interpreters, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS
 from . import megabytes, seconds, spread
-from .train_step import LAYERS, PAGES
+from .train_step import LAYERS
 
 
 class Trial(NamedTuple):
@@ -64,7 +64,6 @@ LIMITS = {
     (EVERY_CORE, BATCH_32): 0.7,
     (EVERY_CORE, T_10_000): 0.75,
 }
-FIRST_STEPS = {BATCH_32: "2 LIF layers", DEEP: "20 LIF layers"}
 QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2, terms=(AS_DOCUMENTED, EVERY_CORE))}
 NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
 
@@ -111,15 +110,6 @@ def _ways(title, trial, names, quick):
         for inputs in PEERS[name].inputs[: 1 if trial.of_jax else None]
         if terms != DEVICES or entry(name, mode) == OURS
     ]
-
-
-AS_FAST = """at T = 10,000 the loop over the steps of small layers takes most of a train step, in every library;
-elsewhere the products, the first row of the table *peers*, take much of it"""
-AS_LIVE = """the compiled program is that of six lines of jnp by hand; where a spike comes one step late, as in spyx,
-the three products do not wait for each other"""
-OF_NEURONS = "what is left is the neurons between the products, each core's part in a loop of its own"
-AS_SMALL = """beside inputs and temporaries, building and compiling a network takes memory in every library; and others,
-too, can compute a stretch of time again in place of storing it"""
 
 
 def _worth_it(answers):
@@ -188,15 +178,15 @@ def claims(result):
         ours, peers = _apart(best(result, trial, terms=terms))
         on = "" if terms == AS_DOCUMENTED else f" {terms} /"
         what = f"train step,{on} {{ours}} / fastest JAX peer ({{name}}, {{other}}), {trial}"
-        made += _held(limit, what, ours, [run for run in peers if "jax" in run["versions"]], AS_FAST)
+        made += _held(limit, what, ours, [run for run in peers if "jax" in run["versions"]])
     if OURS in result["live"] and len(result["live"]) > 1:
         name, fastest = min(result["live"].items(), key=lambda item: (item[0] == OURS, item[1]["median"]))
         what = f"a live step / fastest JAX peer ({name})"
-        made.append(ratio_at_most(1.0, what, result["live"][OURS], fastest, AS_LIVE))
+        made.append(ratio_at_most(1.0, what, result["live"][OURS], fastest))
     for own_inputs, form in ((True, "in each library's own form"), (False, "in the form that is best for each")):
         what = f"memory that data and training add, inputs {form}, {{ours}} / smallest peer ({{name}}, {{other}})"
         sides = _apart(best(result, BATCH_256, added, own_inputs))
-        made += _held(2 / 3, f"{what}, {BATCH_256}", *sides, AS_SMALL, "added")
+        made += _held(2 / 3, f"{what}, {BATCH_256}", *sides, "added")
     return made
 
 
@@ -208,7 +198,7 @@ def _over_the_floor(result):
     for ending, limit in (("dots", 1.15), (", events", 0.65)):
         ours = [run for run in runs if run["name"] == OURS and run["mode"].endswith(ending)]
         what = f"train step, every core, `{{mode}}` / the flat products alone, {BATCH_256}"
-        made += _held(limit, what, ours, floor, OF_NEURONS)
+        made += _held(limit, what, ours, floor)
     return made
 
 
@@ -220,17 +210,17 @@ def _layer_by_layer(result):
         modes = {run["mode"]: run for run in runs if (run["trial"], run["inputs"]) == these}
         blocks = [run for mode, run in modes.items() if mode != LAYERS and not mode.endswith("events")]
         what = f"train step, a process each, {{ours}} / best other mode ({{other}}), {these[0]}"
-        made += _held(1.05, what, [modes[LAYERS]] if LAYERS in modes else [], blocks, PAGES)
+        made += _held(1.05, what, [modes[LAYERS]] if LAYERS in modes else [], blocks)
     return made
 
 
-def _held(limit, what, ours, others, why, of="time"):
+def _held(limit, what, ours, others, of="time"):
     """Hold our best run against the best of others, by their medians of something; claim nothing if one is missing."""
     if not ours or not others:
         return []
     one, other = (min(runs, key=lambda run: run[of]["median"]) for runs in (ours, others))
     text = what.format(ours=_way(one), mode=one["mode"], name=other["name"], other=_way(other))
-    return [ratio_at_most(limit, text, one[of], other[of], why)]
+    return [ratio_at_most(limit, text, one[of], other[of])]
 
 
 def _apart(modes):
@@ -243,7 +233,7 @@ def _way(run):
 
 
 def chooser(result, of_jax=False):
-    """Return the table of libraries, or of those on jax, each in its best mode, and what the columns are of."""
+    """Return the table of libraries, or of those on jax, each in its best mode."""
     rows, terms_of_times = [], [terms for terms in (AS_DOCUMENTED, EVERY_CORE) if best(result, BATCH_256, terms=terms)]
     for name, run in sorted(best(result, BATCH_256).items(), key=lambda item: duration(item[1])):
         if of_jax and "jax" not in run["versions"]:
@@ -258,12 +248,7 @@ def chooser(result, of_jax=False):
     header = ["library"]
     for trial in (f"T = {STEPS}", T_10_000):
         header += [trial, *terms_of_times[1:], "memory"]
-    about = (
-        f"A train step of {result['networks'][BATCH_256]}, batch {TRIALS[BATCH_256].batch}; {T_10_000}: "
-        f"{'-'.join(map(str, LONG.sizes))}, batch {TRIALS[T_10_000].batch}; {100 * LONG.spikes:g} % of the "
-        "inputs are 1. Times are of the fastest mode, memory (what training adds) of the leanest."
-    )
-    return table(header, rows), about
+    return table(header, rows)
 
 
 def gains(result):
@@ -290,24 +275,8 @@ def _shown(run):
     return run["name"] if run["name"] in (OURS, FLOOR) else f"{run['name']} {version}"
 
 
-def _first_steps(result):
-    """Return a table of what tracing, compiling and the first train step take, the fastest library first; or none."""
-    taken = defaultdict(dict)
-    for run in result["runs"]:
-        own = run["name"] != FLOOR and run["inputs"] == PEERS[run["name"]].inputs[0]
-        if run["trial"] in FIRST_STEPS and own and run["terms"] == AS_DOCUMENTED:
-            taken[_shown(run), run["mode"]][run["trial"]] = run["first_step"]
-    whole = {way: by_trial for way, by_trial in taken.items() if len(by_trial) == len(FIRST_STEPS)}
-    rows = [
-        (", ".join(way), *(f"{whole[way][trial]:.1f} s" for trial in FIRST_STEPS))
-        for way in sorted(whole, key=lambda way: whole[way][DEEP])
-    ]
-    what = f"first step: trace, compile, train; T = {STEPS}, inputs in each library's own form"
-    return [table((what, *FIRST_STEPS.values()), rows)] if rows else []
-
-
 def report(result):
-    parts = ["\n\n".join(chooser(result))] if best(result, BATCH_256) else []
+    parts = [chooser(result)] if best(result, BATCH_256) else []
     for trial, network in result["networks"].items():
         rows = []
         for run in (run for run in result["runs"] if run["trial"] == trial):
@@ -319,7 +288,6 @@ def report(result):
         header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
         short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
         parts.append(table((f"{trial}: {short}", *header), rows))
-    parts += _first_steps(result)
     if result["live"]:
         rows = [(name, seconds(time)) for name, time in sorted(result["live"].items(), key=lambda i: i[1]["median"])]
         network = "-".join(map(str, LONG.sizes))

@@ -1,6 +1,5 @@
 """A train step against its matrix products alone, of `[time * batch, features]`: 700-256-256-20, T = 100."""
 
-import itertools
 from unittest import mock
 
 import jax
@@ -11,7 +10,7 @@ from tqdm import tqdm
 import brainsurr as bs
 from brainsurr.nnx import LI, LIF, SpikingSequential, unroll
 
-from ...lib.report import ratio_at_most, table, wrapped
+from ...lib.report import ratio_at_most, table
 from ...lib.training import averaged as layer_by_layer
 from ...lib.training import cross_entropy
 from ..peers.task import ALPHA, STEPS, USUAL, Network
@@ -21,13 +20,6 @@ SIZES = (5, 10, 20, 50)  # steps a block, beside what `unroll` takes itself
 PRODUCTS = "matrix products alone"
 FLOOR = f"{PRODUCTS}, flat"
 LAYERS, KEPT = "layer by layer", ", time and batch apart"
-SMALLEST = """larger blocks need more memory, which the default keeps near the square root of the number of time steps:
-its blocks have two square roots of it at most"""
-PAGES = """all spikes and slopes are held at once, and the system clears their pages again at each call, unless they are
-kept: docs/fast-on-a-cpu.md"""
-WHY = """the neurons between the products: where a loop over time stores values, XLA on a CPU runs it on one thread, but
-the products on all; and it first fills each array that a loop writes with zeros. In blocks, the products are smaller,
-and take longer by themselves: *flat, blocks* in the table"""
 
 
 def spiking(network, kind=LIF, **options):
@@ -111,11 +103,7 @@ def measure(quick):
             with mock.patch.object(jax, "device_count", lambda n=8 if name in kept else 1: n):  # as on a mesh
                 programs[name] = compiled(step, params, *given)
         runs += timed(programs, rounds, batch=batch)
-    forward = [i * o for i, o in itertools.pairwise(sizes)]
-    once = 2 * sum(forward) + sum(forward[1:])  # no gradient of the input
-    # `full` computes all forward products but the last again, for the derivative of the spikes and of the weights.
-    multiplications = {"full": (once + sum(forward[:-1])) / once}
-    return {"network": "-".join(map(str, sizes)), "steps": steps, "multiplications": multiplications, "runs": runs}
+    return {"network": "-".join(map(str, sizes)), "steps": steps, "runs": runs}
 
 
 def _name(remat, size=None):
@@ -132,7 +120,7 @@ def claims(result):
 
     def over_floor(what, limit, name, batch):
         what = f"train step, {what} / its flat products alone, batch {batch}"
-        return ratio_at_most(limit, what, times[batch, name], times[batch, FLOOR], WHY)
+        return ratio_at_most(limit, what, times[batch, name], times[batch, FLOOR])
 
     def fastest(batch, ways):
         return min(ways, key=lambda name: times[batch, name]["median"])
@@ -145,12 +133,12 @@ def claims(result):
     for batch in (large, *small):
         best = fastest(batch, modes[1:])
         what = f"train step, {LAYERS} / best other mode ({best}), batch {batch}"
-        made.append(ratio_at_most(1.05, what, times[batch, LAYERS], times[batch, best], PAGES))
+        made.append(ratio_at_most(1.05, what, times[batch, LAYERS], times[batch, best]))
     for batch in (large, *small):
         best = fastest(batch, [_name("dots", size) for size in SIZES])
         among = ", ".join(map(str, SIZES))
         what = f"train step, blocks of the default size / {best}, the fastest of {among}, batch {batch}"
-        made.append(ratio_at_most(1.1, what, times[batch, dots], times[batch, best], SMALLEST))
+        made.append(ratio_at_most(1.1, what, times[batch, dots], times[batch, best]))
     return made
 
 
@@ -161,7 +149,4 @@ def report(result):
         costs = megabytes(run["temporaries"]), f"{run['compile_seconds']:.1f} s"
         rows.append((f"{run['name']}, batch {batch}", seconds(run["time"]), f"{time:.2f}", *costs))
     header = (f"{result['network']}, T = {result['steps']}", "train step", "/ flat products", "temporaries", "compile")
-    more = result["multiplications"]["full"]
-    kept = f"*{KEPT[2:]}*: a `Linear` gets `[time, batch, features]`, as on several devices."
-    why = f"`full` computes forward products twice: {more:.2f} times as many multiplications as the products alone."
-    return f"{table(header, rows)}\n\n{wrapped(f'{kept} {why}')}"
+    return table(header, rows)
