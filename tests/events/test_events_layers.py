@@ -157,16 +157,12 @@ EVERYWHERE = {  # a layer of each framework, whose product follows with events=T
 LAYERS = {
     **{f"{h.name} {k}": (h, partial(f, h), (1, 0, 0)) for h in HOSTS for k, f in EVERYWHERE.items()},
     "nnx own": (Nnx, lambda: Own(Own(linear())), (1, 0, 0)),
-    "nnx sequence": (Nnx, lambda: nnx.Sequential(linear(), jnp.tanh, nnx.Linear(3, 3, rngs=RNGS)), (2, 0, 0)),
     "nnx nested, which does not": (Nnx, lambda: nested(Nnx, linear(), False), (0, 0, 0)),
     "nnx with ours": (Nnx, lambda: linear(dot_general=events.dot_general), (1, 1, 0)),
     "nnx with another": (Nnx, lambda: linear(dot_general=other), (0, 0, 0)),
     "linen own": (Linen, OwnLinen, (1, 0, 0)),
-    "linen sequence": (Linen, lambda: linen.Sequential([linen.Dense(3), jnp.tanh, OwnLinen()]), (2, 0, 0)),
     "a network that says so": (Nnx, lambda: nested(Nnx, nnx.Linear(16, 3, rngs=nnx.Rngs(0)), True), (1, 1, 0)),
-    "linen nested, its own": (Linen, lambda: nested(Linen, OwnLinen()), (1, 0, 0)),
     "linen with ours": (Linen, lambda: linen.Dense(3, dot_general=events.dot_general), (1, 1, 0)),
-    "linen with another": (Linen, lambda: linen.Dense(3, dot_general=other), (0, 0, 0)),
     "brainstate sequence": (Brainstate, lambda: brainstate.nn.Sequential(brainstate.nn.Linear(16, 3)), (1, 0, 0)),
 }
 
@@ -310,18 +306,10 @@ class HalfNnx(bs.nnx.LIF):
         return carry, 0.5 * spikes
 
 
-class WithTemplate(nnx.Module):
-    template = bs.Sigmoid()
-
-    def __call__(self, xs):
-        return 0.5 * xs
-
-
 HALVES = {
     "a layer of NNX": (Nnx, HalfNnx(160)),
     "a surrogate as a layer": (Nnx, HalfSigmoid()),
     "a surrogate of a layer": (Nnx, bs.nnx.LIF(160, spike_fn=HalfSigmoid())),
-    "a module with a template": (Nnx, WithTemplate()),
 }
 
 
