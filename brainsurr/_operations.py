@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from ._flow.derivatives import PRODUCTS
 from ._flow.evaluating import evaluated
-from ._flow.reading import inside, loop_parts
+from ._flow.reading import inside
+from ._jax_private import scan_parts, scopes
 from ._report import Report, as_text, line_of
 from ._time import sequential
 from ._time.unroll import as_arrays
@@ -141,7 +142,7 @@ def _counts(program, inputs):
         if not any(sides):
             return as_it_is()
         if name in PRODUCTS:
-            layers = re.findall(r"\d+ [^/()]+", "/".join(str(call.source_info.name_stack) for call in calls[::-1]))
+            layers = re.findall(r"\d+ [^/()]+", "/".join(scopes(call) for call in calls[::-1]))
             line = line_of(*calls, until=sequential.__file__ if layers else "?")
             place = " ".join([*layers, *filter(None, [line]), *["pairs"] * (sides[0] and sides[-1])]) or "?"
             weights = next((values[i].shape for i in (0, -1) if not sides[i]), ())
@@ -149,10 +150,10 @@ def _counts(program, inputs):
         if not any(product in str(params) for product in PRODUCTS):
             return activate(as_it_is())
         if name == "scan":
-            closed_over, carry, xs = loop_parts(params, values)
+            closed_over, carry, xs = scan_parts(params, values)
 
             def step(carry, x):
-                activate(carry + [value for value, side in zip(x, loop_parts(params, sides)[2], strict=True) if side])
+                activate(carry + [value for value, side in zip(x, scan_parts(params, sides)[2], strict=True) if side])
                 outputs, inner = apart(params["jaxpr"], [*closed_over, *carry, *x], calls)
                 return outputs[: len(carry)], (outputs[len(carry) :], inner)
 

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, TypeVar
 
 import jax
 
+from ._jax_private import frames
+
 _BESIDE = ("jax", "flax", "brainstate", "brainunit", "saiunit", "equinox")
 _OURS, _HOME = f"{Path(__file__).parent}{os.sep}", Path(jax.__file__).parent.parent
 _LIBRARIES = (_OURS, contextlib.__file__, functools.__file__, *(f"{_HOME / name}{os.sep}" for name in _BESIDE))
@@ -55,13 +57,6 @@ def line_of(*equations, until: str = _OURS) -> str:
         if not frame.file_name.startswith(_LIBRARIES):
             return f"{Path(frame.file_name).name}:{frame.line_num}"
     return ""
-
-
-def frames(equations: Iterable[Any]) -> Iterator[Any]:
-    """Yield the frames that made some equations, of each the innermost first."""
-    for equation in equations:
-        source = equation.source_info.traceback
-        yield from source.frames if source else ()
 
 
 def package_of(net: Any) -> str | None:

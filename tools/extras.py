@@ -26,6 +26,7 @@ NAMES = {
     "optim": "train",
     "nir": "nir",
     "_nir": "nir",
+    "events._handler": "events",
     "events._kernels": "events",
     "events._llvm": "events",
 }

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .reading import Reader, needed, read
+from .._jax_private import needed
+from .reading import Reader, read
 from .rules import RULES
 from .sets import BATCH, MEMBERS, NOT_KNOWN, TIME, UNKNOWN, constant, depends, each, has_several, placed, some, together
 

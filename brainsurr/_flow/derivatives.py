@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.interpreters import ad
+from jax.custom_derivatives import SymbolicZero
 
-from .reading import Reader, needed, read
+from .._jax_private import needed
+from .reading import Reader, read
 
 PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
 _SUMS = (*PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side
@@ -202,25 +203,37 @@ def _is_inexact(var):
 
 def _keeps_tangent(equation, tangents):
     """Return, for each output, whether jax's rule gives it a tangent that is not 0 by construction."""
-    rule, kept = ad.primitive_jvps.get(equation.primitive), [True] * len(equation.outvars)
+    kept = [True] * len(equation.outvars)
     if equation.primitive.name.startswith("custom_"):  # a rule of the user's, or that of a surrogate
         return kept
     if equation.params.get("name") in _BY_NAME:
         return [_BY_NAME[equation.params["name"]]]
-    if rule is None:
-        return [False] * len(kept)
+
+    @jax.custom_jvp
+    def watch(*outputs):
+        return outputs
+
+    @functools.partial(watch.defjvp, symbolic_zeros=True)  # not called if all are zeros
+    def _(outputs, tangents):
+        kept[:] = [not isinstance(tangent, SymbolicZero) for tangent in tangents]
+        return outputs, tangents
 
     def probe(*primals):
-        given = [
-            primal
-            if has and jnp.issubdtype(primal.dtype, jnp.inexact)
-            else ad.Zero(jax.typeof(primal).to_tangent_aval())
-            for primal, has in zip(primals, tangents, strict=True)
-        ]
-        out = rule(primals, given, **equation.params)[1]
-        kept[:] = [type(o) is not ad.Zero for o in (out if equation.primitive.multiple_results else [out])]
-        return 0
+        has = [given and _is_inexact(var) for given, var in zip(tangents, equation.invars, strict=True)]
 
-    with contextlib.suppress(TypeError, ValueError, NotImplementedError):  # a rule that wants more than shapes
-        jax.eval_shape(probe, *(jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars))
+        def run(*active):
+            rest = iter(active)
+            inputs = [next(rest) if given else primal for given, primal in zip(has, primals, strict=True)]
+            outputs = equation.primitive.bind(*inputs, **equation.params)
+            kept[:] = [False] * len(kept)
+            return watch(*(outputs if equation.primitive.multiple_results else [outputs]))
+
+        active = list(itertools.compress(primals, has))
+        return jax.jvp(run, active, active)
+
+    with contextlib.suppress(TypeError, ValueError):  # a rule that wants more than shapes
+        try:
+            jax.eval_shape(probe, *(jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars))
+        except NotImplementedError:  # jax has no rule
+            return [False] * len(kept)
     return kept

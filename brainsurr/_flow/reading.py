@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from jax.interpreters import partial_eval
+from .._jax_private import scan_parts
 
 _MOST_TURNS = 20  # of a loop whose carry is not settled before
 
@@ -43,11 +43,6 @@ class Reader:
     def same(self, one: Any, other: Any) -> bool:
         """Return whether another turn of a loop with the other fact would tell nothing new."""
         return one == other
-
-
-def needed(program) -> tuple[Any, list[bool]]:
-    """Return the jaxpr without what its outputs do not depend on, and whether they do on each input."""
-    return partial_eval.dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
 
 
 def read(reader: Any, jaxpr, facts: Sequence[Any]) -> list[Any]:
@@ -104,17 +99,8 @@ def inside(equation) -> Any:
     return None
 
 
-def loop_parts(params, operands) -> tuple[list, list, list]:
-    """Return what a scan closes over, its carry, and what it takes a row of at each step."""
-    if "num_carry" in params:
-        consts, carries = params["num_consts"], params["num_carry"]
-    else:  # jax 0.12
-        consts, carries = (len(part) for part in params["ft_in"].unpack()[:2])
-    return operands[:consts], operands[consts : consts + carries], operands[consts + carries :]
-
-
 def _scan(reader, params, facts):
-    closed_over, carry, xs = loop_parts(params, facts)
+    closed_over, carry, xs = scan_parts(params, facts)
     carry, ys = _settled(reader, params["jaxpr"].jaxpr, closed_over, carry, [reader.row(x) for x in xs])
     return [*carry, *(reader.stacked(y, params["length"]) for y in ys)]
 

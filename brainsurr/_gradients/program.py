@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from .._flow.reading import needed
-from .._report import frames, line_of
+from .._jax_private import frames, needed
+from .._report import line_of
 
 # What may give fewer digits than it takes; a product does by its `preferred_element_type`, which a convolution refuses.
 _CASTS = ("convert_element_type", "reduce_precision", "dot_general")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .._flow.evaluating import evaluated
-from .._flow.reading import loop_parts
+from .._jax_private import scan_parts
 
 _CALLS = ("jit", "remat2")  # of `jax.jit` and `jax.checkpoint`, which have no rule of their own
 
@@ -35,7 +35,7 @@ def shorter(program, most: int | None = None) -> Callable:
         name, params = equation.primitive.name, equation.params
         if name != "scan":
             return evaluated(params["jaxpr"], values, rule) if name in _CALLS else as_it_is()
-        closed_over, carry, xs = loop_parts(params, values)
+        closed_over, carry, xs = scan_parts(params, values)
         body, outs = jaxpr_as_fun(params["jaxpr"]), params["jaxpr"].out_avals[len(carry) :]
 
         def step(state, x):

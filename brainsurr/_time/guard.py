@@ -15,6 +15,7 @@ from .._context import setting
 from .._flow.axes import MOVED, mixing, spread
 from .._flow.sets import BATCH, TIME
 from .._hooks import hook
+from .._jax_private import is_batched
 
 # The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
@@ -69,7 +70,7 @@ def check_alone(
     steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
     if steps is None or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return False
-    has_examples = xs.ndim > 2 and xs.shape[1] > 1 and type(xs).__name__ != "BatchTracer"
+    has_examples = xs.ndim > 2 and xs.shape[1] > 1 and not is_batched(xs)
     axes = [TIME] * (steps > 1) + [BATCH] * (has_examples and not mixes_examples)
     if not axes:
         return False

@@ -1,14 +1,14 @@
-"""Products that pass over what is 0, for spikes on a CPU; needs the extra ``events``, and is dense without it.
+"""Sparse matrix products and convolutions that skip zero inputs, for spikes on a CPU.
 
-A spike is 0 in most steps, and a dense product multiplies all of it. These products add up rows of the weights for what
-is not 0. They are right for any input: graded values, negative ones and NaN count as they do in a dense product. The
-sums are taken in another order, so the last digits may differ; and where an input is 0, a weight of NaN or infinity is
-not met, nor is such a gradient of the output, which a dense product would spread.
+Most spikes are 0, and a dense product multiplies them all. These products sum the rows of the weights at the nonzero
+inputs. They are right for any input: graded, negative and NaN inputs count as in a dense product. The order of the sums
+differs, and so may the last digits. If an input is 0, a weight of NaN or infinity does not affect the output; a dense
+product would give NaN. The same holds for gradients of the output.
 
-They choose while they run. Where more is not 0 than pays, the dense product runs; what is not 0 is counted in a sample
-of rows. Everything but x of float32, uint8 or bool with weights of float32 on a CPU is the dense product, and so are
-convolutions of three axes, in groups, or with a dilated input, and what ``jax.export`` writes. :func:`available` says
-whether, and why not.
+The choice between the sparse and the dense product is made at run time, from the nonzero inputs in a sample of rows.
+Products are sparse if x has the dtype float32, uint8 or bool and the weights have float32, on a CPU. Convolutions over
+three axes, with groups or with a dilated input are dense, and so are programs that ``jax.export`` writes. Sparse
+products need the extra ``events``; :func:`available` says whether they are available, or why not.
 """
 
 import dataclasses
@@ -27,23 +27,24 @@ from ._product import Product, multiply
 __all__ = ["available", "conv_general_dilated", "dot", "dot_general"]
 
 _BYTES = (jnp.dtype("uint8"), jnp.dtype("bool"))
+_CHANNELS_LAST = {3: ("NWC", "WIO", "NWC"), 4: ("NHWC", "HWIO", "NHWC")}  # by the number of axes
 
 
 def dot(x: Any, w: Any) -> jax.Array:
-    r"""Return the product of x and a matrix of weights, :math:`y = x W`, which passes over what is 0 in x.
+    r"""Return the product of x and a matrix of weights, :math:`y = x W`, skipping zeros in x.
 
-    The gradient of the weights, :math:`x^\top \bar y`, passes over it as well; that of x is a dense product.
+    The gradient of the weights, :math:`x^\top \bar y`, skips zeros in x too. The gradient of x is a dense product.
 
     Args:
-      x: ``[..., k]``, of float32, uint8 or bool; any other dtype is multiplied densely.
-      w: ``[k, m]``, of float32; any other floating dtype is multiplied densely.
+      x: ``[..., k]``, float32, uint8 or bool. The product is dense for any other dtype.
+      w: ``[k, m]``, float32. The product is dense for any other floating dtype.
 
     Returns:
-      ``[..., m]``, in the dtype of ``w``; of two floats, in that of both.
+      ``[..., m]``, in the dtype of ``w``, or in the promoted dtype if ``x`` is floating too.
 
     Raises:
-      TypeError: ``w`` is not of floats, or one is no array.
-      ValueError: the shapes do not fit.
+      TypeError: ``w`` is not floating, or an argument is not an array.
+      ValueError: the shapes do not match.
 
     Example:
       >>> import jax.numpy as jnp
@@ -77,17 +78,18 @@ def dot_general(
     _are_spikes: bool = False,
     **more: Any,
 ) -> jax.Array:
-    """Multiply as ``jax.lax.dot_general``, but pass over what is 0 in ``lhs``: for ``dot_general=`` of a layer of flax.
+    """Compute ``jax.lax.dot_general``, skipping zeros in ``lhs``: the ``dot_general=`` of a flax layer.
 
-    That is for the last axis of ``lhs`` and the first of ``rhs``; any other product is dense. See :func:`dot`.
+    The product is sparse over the last axis of ``lhs`` and the first axis of ``rhs``, and dense over any other axes.
+    See :func:`dot`.
 
     Args:
       lhs: the input of the layer.
-      rhs: its kernel.
-      dimension_numbers: the axes that are summed over, and those of a batch.
-      precision: of the dense product; sums of what is not 0 are of float32.
-      preferred_element_type: of the result; another than float32 is multiplied densely.
-      **more: what else jax takes; where it is given, the product is dense.
+      rhs: the kernel of the layer.
+      dimension_numbers: the contracted axes and the batch axes.
+      precision: of the dense product. Sparse products sum in float32.
+      preferred_element_type: of the result. The product is dense for any other dtype than float32.
+      **more: further arguments of jax. The product is dense if there are any.
 
     Returns:
       As ``jax.lax.dot_general``.
@@ -103,9 +105,8 @@ def dot_general(
     asked = more | {"preferred_element_type": preferred_element_type}
     contracted, batch = dimension_numbers
     axes = tuple(map(tuple, contracted)) == ((lhs.ndim - 1,), (0,)) and not any(map(tuple, batch))
-    if not (axes and lhs.ndim and rhs.ndim >= 2 and _are_followed(lhs, rhs, **asked)):
-        x, w = _of_one_dtype(lhs, rhs)
-        return jax.lax.dot_general(x, w, dimension_numbers, precision, **asked)
+    if not (axes and lhs.ndim and rhs.ndim >= 2 and _is_sparse(lhs, rhs, **asked)):
+        return jax.lax.dot_general(_in_dtype_of(rhs, lhs), rhs, dimension_numbers, precision, **asked)
     w = rhs.reshape(len(rhs), -1)
     x = lhs if lhs.ndim > 1 else lhs[None]
     y = multiply(Product(w.shape, None, precision, are_spikes=_are_spikes), x, w)
@@ -126,22 +127,22 @@ def conv_general_dilated(
     _are_spikes: bool = False,
     **more: Any,
 ) -> jax.Array:
-    """Convolve as ``jax.lax.conv_general_dilated``, but pass over what is 0 in ``lhs``.
+    """Compute ``jax.lax.conv_general_dilated``, skipping zeros in ``lhs``: for a flax ``Conv``.
 
-    For ``conv_general_dilated=`` of a ``Conv`` of flax. That is for one or two axes with channels last; any other
-    convolution is dense, and so is one with groups or a dilated input. See :func:`dot`.
+    Pass it as ``conv_general_dilated=``. Convolutions over one or two axes with channels last are sparse. All others
+    are dense, and so are convolutions with groups or a dilated input. See :func:`dot`.
 
     Args:
-      lhs: images ``[batch, height, width, channels]``, or without the height.
-      rhs: the kernel, ``[height, width, channels, features]``.
-      window_strides: for each axis.
-      padding: for each axis, or a word of jax.
-      lhs_dilation: of the input.
-      rhs_dilation: of the kernel.
-      dimension_numbers: which axis is which.
-      precision: of the dense product; sums of what is not 0 are of float32.
-      preferred_element_type: of the result; another than float32 is convolved densely.
-      **more: what else jax takes, such as groups; where it is given, the convolution is dense.
+      lhs: images ``[batch, height, width, channels]``, or ``[batch, width, channels]``.
+      rhs: the kernel, ``[height, width, channels, features]``, or without the height.
+      window_strides: the stride along each axis.
+      padding: a pair for each axis, or a string that jax accepts.
+      lhs_dilation: the dilation of the input.
+      rhs_dilation: the dilation of the kernel.
+      dimension_numbers: the layout of the arrays.
+      precision: of the dense convolution. Sparse convolutions sum in float32.
+      preferred_element_type: of the result. The convolution is dense for any other dtype than float32.
+      **more: further arguments of jax, such as groups. The convolution is dense if there are any.
 
     Returns:
       As ``jax.lax.conv_general_dilated``.
@@ -156,56 +157,47 @@ def conv_general_dilated(
       >>> conv(jnp.zeros((5, 28, 28, 1))).shape
       (5, 28, 28, 8)
     """
-    axes, asked = lhs.ndim - 2, more | {"preferred_element_type": preferred_element_type}
+    layout, asked = _CHANNELS_LAST.get(lhs.ndim), more | {"preferred_element_type": preferred_element_type}
     others = {name: value for name, value in asked.items() if not (name.endswith("group_count") and value == 1)}
-    is_apart = lhs_dilation is not None and tuple(map(int, lhs_dilation)) != (1,) * axes
-    fits = axes in (1, 2) and not is_apart and _are_followed(lhs, rhs, **others)
-    if not (fits and _has_channels_last(lhs, rhs, dimension_numbers)):
+    is_dilated = lhs_dilation is not None and any(int(n) != 1 for n in lhs_dilation)
+    numbers = functools.partial(jax.lax.conv_dimension_numbers, lhs.shape, rhs.shape)
+    has_layout = layout is not None and numbers(dimension_numbers) == numbers(layout)
+    if is_dilated or not has_layout or not _is_sparse(lhs, rhs, **others):
         how = window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers
-        x, w = _of_one_dtype(lhs, rhs)
-        return jax.lax.conv_general_dilated(x, w, *how, precision=precision, **asked)
-    dilation = (1,) * axes if rhs_dilation is None else tuple(map(int, rhs_dilation))
-    spread = [(n - 1) * d + 1 for n, d in zip(rhs.shape, dilation, strict=False)]
+        return jax.lax.conv_general_dilated(_in_dtype_of(rhs, lhs), rhs, *how, precision=precision, **asked)
+    dilation = (1,) * (lhs.ndim - 2) if rhs_dilation is None else tuple(map(int, rhs_dilation))
     if isinstance(padding, str):
-        padding = jax.lax.padtype_to_pads(lhs.shape[1:-1], spread, window_strides, padding)
+        sizes = [(n - 1) * d + 1 for n, d in zip(rhs.shape, dilation, strict=False)]
+        padding = jax.lax.padtype_to_pads(lhs.shape[1:-1], sizes, window_strides, padding)
     pairs = tuple((int(low), int(high)) for low, high in padding)
     window: tuple[tuple[Any, ...], ...] = tuple(map(int, window_strides)), pairs, dilation
     x, w = lhs, rhs
-    if axes == 1:  # an image one pixel high
+    if lhs.ndim == 3:  # an image one pixel high
         x, w = lhs[:, None], rhs[None]
         window = (1, *window[0]), ((0, 0), *window[1]), (1, *window[2])
     y = multiply(Product(w.shape, window, precision, are_spikes=_are_spikes), x, w)
-    return y[:, 0] if axes == 1 else y
+    return y[:, 0] if lhs.ndim == 3 else y
 
 
-def _are_followed(x, w, preferred_element_type=None, **more) -> bool:
-    """Return whether a product of two arrays passes over what is 0; the platform is not asked, which is known later."""
-    sizes = (*x.shape, *w.shape)
+def _is_sparse(x, w, preferred_element_type=None, **more) -> bool:
+    """Return whether a product is sparse on a CPU: the platform is known later."""
     fits = preferred_element_type in (None, jnp.float32) and not any(more.values())
     fits = fits and w.dtype == jnp.float32 and (x.dtype == jnp.float32 or x.dtype in _BYTES)
     mesh = jax.sharding.get_abstract_mesh()
-    split = mesh.explicit_axes or (mesh.manual_axes and mesh.auto_axes)  # the latter XLA splits within `shard_map`
-    return bool(fits and not is_off() and not split and all(isinstance(n, int) and n for n in sizes))
+    is_split = mesh.explicit_axes or (mesh.manual_axes and mesh.auto_axes)  # XLA splits the latter in `shard_map`
+    return bool(fits and not is_off() and not is_split and all(isinstance(n, int) and n for n in x.shape + w.shape))
 
 
-def _has_channels_last(x, w, numbers) -> bool:
-    n = x.ndim
-    inside = tuple(range(1, n - 1))
-    axes = jax.lax.conv_dimension_numbers(x.shape, w.shape, numbers)
-    images, kernel = (0, n - 1, *inside), (n - 1, n - 2, *range(n - 2))
-    return (axes.lhs_spec, axes.rhs_spec, axes.out_spec) == (images, kernel, images)
+def _in_dtype_of(w, x):
+    return x.astype(w.dtype) if x.dtype in _BYTES else x
 
 
-def _of_one_dtype(x, w):
-    return (x.astype(w.dtype) if x.dtype in _BYTES else x), w
-
-
-@functools.cache  # one function for each of flax: its transforms compile anew for another
+@functools.cache  # flax's transforms compile again for another function
 def _promote(promote_dtype):
-    """Return a function of flax that brings arrays to one dtype, but leaves the first one if it is of bytes."""
+    """Return a ``promote_dtype`` for flax that leaves the first array as it is if that is uint8 or bool."""
 
     def promote(*args, **how):
-        x, *others = args if len(args) > 1 else args[0]  # several in Linen, a tuple in NNX
+        x, *others = args if len(args) > 1 else args[0]  # Linen passes the arrays, NNX a tuple
 
         def promoted(*arrays):
             return promote_dtype(*arrays, **how) if len(args) > 1 else promote_dtype(arrays, **how)
@@ -218,11 +210,11 @@ def _promote(promote_dtype):
 
 
 def functions_of(layer: Any, are_spikes: bool) -> dict[str, Any]:
-    """Return what a layer of flax takes for its products to follow, by the names of its attributes.
+    """Return the attributes that make the products of a flax layer sparse.
 
     Args:
       layer: a linear layer or a convolution.
-      are_spikes: whether its input holds 0, 1 and NaN alone.
+      are_spikes: whether its input contains only 0, 1 and NaN.
     """
     ours = {name: f for name, f in functions(are_spikes).items() if hasattr(layer, name)}
     return ours | {"promote_dtype": _promote(layer.promote_dtype)}
@@ -230,17 +222,17 @@ def functions_of(layer: Any, are_spikes: bool) -> dict[str, Any]:
 
 @functools.cache
 def functions(are_spikes: bool) -> Mapping[str, Any]:
-    """Return the product and the convolution, of spikes or of any numbers, by their names in jax."""
+    """Return the product and the convolution, for spikes or for any numbers, by their names in jax."""
     both: tuple[Any, ...] = dot_general, conv_general_dilated
     return {f.__name__: functools.partial(f, _are_spikes=True) if are_spikes else f for f in both}
 
 
 @dataclasses.dataclass(frozen=True)
 class Available:
-    """Whether products pass over what is 0; false if not, and printed with the reason.
+    """Whether sparse products are available; false if not. ``print`` shows the reason.
 
     Attributes:
-      reason: why not, or an empty string.
+      reason: the reason if not, else an empty string.
     """
 
     reason: str
@@ -252,17 +244,16 @@ class Available:
         if self.reason:
             return f"all products are dense: {self.reason}"
         return (
-            "products of float32, uint8 or bool with weights of float32 pass over what is 0, on a CPU; dense are other "
-            "dtypes, other platforms, convolutions of three axes, in groups or with a dilated input, explicit mesh "
-            "axes, shard_map over some axes of a mesh, symbolic shapes, and what is exported"
+            "products skip zeros if x is float32, uint8 or bool and the weights are float32, on a CPU, but not under "
+            "explicit mesh axes, in shard_map over some axes, with symbolic shapes or in exported programs"
         )
 
 
 def available() -> Available:
-    """Return whether products pass over what is 0 on this machine: a report that is true or false.
+    """Return whether sparse products are available on this machine, as a report that is true or false.
 
-    The first call on a machine compiles the loops, and keeps them on disk. Call it before a program that was compiled
-    in another process, and serialized, is loaded: XLA must know the loops by then.
+    The first call on a machine compiles the loops and stores them on disk. Call it before you load a serialized program
+    that another process compiled: XLA must know the loops by then.
 
     Example:
       >>> from brainsurr import events

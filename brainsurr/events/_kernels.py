@@ -1,188 +1,157 @@
-"""Products that pass over what is 0, compiled by numba, and how XLA calls them. Needs the extra ``events``.
+"""Loops of the sparse products, compiled by numba. Needs the extra ``events``.
 
-A product is that of rows and weights, ``y = x w``, or for the gradient of the weights, ``y = x^T g``. For a block of
-rows, the loops list what is not 0, and add up rows of the weights for it. A convolution adds the kernel at each output
-that a pixel is part of; the rows of the gradient of a kernel are patches of images, which are never written down.
+A product is ``y = x w``, or for the gradient of the weights ``y = x^T g``. For a block of rows of x, the loops list the
+inputs that are not 0, and sum the rows of w or g at these inputs. A convolution adds rows of the kernel to each output
+that a pixel is part of. The gradient of a kernel is ``y = x^T g`` of patches, whose lists are cut from those of images.
 
-A job is an array of int64: how far it is, the addresses of the three arrays, and the sizes, which the operation gives
-as its attribute. ``_do(job, part)`` does one of its parts; no other part writes where it does. So the parts can run on
-all threads of XLA, and the sums do not depend on how many there are.
-
-What it is compiled with is in `_llvm`. By these two files `_library` tells whether what it kept on disk is of them.
+A job is an array of int64, as laid out below: the arrays are addresses, and the sizes are those of the FFI call.
+``run_part(job, part)`` does one of its parts. No two parts write the same outputs, so all threads of XLA can work on a
+job, and the sums do not depend on their number.
 """
-
-from unittest import mock
 
 from .._extras import needs
 
 with needs("events"):
-    from llvmlite import binding
     from numba import types
-    from numba.core import compiler, config
-    from numba.core.compiler_lock import global_compiler_lock
-    from numba.core.registry import cpu_target
 
     from . import _llvm
-    from ._llvm import WIDE, add_rows, float_at, index_at, inlined, int_at, write_float, write_index, write_int
+    from ._llvm import WIDE, add_rows, inlined, load_float, load_index, load_int, store_float, store_index, store_int
 
-NEXT, DONE, HELD, FAILED, PARTS, X, W, Y, THREADS, TRANSPOSED, KIND, ROWS = range(12)  # what is where in a job
-SIZES, IMAGES, TAPS_H, STEPS, END = THREADS, ROWS + 3, ROWS + 8, ROWS + 10, ROWS + 16
-FLOATS, BYTES, CODES = range(3)  # what x is: float32; uint8 or bool; int8, in which -1 is NaN
+# The indices in a job. Its state: the next part, how many are done, how many threads use the job, whether one failed.
+NEXT, DONE, USERS, FAILED, PARTS, X, W, Y, THREADS, TRANSPOSED, KIND, ROWS = range(12)
+SIZES, IMAGES, TAPS, STEPS, END = THREADS, ROWS + 3, ROWS + 8, ROWS + 10, ROWS + 16
+FLOATS, BYTES, CODES = range(3)  # kinds of x: float32; uint8 or bool; int8 spikes, in which -1 is NaN
 
-product_of = _llvm.ints_at(ROWS, 3)  # rows of x and y, columns of x, and those of y
-# Of a convolution: height and width of an image, channels, height and width of the output, and of the kernel, which
-# are 0 of a plain product; then strides, how far apart taps are, and what is added before, each in height and width.
-images_of, steps_of = _llvm.ints_at(IMAGES, 7), _llvm.ints_at(STEPS, 6)
+matrix_of = _llvm.load_ints(ROWS, 3)  # rows of x, columns of x, columns of y
+# Height, width, channels; height and width of the output, and of the kernel, 0 for a product of matrices.
+images_of = _llvm.load_ints(IMAGES, 7)
+steps_of = _llvm.load_ints(STEPS, 6)  # strides, dilation and padding before an image, each in height and width
 
-_LISTED = 64  # rows whose entries are listed at a time
-_SORTED = 128  # and of a transposed product, which sorts them by column
-_SUMMED = 64 * _SORTED  # rows whose sum is made apart
-_LINE = _SORTED + 16  # entries from one column's list to the next: powers of 2 would meet in the same lines of a cache
-_SLICE = 1024  # columns, or as many weights as stay in the cache of a core: 1 MB
-_CACHE = 2**18
-_SMALL = 2**16  # inputs that one thread is done with before another would start
-
-
-# ---- The loops. What names an array is its address. `range` has no step, which numba would have to check.
-
-
+_BLOCK = 64  # rows whose entries are listed at a time
+_BLOCK_TRANSPOSED = 128  # rows whose entries are sorted by column at a time
+_SUMMED = 64 * _BLOCK_TRANSPOSED  # rows that have a sum of their own
+# Entries from one list of a column to the next: an odd number of cache lines, so that lists share no cache set.
+_LIST = _BLOCK_TRANSPOSED + 8
+_COLUMNS = 1024  # columns at a time, of x
+_CACHE = 2**18  # floats in the cache of a core: 1 MB
 _NAN = float("nan")
 
 
 @inlined
-def _note(kind, x, i, start, found, where, what):
-    """List one input as the next that is not 0; return 1 if it is not."""
-    write_index(where, found, i)
+def _append(kind, x, i, start, entries, count):
+    """Write input ``start + i`` as entry ``count``; return 1, or 0 if it is 0 and the next entry may replace it."""
     if kind == FLOATS:
-        value = float_at(x, start + i)
-    elif kind == BYTES:
-        value = types.float32(_llvm.byte_at(x, start + i))
+        value = load_float(x, start + i)
     else:
-        value = types.float32(_llvm.code_at(x, start + i)) if _llvm.code_at(x, start + i) >= 0 else _NAN
-    write_float(what, found, value)
-    return 1 if value != 0 else 0
+        byte = _llvm.load_byte(x, start + i)
+        value = _NAN if kind == CODES and byte > 1 else types.float32(byte)
+    store_index(entries, count, i)
+    _llvm.store_value(entries, count, value)
+    return value != 0
 
 
 @inlined
-def _find(kind, x, start, count, where, what):
-    """List what is not 0 among ``count`` inputs: where it is, and what. Return how many there are.
+def _list_nonzero(job, start, size, entries):
+    """List those of ``size`` inputs that are not 0, by their index behind ``start``. Return how many there are.
 
-    A vector of inputs at a time says which are not 0. The last ones are all written, and counted if they are not 0.
+    64 inputs at a time give a mask; the last 64 may overlap with those before.
     """
-    found, i, size = 0, 0, 4 if kind == FLOATS else 1
-    while i + 16 <= count:
-        at, step = x + size * (start + i), 64 if i + 64 <= count else 16
-        if step == 64:
-            bits = _llvm.floats_of_64(at) if kind == FLOATS else _llvm.bytes_of_64(at)
+    kind, x, count = load_int(job, KIND), load_int(job, X), 0
+    for i in range(size if size < 64 else 0):
+        count += _append(kind, x, i, start, entries, count)
+    for i in range(0, size if size >= 64 else 0, 64):
+        at = min(i, size - 64)
+        if kind == FLOATS:
+            bits = _llvm.nonzero_floats(x + 4 * (start + at))
         else:
-            bits = _llvm.floats_of_16(at) if kind == FLOATS else _llvm.bytes_of_16(at)
+            bits = _llvm.nonzero_bytes(x + start + at)
+        bits &= -1 << (i - at)
         while bits:
-            _note(kind, x, i + _llvm.first_bit(bits), start, found, where, what)
-            found += 1
+            _append(kind, x, at + _llvm.lowest_bit(bits), start, entries, count)
+            count += 1
             bits &= bits - 1
-        i += step
-    while i < count:
-        found += _note(kind, x, i, start, found, where, what)
-        i += 1
-    return found
+    return count
 
 
 @inlined
-def _find_in_image(job, number, image):
-    """List what is not 0 in an image: its number, where each pixel starts, then places in their line, and values."""
+def _list_image(job, number, image):
+    """List the inputs of an image that are not 0, by their index in the line of the image.
+
+    The array ``image`` gets the number of the image, for each pixel the place of its first entry, and the entries.
+    """
     height, width, channels, _, _, _, _ = images_of(job)
     pixels = height * width
-    where, count = image + 8 * (pixels + 2), pixels * channels
-    what = where + 4 * (count + 1)
-    found, e = _find(int_at(job, KIND), int_at(job, X), number * count, count, where, what), 0
+    entries = image + 8 * (pixels + 2)
+    count, e = _list_nonzero(job, number * pixels * channels, pixels * channels, entries), 0
     for p in range(pixels):
-        write_int(image, 1 + p, e)
-        while e < found and index_at(where, e) < (p + 1) * channels:
-            write_index(where, e, index_at(where, e) - p // width * width * channels)
+        store_int(image, 1 + p, e)
+        while e < count and load_index(entries, e) < (p + 1) * channels:
+            store_index(entries, e, load_index(entries, e) - p // width * width * channels)
             e += 1
-    write_int(image, 1 + pixels, found)
-    write_int(image, 0, number)
-    return found
+    store_int(image, 1 + pixels, count)
+    store_int(image, 0, number)
+    return count
 
 
 @inlined
-def _find_in_patch(job, row, low, high, image, where, what):
-    """List what is not 0 in a row of patches, at its columns from ``low`` to ``high``."""
+def _list_patch(job, row, low, high, image, entries):
+    """List the inputs that are not 0 in columns ``low`` to ``high`` of a row of patches."""
     height, width, channels, height_out, width_out, taps_h, taps_w = images_of(job)
-    stride_h, stride_w, apart_h, apart_w, padded_h, padded_w = steps_of(job)
-    pixels, patches = height * width, height_out * width_out
-    where_in = image + 8 * (pixels + 2)
-    what_in = where_in + 4 * (pixels * channels + 1)
-    if int_at(image, 0) != row // patches:
-        _find_in_image(job, row // patches, image)
-    top = row % patches // width_out * stride_h - padded_h
-    left = row % patches % width_out * stride_w - padded_w
-    found, columns = 0, high - low
-    run = taps_w if apart_w == 1 else 1  # neighbours, which are listed one behind the other
+    stride_h, stride_w, dilation_h, dilation_w, padding_h, padding_w = steps_of(job)
+    patches, of_image = height_out * width_out, image + 8 * (height * width + 2)
+    if load_int(image, 0) != row // patches:
+        _list_image(job, row // patches, image)
+    top = row % patches // width_out * stride_h - padding_h
+    left = row % patches % width_out * stride_w - padding_w
+    run = taps_w if dilation_w == 1 else 1  # neighbouring taps, whose entries follow each other
+    count, is_whole = 0, high - low == taps_h * taps_w * channels
     for a in range(taps_h):
-        h, b = top + a * apart_h, 0
-        while b < taps_w and 0 <= h < height:
-            w = left + b * apart_w
-            before = w if w > 0 else 0
-            shift = (a * taps_w + b - w) * channels - low
-            if before < min(w + run, width):
-                start = int_at(image, 1 + h * width + before)
-                end = int_at(image, 1 + h * width + min(w + run, width))
-                if columns == taps_h * taps_w * channels:
-                    for e in range(end - start):
-                        write_index(where, found + e, index_at(where_in, start + e) + shift)
-                        write_float(what, found + e, float_at(what_in, start + e))
-                    found += end - start
-                else:
-                    for e in range(start, end):
-                        column = index_at(where_in, e) + shift
-                        write_index(where, found, column)
-                        write_float(what, found, float_at(what_in, e))
-                        found += 0 <= column < columns
-            b += run
-    return found
+        h = top + a * dilation_h
+        for b in range(0, taps_w if 0 <= h < height else 0, run):
+            w = left + b * dilation_w
+            begin, end = max(w, 0), min(w + run, width)
+            if begin < end:
+                shift = (a * taps_w + b - w) * channels - low
+                for e in range(load_int(image, 1 + h * width + begin), load_int(image, 1 + h * width + end)):
+                    column = load_index(of_image, e) + shift
+                    store_index(entries, count, column)
+                    _llvm.store_value(entries, count, _llvm.load_value(of_image, e))
+                    count += 1 if is_whole else 0 <= column < high - low
+    return count
 
 
 @inlined
-def _list(job, row, low, high, image, where, what):
-    _, columns, _ = product_of(job)
-    if int_at(job, TAPS_H):
-        return _find_in_patch(job, row, low, high, image, where, what)
-    return _find(int_at(job, KIND), int_at(job, X), row * columns + low, high - low, where, what)
+def _list_row(job, row, low, high, image, entries):
+    """List the inputs that are not 0 in columns ``low`` to ``high`` of a row, by their index behind ``low``."""
+    _, columns, _ = matrix_of(job)
+    if load_int(job, TAPS):
+        return _list_patch(job, row, low, high, image, entries)
+    return _list_nonzero(job, row * columns + low, high - low, entries)
 
 
 @inlined
-def _multiply(job, first, last, room, image):
-    """Write ``y = x w`` for some rows: the weights of one tile of columns stay in the cache."""
-    (_, columns, width), y = product_of(job), int_at(job, Y)
-    wide = min(columns, _SLICE)
-    line = 4 * (wide + 1)  # bytes of the list of a row
-    where, what, count = room, room + _LISTED * line, room + 2 * _LISTED * line
-    low = 0
-    while low < columns:
-        weights = int_at(job, W) + 4 * low * width
-        block = first
-        while block < last:
-            rows = min(_LISTED, last - block)
+def _multiply(job, first, last, lists, image):
+    """Write ``y = x w`` for some rows. The weights of a slice of x and a tile of y stay in the cache."""
+    (_, columns, width), y = matrix_of(job), load_int(job, Y)
+    size = 8 * (min(columns, _COLUMNS) + 1)  # bytes of the list of a row
+    counts = lists + _BLOCK * size
+    for low in range(0, columns, _COLUMNS):
+        high, weights = min(columns, low + _COLUMNS), load_int(job, W) + 4 * low * width
+        for block in range(first, last, _BLOCK):
+            rows = min(_BLOCK, last - block)
             for r in range(rows):
-                high = min(columns, low + wide)
-                write_int(count, r, _list(job, block + r, low, high, image, where + r * line, what + r * line))
-            tile = 0
-            while tile < width:
+                store_int(counts, r, _list_row(job, block + r, low, high, image, lists + r * size))
+            for tile in range(0, width, WIDE):
                 end = min(width, tile + WIDE)
                 for r in range(rows):
-                    total, found = y + 4 * (block + r) * width, int_at(count, r)
-                    fresh = 1 if low == 0 else 0
-                    add_rows(tile, end, total, weights, width, where + r * line, what + r * line, found, fresh)
-                tile += WIDE
-            block += _LISTED
-        low += wide
+                    total = y + 4 * (block + r) * width
+                    add_rows(tile, end, total, weights, width, lists + r * size, load_int(counts, r), low == 0)
     return 0
 
 
 @inlined
-def _stepped(place, stride):
-    """Return which step of a stride a place is, or -1 if it is between two."""
+def _strides_to(place, stride):
+    """Return how many strides lead to a place, or -1 if none ends there."""
     if stride == 1:
         return place
     return place // stride if place % stride == 0 else -1
@@ -190,222 +159,81 @@ def _stepped(place, stride):
 
 @inlined
 def _convolve(job, first, last, image):
-    """Write the convolution of some images: what is not 0 in a pixel goes to each output that the pixel is part of."""
+    """Write the convolution of some images: add each pixel to every output that it is part of."""
     height, width, channels, height_out, width_out, taps_h, taps_w = images_of(job)
-    stride_h, stride_w, apart_h, apart_w, padded_h, padded_w = steps_of(job)
-    _, _, out = product_of(job)
-    where = image + 8 * (height * width + 2)
-    what = where + 4 * (height * width * channels + 1)
+    stride_h, stride_w, dilation_h, dilation_w, padding_h, padding_w = steps_of(job)
+    _, _, features = matrix_of(job)
+    entries, size = image + 8 * (height * width + 2), height_out * width_out * features
     for number in range(first, last):
-        y = int_at(job, Y) + 4 * number * height_out * width_out * out
-        for i in range(height_out * width_out * out):
-            write_float(y, i, 0.0)
-        _find_in_image(job, number, image)
+        y = load_int(job, Y) + 4 * number * size
+        for i in range(size):
+            store_float(y, i, 0.0)
+        _list_image(job, number, image)
         for p in range(height * width):
-            start, end = int_at(image, 1 + p), int_at(image, 2 + p)
-            if start < end:
-                h_in, w_in = p // width, p % width
-                for a in range(taps_h):
-                    h = _stepped(h_in + padded_h - a * apart_h, stride_h)
-                    if 0 <= h < height_out:
-                        for b in range(taps_w):
-                            w = _stepped(w_in + padded_w - b * apart_w, stride_w)
-                            if 0 <= w < width_out:
-                                total = y + 4 * (h * width_out + w) * out
-                                weights = int_at(job, W) + 4 * (a * taps_w + b - w_in) * channels * out
-                                at, of = where + 4 * start, what + 4 * start
-                                add_rows(0, out, total, weights, out, at, of, end - start, 0)
+            start, count = load_int(image, 1 + p), load_int(image, 2 + p) - load_int(image, 1 + p)
+            h_in, w_in = p // width, p % width
+            for a in range(taps_h if count else 0):
+                h = _strides_to(h_in + padding_h - a * dilation_h, stride_h)
+                for b in range(taps_w if 0 <= h < height_out else 0):
+                    w = _strides_to(w_in + padding_w - b * dilation_w, stride_w)
+                    if 0 <= w < width_out:
+                        total = y + 4 * (h * width_out + w) * features
+                        weights = load_int(job, W) + 4 * (a * taps_w + b - w_in) * channels * features
+                        add_rows(0, features, total, weights, features, entries + 8 * start, count, 0)
     return 0
 
 
 @inlined
-def _multiply_transposed(job, first, last, room, image):
-    """Write ``y = x^T g`` for some columns of x. Sums are of 128 rows, of 8,192, and of all: so they stay exact."""
-    rows, _, width = product_of(job)
-    wide = min(_SLICE, 64 + _CACHE // width)
-    line = 4 * _LINE  # bytes of the list of a column
-    where, what, at = room, room + 4 * (_SLICE + 1), room + 8 * (_SLICE + 1)
-    of = at + line * _SLICE
-    count = of + line * _SLICE
-    sums = count + 8 * _SLICE
-    low = first
-    while low < last:
-        high, block = min(last, low + wide), 0
-        y = int_at(job, Y) + 4 * low * width
-        while block < rows:
+def _multiply_transposed(job, first, last, lists, image):
+    """Write ``y = x^T g`` for some columns of x. Sums of 128 rows, of 8,192 and of all limit rounding errors."""
+    rows, _, width = matrix_of(job)
+    row = lists + 8 * _LIST * _COLUMNS  # the entries of a row of x, behind those of its columns
+    counts = row + 8 * (_COLUMNS + 1)
+    sums = counts + 8 * _COLUMNS
+    for low in range(first, last, min(_COLUMNS, 64 + _CACHE // width)):
+        high, y = min(last, low + min(_COLUMNS, 64 + _CACHE // width)), load_int(job, Y) + 4 * low * width
+        for block in range(0, rows, _BLOCK_TRANSPOSED):
             for i in range(high - low):
-                write_int(count, i, 0)
-            for r in range(min(_SORTED, rows - block)):
-                for e in range(_list(job, block + r, low, high, image, where, what)):
-                    i = index_at(where, e)
-                    found = int_at(count, i)
-                    write_index(at, i * _LINE + found, r)
-                    write_float(of, i * _LINE + found, float_at(what, e))
-                    write_int(count, i, found + 1)
-            start, fresh = int_at(job, W) + 4 * block * width, 1 if block % _SUMMED == 0 else 0
+                store_int(counts, i, 0)
+            for r in range(min(_BLOCK_TRANSPOSED, rows - block)):
+                for e in range(_list_row(job, block + r, low, high, image, row)):
+                    i = load_index(row, e)
+                    count = load_int(counts, i)
+                    store_index(lists, i * _LIST + count, r)
+                    _llvm.store_value(lists, i * _LIST + count, _llvm.load_value(row, e))
+                    store_int(counts, i, count + 1)
+            g, is_first = load_int(job, W) + 4 * block * width, block % _SUMMED == 0
             for i in range(high - low):
-                total = sums + 4 * i * width
-                add_rows(0, width, total, start, width, at + i * line, of + i * line, int_at(count, i), fresh)
-            block += _SORTED
-            if block >= rows or block % _SUMMED == 0:
+                total, entries = sums + 4 * i * width, lists + 8 * i * _LIST
+                add_rows(0, width, total, g, width, entries, load_int(counts, i), is_first)
+            end = block + _BLOCK_TRANSPOSED
+            if end >= rows or end % _SUMMED == 0:
                 for i in range((high - low) * width):
-                    write_float(y, i, float_at(sums, i) if block <= _SUMMED else float_at(y, i) + float_at(sums, i))
-        low += wide
+                    value = load_float(sums, i)
+                    store_float(y, i, value if end <= _SUMMED else load_float(y, i) + value)
     return 0
 
 
 @inlined
-def _do(job, part):
-    """Do a part of a job; return whether there was memory for it."""
-    (rows, columns, width), transposed = product_of(job), int_at(job, TRANSPOSED)
-    height_in, width_in, channels, height_out, width_out, taps, _ = images_of(job)
-    image, lists = 8, 8 * _LISTED * (_SLICE + 2)
-    if taps:
-        image = 8 * (height_in * width_in + 3) + 8 * (height_in * width_in * channels + 1)
-    if transposed:
-        lists = 8 * (_SLICE + 1) * (_LINE + 2) + 8 * ((64 * width + _CACHE) // 2)
-    room = _llvm.malloc(lists + image)
-    if room == 0:
+def run_part(job, part):
+    """Do a part of a job; return 1, or 0 without memory for it."""
+    (rows, columns, width), transposed = matrix_of(job), load_int(job, TRANSPOSED)
+    height, width_in, channels, height_out, width_out, taps, _ = images_of(job)
+    lists = 8 * (_COLUMNS + 1) * (_LIST + 2) + 4 * (64 * width + _CACHE)  # of a transposed product: the largest
+    memory = _llvm.malloc(lists + 8 * (height * width_in * (1 + channels) + 3))
+    if memory == 0:
         return 0
-    write_int(room + lists, 0, -1)
-    share, parts = columns if transposed else rows, int_at(job, PARTS)
+    image = memory + lists
+    store_int(image, 0, -1)
+    size, parts = columns if transposed else rows, load_int(job, PARTS)
     if taps and not transposed:
-        share //= height_out * width_out
-    first, last = share * part // parts, share * (part + 1) // parts
+        size //= height_out * width_out
+    first, last = size * part // parts, size * (part + 1) // parts
     if transposed:
-        _multiply_transposed(job, first, last, room, room + lists)
+        _multiply_transposed(job, first, last, memory, image)
     elif taps:
-        _convolve(job, first, last, room + lists)
+        _convolve(job, first, last, image)
     else:
-        _multiply(job, first, last, room, room + lists)
-    _llvm.free(room)
+        _multiply(job, first, last, memory, image)
+    _llvm.free(memory)
     return 1
-
-
-# ---- How XLA calls them: the structures of xla/ffi/api/c_api.h, by their offsets in words of 8 bytes.
-
-UNKNOWN = _llvm.text_at("brainsurr.events: XLA calls with another layout than it is known to have")
-NO_MEMORY = _llvm.text_at("brainsurr.events: out of memory")
-_EXECUTE, _METADATA, _INTERNAL = 3, 1, 13
-
-
-@inlined
-def _let_go(job):
-    """Count one thread less that holds a job; the last one frees it."""
-    if _llvm.fetch_add(job + 8 * HELD, -1) == 1:
-        _llvm.free(job)
-    return 0
-
-
-def _work(job):
-    """Do the parts of a job that no other thread takes."""
-    part = _llvm.fetch_add(job + 8 * NEXT, 1)
-    while part < int_at(job, PARTS):
-        if not _do(job, part):
-            write_int(job, FAILED, 1)
-        _llvm.fetch_add(job + 8 * DONE, 1)
-        part = _llvm.fetch_add(job + 8 * NEXT, 1)
-    return _let_go(job)
-
-
-_work_here = inlined(_work)
-_task = _llvm.of_c(_work, "brainsurr_work", "internal")
-
-
-@inlined
-def _is_known(frame):
-    """Return whether a frame, and what it holds, are as large as the offsets below: two arrays in, one out."""
-    fits = int_at(frame, 0) >= 168 and int_at(frame, 5) == 40 and int_at(frame, 10) == 40 and int_at(frame, 15) == 48
-    if not fits or int_at(frame, 7) != 2 or int_at(frame, 12) != 1 or int_at(frame, 17) != 1:
-        return 0
-    x, w, y = int_at(int_at(frame, 9), 0), int_at(int_at(frame, 9), 1), int_at(int_at(frame, 14), 0)
-    return int_at(x, 0) >= 48 and int_at(w, 0) >= 48 and int_at(y, 0) >= 48
-
-
-@inlined
-def _ask(frame, function, question):
-    """Call a function of XLA's interface."""
-    return _llvm.call_at(int_at(int_at(frame, 2), function), question)
-
-
-@inlined
-def _error(frame, message):
-    return _ask(frame, 6, _llvm.words(28, 0, message, _INTERNAL, 0))
-
-
-@inlined
-def _threads(frame):
-    """Return on how many threads XLA runs such functions."""
-    question = _llvm.words(32, 0, int_at(frame, 3), 0, 0)
-    write_int(question, 3, question + 32)
-    return 1 if _ask(frame, 18, question) else int_at(question, 4)
-
-
-@inlined
-def _share(frame, job, threads):
-    """Do a job on threads of XLA, this one among them; return whether there was memory for it."""
-    parts = threads if threads == 1 or int_at(job, TRANSPOSED) else 2 * threads  # each of these reads all rows of g
-    write_int(job, PARTS, parts)
-    write_int(job, HELD, threads + 1)
-    for _ in range(threads - 1):
-        if _ask(frame, 17, _llvm.words(40, 0, int_at(frame, 3), _task(), job)):
-            _let_go(job)
-    _work_here(job)
-    while _llvm.fetch_add(job + 8 * DONE, 0) < parts:
-        pass
-    done = 1 - int_at(job, FAILED)
-    _let_go(job)  # a task may still wait for its thread
-    return done
-
-
-def _answer(frame):
-    """Answer a call of XLA, of the address of its frame; return that of an error, or 0."""
-    extension = int_at(frame, 1)
-    if extension and (int_at(extension, 1) & 0xFFFFFFFF) == _METADATA:  # it registers this: say its own version
-        write_int(int_at(extension, 3), 3, int_at(int_at(frame, 2), 4))
-        return 0
-    if (int_at(frame, 4) & 0xFFFFFFFF) != _EXECUTE:
-        return 0
-    if not _is_known(frame):
-        return _error(frame, UNKNOWN())
-    job = _llvm.malloc(8 * END)
-    if job == 0:
-        return _error(frame, NO_MEMORY())
-    write_int(job, NEXT, 0)
-    write_int(job, DONE, 0)
-    write_int(job, FAILED, 0)
-    write_int(job, X, int_at(int_at(int_at(frame, 9), 0), 3))
-    write_int(job, W, int_at(int_at(int_at(frame, 9), 1), 3))
-    write_int(job, Y, int_at(int_at(int_at(frame, 14), 0), 3))
-    sizes = int_at(int_at(int_at(frame, 20), 0), 2)
-    for i in range(END - SIZES):
-        write_int(job, SIZES + i, int_at(sizes, i))
-    threads = int_at(job, THREADS)
-    if threads > 1:
-        rows, columns, _ = product_of(job)
-        threads = 1 if rows * columns < _SMALL else min(threads, _threads(frame))
-    return 0 if _share(frame, job, threads) else _error(frame, NO_MEMORY())
-
-
-def compiled(name: str) -> bytes:
-    """Return the object file of `_answer` for the processor at hand, a function of C of that name."""
-    exported = _llvm.of_c(_answer, name, "external")
-
-    def start():
-        return exported()
-
-    with global_compiler_lock, mock.patch.object(config, "OPT", type(config.OPT)(0)):  # once, below
-        made = compiler.compile_extra(
-            cpu_target.typing_context, cpu_target.target_context, start, (), types.int64, _llvm.bare_flags(), {}
-        )
-        made.library.finalize()
-        module = binding.parse_assembly(made.library.get_llvm_str())
-    for function in module.functions:
-        if not function.is_declaration:
-            function.linkage = "external" if function.name == name else "internal"
-    machine = binding.Target.from_default_triple().create_target_machine(
-        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3, reloc="pic"
-    )
-    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
-    passes.getModulePassManager().run(module, passes)
-    return machine.emit_object(module)

@@ -1,29 +1,34 @@
-"""Words of LLVM that numba has no function for, and functions of integers, compiled as parts of one another.
+"""LLVM intrinsics that numba does not have, and the compilation of integer functions. Needs the extra ``events``.
 
-Numbers are read and written at addresses, without arrays: numba compiles that in a fifth of the time. Needs the extra
-``events``.
+Arrays are addresses: numba compiles loads and stores at addresses in a fifth of the time that arrays take. A list of
+inputs that are not 0 has entries of 8 bytes, an int32 index and a float32 value. This is the only file that uses
+``numba.core``.
 """
 
 from inspect import Parameter, Signature
+from unittest import mock
 
 from .._extras import needs
 
 with needs("events"):
     from llvmlite import binding, ir
     from numba import types
-    from numba.core import cgutils, compiler
+    from numba.core import cgutils, compiler, config
+    from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.registry import cpu_target
     from numba.extending import intrinsic
 
 _INT, _FLOAT, _INT32, _BYTE = ir.IntType(64), ir.FloatType(), ir.IntType(32), ir.IntType(8)
-# Floats that are added up in registers: these are 32 of 16 floats, 32 of 4 on Arm, or 16 of 8.
+_ENTRY = ir.LiteralStructType([_INT32, _FLOAT])
+# Floats that are summed in registers: 8 registers of 16 floats, 16 of 4 on Arm, or 8 of 8.
 WIDE = 128 if binding.get_host_cpu_features().get("avx512f") else 64
 
 malloc = types.ExternalFunction("malloc", types.int64(types.int64))
 free = types.ExternalFunction("free", types.none(types.int64))
 
 
-def _written(integers: int, *others: types.Type, returns: types.Type = types.int64):
-    """Return what makes of a function that writes LLVM one that numba calls, with integers and others after them."""
+def _as_intrinsic(integers: int, *others: types.Type, returns: types.Type = types.int64):
+    """Decorate a function that writes LLVM: numba calls it with integers, and then arguments of the other types."""
 
     def decorate(write):
         def typed(typing, *args):
@@ -33,186 +38,200 @@ def _written(integers: int, *others: types.Type, returns: types.Type = types.int
 
             return returns(*[types.int64] * integers, *others), code
 
-        names = ["typing", *map("x{}".format, range(integers + len(others)))]  # numba asks for them
+        names = ["typing", *map("x{}".format, range(integers + len(others)))]  # numba reads the signature
         typed.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
         return intrinsic(typed)
 
     return decorate
 
 
-def _numbers(kind: ir.Type, of_numba: types.Type):
-    """Return functions that read, and write, the number with an index behind an address."""
-
-    def place(builder, address, index):
-        return builder.gep(builder.inttoptr(address, kind.as_pointer()), [index])
-
-    def read(context, builder, address, index):
-        return builder.load(place(builder, address, index))
-
-    def write(context, builder, address, index, value):
-        builder.store(value, place(builder, address, index))
-
-    return _written(2, returns=of_numba)(read), _written(2, of_numba, returns=types.none)(write)
+def _pointer(builder, kind, address, *indices):
+    """Return a pointer to an array at an address, or to one of its elements."""
+    pointer = builder.inttoptr(address, kind.as_pointer())
+    return builder.gep(pointer, list(indices)) if indices else pointer
 
 
-int_at, write_int = _numbers(_INT, types.int64)
-index_at, write_index = _numbers(_INT32, types.int32)
-float_at, write_float = _numbers(_FLOAT, types.float32)
-byte_at, _ = _numbers(_BYTE, types.uint8)
-code_at, _ = _numbers(_BYTE, types.int8)
+def _load_and_store(kind: ir.Type, numba_type: types.Type, *field: ir.Constant):
+    """Return ``load(array, index)`` and ``store(array, index, value)``, for elements or for a field of structures."""
+
+    def load(context, builder, array, index):
+        return builder.load(_pointer(builder, kind, array, index, *field))
+
+    def store(context, builder, array, index, value):
+        builder.store(value, _pointer(builder, kind, array, index, *field))
+
+    return _as_intrinsic(2, returns=numba_type)(load), _as_intrinsic(2, numba_type, returns=types.none)(store)
 
 
-def ints_at(first: int, count: int):
-    """Return a function that returns some integers behind an address, from the first one on."""
+load_int, store_int = _load_and_store(_INT, types.int64)
+load_float, store_float = _load_and_store(_FLOAT, types.float32)
+load_byte, _ = _load_and_store(_BYTE, types.uint8)
+load_index, store_index = _load_and_store(_ENTRY, types.int32, _INT32(0))
+load_value, store_value = _load_and_store(_ENTRY, types.float32, _INT32(1))
+
+
+def load_ints(first: int, count: int):
+    """Return a function that returns ``count`` integers of an array as a tuple, beginning with index ``first``."""
     kind = types.UniTuple(types.int64, count)
 
-    def read(context, builder, address):
-        start = builder.inttoptr(address, _INT.as_pointer())
-        places = (builder.gep(start, [_INT(first + i)]) for i in range(count))
-        return context.make_tuple(builder, kind, list(map(builder.load, places)))
+    def load(context, builder, array):
+        pointers = (_pointer(builder, _INT, array, _INT(first + i)) for i in range(count))
+        return context.make_tuple(builder, kind, list(map(builder.load, pointers)))
 
-    return _written(1, returns=kind)(read)
-
-
-@_written(2)
-def fetch_add(context, builder, address, n):
-    """Add to an integer of all threads, and return what it was."""
-    return builder.atomic_rmw("add", builder.inttoptr(address, _INT.as_pointer()), n, "seq_cst")
+    return _as_intrinsic(1, returns=kind)(load)
 
 
-@_written(2)
-def call_at(context, builder, address, argument):
-    """Call the function of C at an address."""
-    return builder.call(builder.inttoptr(address, ir.FunctionType(_INT, [_INT]).as_pointer()), [argument])
+@_as_intrinsic(3)
+def fetch_add(context, builder, array, index, n):
+    """Add to an integer that threads share, and return its value before."""
+    return builder.atomic_rmw("add", _pointer(builder, _INT, array, index), n, "seq_cst")
 
 
-@_written(1)
-def first_bit(context, builder, bits):
-    """Return which is the lowest bit that is set."""
+@_as_intrinsic(2)
+def call_c(context, builder, address, argument):
+    """Call the C function at an address."""
+    return builder.call(_pointer(builder, ir.FunctionType(_INT, [_INT]), address), [argument])
+
+
+@_as_intrinsic(1)
+def lowest_bit(context, builder, bits):
+    """Return the place of the lowest bit that is set."""
     return builder.cttz(bits, ir.IntType(1)(1))
 
 
-@_written(5)
-def words(context, builder, *values):
-    """Return the address of five integers on the stack of the function that calls it."""
-    address = cgutils.alloca_once(builder, ir.ArrayType(_INT, len(values)))
+@_as_intrinsic(5)
+def on_stack(context, builder, *values):
+    """Return the address of an array of five integers, on the stack of the calling function."""
+    array = cgutils.alloca_once(builder, ir.ArrayType(_INT, len(values)))
     for i, value in enumerate(values):
-        builder.store(value, builder.gep(address, [_INT(0), _INT(i)]))
-    return builder.ptrtoint(address, _INT)
+        builder.store(value, builder.gep(array, [_INT(0), _INT(i)]))
+    return builder.ptrtoint(array, _INT)
 
 
-def text_at(text: str):
+def text_address(text: str):
     """Return a function that returns the address of a text."""
 
     def address(context, builder):
         return builder.ptrtoint(context.insert_const_string(builder.module, text), _INT)
 
-    return _written(0)(address)
+    return _as_intrinsic(0)(address)
 
 
-def _which(kind: ir.Type, lanes: int):
-    """Return a function that returns a bit for each of some numbers from an address on: whether it is not 0."""
-    numbers = ir.VectorType(kind, lanes)
+def _nonzero_of_64(kind: ir.Type):
+    """Return a function that returns a bit for each of 64 numbers at an address: whether it is not 0."""
+    vector = ir.VectorType(kind, 64)
 
-    def which(context, builder, address):
-        loaded = builder.load(builder.inttoptr(address, numbers.as_pointer()), align=1)
-        unequal = builder.fcmp_unordered if kind is _FLOAT else builder.icmp_unsigned
-        bits = builder.bitcast(unequal("!=", loaded, numbers([0] * lanes)), ir.IntType(lanes))
-        return bits if lanes == 64 else builder.zext(bits, _INT)
+    def mask(context, builder, address):
+        numbers = builder.load(_pointer(builder, vector, address), align=1)
+        differ = builder.fcmp_unordered if kind is _FLOAT else builder.icmp_unsigned
+        return builder.bitcast(differ("!=", numbers, vector([0] * 64)), _INT)
 
-    return _written(1)(which)
-
-
-floats_of_64, bytes_of_64 = _which(_FLOAT, 64), _which(_BYTE, 64)
-floats_of_16, bytes_of_16 = _which(_FLOAT, 16), _which(_BYTE, 16)
+    return _as_intrinsic(1)(mask)
 
 
-def _adds(floats: int, vectors: int):
-    """Return a function that sums listed rows, times their factors, in registers of ``floats * vectors``.
+nonzero_floats, nonzero_bytes = _nonzero_of_64(_FLOAT), _nonzero_of_64(_BYTE)
 
-    It adds the sums to a row, or writes them to one that is ``fresh``.
-    """
+
+def _add_rows_of(floats: int):
+    """Return `add_rows` for rows of so many floats, whose sum LLVM keeps in registers."""
     vector = ir.VectorType(_FLOAT, floats)
 
-    def add(context, builder, total, rows, stride, where, what, found, fresh):
-        total, rows, what = (builder.inttoptr(p, _FLOAT.as_pointer()) for p in (total, rows, what))
-        where = builder.inttoptr(where, _INT32.as_pointer())
+    def add(context, builder, total, rows, stride, entries, count, is_first):
+        total = _pointer(builder, vector, total)
+        sums = cgutils.alloca_once_value(builder, vector([0.0] * floats))
+        with cgutils.for_range(builder, count) as loop:
+            index, value = (builder.load(_pointer(builder, _ENTRY, entries, loop.index, _INT32(i))) for i in (0, 1))
+            start = _pointer(builder, _FLOAT, rows, builder.mul(builder.sext(index, _INT), stride))
+            row = builder.load(builder.bitcast(start, vector.as_pointer()), align=4)
+            factor = builder.insert_element(vector(ir.Undefined), value, _INT(0))
+            factor = builder.shuffle_vector(factor, factor, ir.VectorType(_INT32, floats)([0] * floats))
+            product = builder.fmul(factor, row, flags=("contract",))
+            builder.store(builder.fadd(builder.load(sums), product, flags=("contract",)), sums)
+        # The first sum does not read the row: its page may be new, and would be mapped twice.
+        with builder.if_then(builder.icmp_signed("==", is_first, _INT(0))):
+            builder.store(builder.fadd(builder.load(total, align=4), builder.load(sums)), sums)
+        builder.store(builder.load(sums), total, align=4)
 
-        def parts(start):
-            at = (builder.gep(start, [_INT(i * floats)]) for i in range(vectors))
-            return [builder.bitcast(p, vector.as_pointer()) for p in at]
-
-        sums = [cgutils.alloca_once_value(builder, vector([0.0] * floats)) for _ in range(vectors)]
-        with cgutils.for_range(builder, found) as loop:
-            row = builder.mul(builder.sext(builder.load(builder.gep(where, [loop.index])), _INT), stride)
-            one, lanes = builder.load(builder.gep(what, [loop.index])), ir.VectorType(_INT32, floats)([0] * floats)
-            factor = builder.insert_element(vector(ir.Undefined), one, _INT(0))
-            factor = builder.shuffle_vector(factor, vector(ir.Undefined), lanes)
-            for s, part in zip(sums, parts(builder.gep(rows, [row])), strict=True):
-                product = builder.fmul(factor, builder.load(part, align=4), flags=("contract",))
-                builder.store(builder.fadd(builder.load(s), product, flags=("contract",)), s)
-        # A fresh row is not read: its page may be new, and would be mapped twice.
-        with builder.if_then(builder.icmp_signed("==", fresh, _INT(0))):
-            for s, part in zip(sums, parts(total), strict=True):
-                builder.store(builder.fadd(builder.load(part, align=4), builder.load(s)), s)
-        for s, part in zip(sums, parts(total), strict=True):
-            builder.store(builder.load(s), part, align=4)
-
-    return _written(7, returns=types.none)(add)
+    return _as_intrinsic(6, returns=types.none)(add)
 
 
-def bare_flags():
-    """Return how numba compiles functions of integers: without what Python would need to call them."""
+def _flags():
+    """Return numba's flags for integer functions, without the wrappers that Python would need to call them."""
     flags = compiler.Flags()
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_compile = True
     flags.error_model = "numpy"  # no exceptions
     return flags
 
 
-def _compiled_call(context, builder, function, args):
-    """Call a function of integers that returns one, which is compiled with what calls it."""
-    integers = types.int64(*[types.int64] * len(args))
-    made = context.compile_subroutine(builder, function, integers, flags=bare_flags())
-    return context.call_internal_no_propagate(builder, made.fndesc, integers, args)[1]
+def _call(context, builder, function, args):
+    """Compile a function of integers, which returns one, into the module of its caller, and call it."""
+    signature = types.int64(*[types.int64] * len(args))
+    compiled = context.compile_subroutine(builder, function, signature, flags=_flags())
+    return context.call_internal_no_propagate(builder, compiled.fndesc, signature, args)[1]
 
 
 def inlined(function):
-    """Make a function of integers, which returns one, part of what calls it when that is compiled."""
+    """Decorate a function of integers, which returns one: numba compiles it with its caller."""
 
     def call(context, builder, *args):
-        return _compiled_call(context, builder, function, args)
+        return _call(context, builder, function, args)
 
-    return _written(function.__code__.co_argcount)(call)
+    return _as_intrinsic(function.__code__.co_argcount)(call)
 
 
-def of_c(function, name, linkage):
-    """Return a function that returns the address of another as a function of C."""
+def as_c_function(function, name, linkage):
+    """Return a function that returns the address of ``function`` as a C function of one integer."""
 
     def address(context, builder):
-        made = ir.Function(builder.module, ir.FunctionType(_INT, [_INT]), name)
-        made.linkage = linkage
-        inside = ir.IRBuilder(made.append_basic_block())
-        inside.ret(_compiled_call(context, inside, function, made.args))
-        return builder.ptrtoint(made, _INT)
+        c_function = ir.Function(builder.module, ir.FunctionType(_INT, [_INT]), name)
+        c_function.linkage = linkage
+        body = ir.IRBuilder(c_function.append_basic_block())
+        body.ret(_call(context, body, function, c_function.args))
+        return builder.ptrtoint(c_function, _INT)
 
-    return _written(0)(address)
+    return _as_intrinsic(0)(address)
 
 
-def _in_tiles(floats: int, vectors: int, narrower):
-    """Return `add_rows` for tiles of that many floats, and narrower ones for the columns that are left."""
-    add, wide = _adds(floats, vectors), floats * vectors
+def _in_tiles(floats: int, narrower):
+    """Return `add_rows` for as many whole tiles of columns as fit; ``narrower`` adds the others."""
+    add = _add_rows_of(floats)
 
     @inlined
-    def add_tiles(first, last, total, rows, stride, where, what, found, fresh):
-        while first + wide <= last:
-            add(total + 4 * first, rows + 4 * first, stride, where, what, found, fresh)
-            first += wide
-        return narrower(first, last, total, rows, stride, where, what, found, fresh)
+    def add_tiles(first, last, total, rows, stride, entries, count, is_first):
+        while first + floats <= last:
+            add(total + 4 * first, rows + 4 * first, stride, entries, count, is_first)
+            first += floats
+        return narrower(first, last, total, rows, stride, entries, count, is_first)
 
     return add_tiles
 
 
-# Adds listed rows to one row, at the columns from ``first`` to ``last``.
-add_rows = inlined(lambda first, last, total, rows, stride, where, what, found, fresh: 0)
-for _shape in ((1, 1), (4, 1), (16, 1), (16, 2), (16, WIDE // 16)):
-    add_rows = _in_tiles(*_shape, add_rows)
+# Add the rows with the indices in ``entries``, times their values, to the row ``total``, or write their sum if it
+# ``is_first``: at the columns from ``first`` to ``last``.
+add_rows = inlined(lambda first, last, total, rows, stride, entries, count, is_first: 0)
+for _floats in (1, 4, 16, 32, WIDE):
+    add_rows = _in_tiles(_floats, add_rows)
+
+
+def compiled(function, name: str) -> bytes:
+    """Return an object file for the processor at hand, with a function of an integer as a C function of that name."""
+    exported = as_c_function(function, name, "external")
+
+    def start():
+        return exported()
+
+    with global_compiler_lock, mock.patch.object(config, "OPT", type(config.OPT)(0)):  # once, below
+        library = compiler.compile_extra(
+            cpu_target.typing_context, cpu_target.target_context, start, (), types.int64, _flags(), {}
+        ).library
+        library.finalize()
+        module = binding.parse_assembly(library.get_llvm_str())
+    for each in module.functions:
+        if not each.is_declaration:
+            each.linkage = "external" if each.name == name else "internal"
+    machine = binding.Target.from_default_triple().create_target_machine(
+        binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), opt=3, reloc="pic"
+    )
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
+    passes.getModulePassManager().run(module, passes)
+    return machine.emit_object(module)

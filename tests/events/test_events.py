@@ -1,4 +1,4 @@
-"""Products by events: the numbers of dense ones, by loops where few inputs are not 0."""
+"""Sparse products have the numbers of dense products, and run the loops if few inputs are nonzero."""
 
 import ctypes
 import re
@@ -17,7 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from benchmarks.robustness.collectives import collectives
 from brainsurr import events
-from brainsurr.events import _kernels, _library, _product
+from brainsurr.events import _handler, _kernels, _library, _llvm, _product
 
 pytestmark = pytest.mark.numbers
 CALL = 'custom_call_target="brainsurr_product"'
@@ -81,20 +81,13 @@ def assert_right(ours, dense, x, w):
         assert np.all(np.abs(one - np.asarray(other)) <= (n + 1) * np.finfo(np.float32).eps * np.asarray(size))
 
 
-PLAIN = [  # the shape of x, the columns of w, the share of what is not 0
-    ((1, 1), 1, 1.0, "float32"),
+PLAIN = [  # the shape of x, the columns of w, the fraction of nonzero inputs
     ((3,), 16, 0.5, "uint8"),
-    ((1, 65), 64, 0.1, "bool"),
-    ((65, 20), 63, 0.1, "float32"),
-    ((130, 63), 65, 0.0, "float32"),
-    ((3, 64), 130, 1.0, "uint8"),
-    ((5, 13, 130), 260, 0.1, "bool"),
-    ((3, 260), 1100, 0.1, "uint8"),
+    ((1, 65), 63, 0.1, "bool"),
     ((2, 5, 3, 16), 20, 0.5, "float32"),
-    ((65, 1100), 3, 0.05, "float32"),
+    ((3, 260), 1100, 0.1, "uint8"),
     ((130, 1100), 65, 0.05, "uint8"),
-    ((3, 2100), 130, 1.0, "float32"),
-    ((3, 79), 4, 1.0, "uint8"),
+    ((3, 2100), 4, 1.0, "float32"),
 ]
 
 
@@ -202,33 +195,23 @@ BY_PIXEL = (PIXELS.transpose(0, 2, 3, 1), K, (1, 1), "SAME")
 VOLUME = inputs((2, 4, 4, 4, 2), 0.3), weights(2, 2, 2, 2, 3), (1, 1, 1), "SAME"
 
 
-def in_x(product):
-    """The transpose of a product in an x that is like its output."""
-    return lambda g, w, *args, **how: jax.linear_transpose(lambda x: product(x, w, *args, **how), g)(g)
-
-
 DENSE = {
     "bfloat16": (DOT, (X.astype(jnp.bfloat16), W.astype(jnp.bfloat16), LAST), {}),
     "other axes": (DOT, (X, X, (((0,), (0,)), ((), ()))), {}),
     "batch": (DOT, (np.stack([X, X]), np.stack([W, W]), (((2,), (1,)), ((0,), (0,)))), {}),
     "other result": (DOT, (X, W, LAST), {"preferred_element_type": jnp.bfloat16}),
     "no rows": (DOT, (X[:0], W, LAST), {}),
-    "nothing summed": (DOT, (X[:, :0], W[:0], LAST), {}),
     "groups": (CONV, (BY_PIXEL[0], K[:, :, :2], (1, 1), "SAME"), {"feature_group_count": 2} | IMAGES),
-    "groups of images": (CONV, BY_PIXEL, {"batch_group_count": 2} | IMAGES),
     "dilated": (CONV, (*BY_PIXEL[:3], ((1, 1), (1, 1)), (2, 2)), IMAGES),
     "channels first": (CONV, (PIXELS, K.T, (1, 1), "SAME"), {}),
     "three axes": (CONV, VOLUME, {"dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")}),
-    "in x": (tuple(map(in_x, DOT)), (X, weights(8, 8), LAST), {}),
-    "convolution in x": (tuple(map(in_x, CONV)), BY_PIXEL, IMAGES),
 }
 
 
-@pytest.mark.parametrize("precision", [None, "highest"])
 @pytest.mark.parametrize("name", DENSE)
-def test_what_is_dense(name, precision):
+def test_other_products_are_jaxs_own(name):
     product, (x, w, *args), how = DENSE[name]
-    how = {"precision": precision} | how
+    how = {"precision": "highest"} | how
     ours, dense = (str(jax.make_jaxpr(lambda x, w, f=f: f(x, w, *args, **how))(x, w)) for f in product)
     assert ours == dense
 
@@ -250,14 +233,6 @@ def test_an_exported_product_is_jaxs_own():
         exported = jax.export.export(jax.jit(events.dot), platforms=("cpu", "cuda", "tpu"))(x, w)
         assert not re.search("custom_call @(brainsurr_product|CustomSPMD)", exported.mlir_module())
         np.testing.assert_array_equal(exported.call(in_quarters(X), in_quarters(W)), in_quarters(X) @ in_quarters(W))
-
-
-def test_explicit_mesh_axes_are_dense():
-    mesh = jax.make_mesh((2,), ("rows",), (AxisType.Explicit,), devices=jax.devices()[:2])
-    with jax.set_mesh(mesh):
-        x, w = jax.device_put((XS, WS[0]), (NamedSharding(mesh, P(None, "rows")), NamedSharding(mesh, P())))
-        assert not has_loops(jax.jit(events.dot), x, w)
-        np.testing.assert_array_equal(jax.jit(events.dot)(x, w), XS @ WS[0])
 
 
 XS, WS = in_quarters(inputs((3, 6, 8), 0.3)), in_quarters(weights(3, 8, 4))
@@ -292,25 +267,15 @@ def in_a_loop(product, x, w):
 
 
 TRANSFORMATIONS = {
-    "vmap over x": lambda p, x, w: jax.vmap(p, (0, None))(x, w[0]),
     "vmap over an inner axis of x": lambda p, x, w: jax.vmap(p, (1, None), 1)(x.swapaxes(0, 1), w[0]),
-    "vmap over w": lambda p, x, w: jax.vmap(p, (None, 0))(x[0], w),
-    "vmap over both": lambda p, x, w: jax.vmap(p)(x, w),
     "vmap of gradients over x": lambda p, x, w: jax.vmap(gradients(p), (0, None))(x, w[0]),
     "vmap of gradients over w": lambda p, x, w: jax.vmap(gradients(p), (None, 0))(x[0], w),
     "vmap of gradients over both": lambda p, x, w: jax.vmap(gradients(p))(x, w),
-    "scan": lambda p, x, w: jax.lax.scan(lambda w, x: (w + 1, p(x, w)), w[0], x),
     "gradient of scan": lambda p, x, w: gradients(lambda x, w: jax.lax.map(lambda x: p(x, w), x))(x, w[0]),
-    "checkpoint": lambda p, x, w: gradients(jax.checkpoint(p))(x[0], w[0]),
-    "jvp": lambda p, x, w: along(p, x, w),
     "jacfwd": lambda p, x, w: jax.jacfwd(p, (0, 1))(x[0], w[0]),
-    "jacrev": lambda p, x, w: jax.jacrev(p, (0, 1))(x[0], w[0]),
     "forward over reverse": lambda p, x, w: along(jax.grad(loss(p), (0, 1)), x, w),
-    "reverse over forward": lambda p, x, w: jax.grad(partial(along, loss(p)), (0, 1))(x, w),
     "reverse over reverse": lambda p, x, w: jax.grad(partial(slope, p), (0, 1))(x[0], w[0]),
     "vmap of the transpose over x": lambda p, x, w: jax.vmap(lambda one: transpose(p, one, w[0], p(x[0], w[1])))(x),
-    "linearize": lambda p, x, w: jax.linearize(partial(p, x[0]), w[0])[1](w[1]),
-    "transpose": lambda p, x, w: transpose(p, x[0], w[0], p(x[0], w[1])),
     "transpose in x": lambda p, x, w: jax.linear_transpose(lambda x: p(x, w[0]), x[0])(p(x[0], w[1])),
     "cond in a loop": lambda p, x, w: in_a_loop(p, x[0], w[0]),
 }
@@ -377,11 +342,19 @@ def test_devices_keep_their_rows_and_columns(name):
     jax.tree.map(np.testing.assert_array_equal, program(*args), all_of(dense)(x, w, g)[:2])
 
 
-def test_a_mesh_that_splits_no_array():
+def test_a_mesh_that_splits_no_array_keeps_the_loops():
     with jax.set_mesh(MESH):
         program = jax.jit(events.dot)
         assert has_loops(program, BATCH, WS[0])
         np.testing.assert_array_equal(program(BATCH, WS[0]), BATCH @ WS[0])
+
+
+def test_explicit_mesh_axes_are_dense():
+    mesh = jax.make_mesh((2,), ("d",), (AxisType.Explicit,), devices=jax.devices()[:2])
+    with jax.set_mesh(mesh):
+        x = jax.device_put(XS, NamedSharding(mesh, P(None, "d")))
+        assert not has_loops(jax.jit(events.dot), x, WS[0])
+        np.testing.assert_array_equal(jax.jit(events.dot)(x, WS[0]), XS @ WS[0])
 
 
 @pytest.mark.parametrize("check", [True, False])
@@ -432,12 +405,12 @@ def folders(monkeypatch, tmp_path):
     made = []
     monkeypatch.setattr(_library, "_folders", lambda: [tmp_path / "a", tmp_path / "b" / "c"])
     monkeypatch.setattr(_library.tempfile, "tempdir", str(tmp_path / "none"))  # which may be on another disk
-    monkeypatch.setattr(_kernels, "compiled", lambda name: made.append(name) or b"machine code")
+    monkeypatch.setattr(_llvm, "compiled", lambda *args: made.append(args) or b"machine code")
     return tmp_path, made
 
 
-@pytest.mark.parametrize("damage", [lambda code: code[:-1], lambda code: b"", lambda code: code[:-1] + b"f"])
-def test_a_damaged_object_file_is_made_anew(damage, folders):
+@pytest.mark.parametrize("damage", [lambda code: b"", lambda code: code[:-1] + b"f"])
+def test_a_damaged_object_file_is_replaced(damage, folders):
     folder, made = folders
     assert _library._object_file() == _library._object_file() == b"machine code"
     (file,) = (folder / "a").iterdir()
@@ -458,36 +431,29 @@ def test_without_a_folder_to_write_into_it_is_compiled_each_time(folders):
     assert len(made) == 3
 
 
-def test_without_numba_all_is_dense_and_says_what_to_install(monkeypatch):
+BROKEN = [
+    (ModuleNotFoundError("not found", name="llvmlite"), 'pip install ".[events]"'),
+    (ImportError("older"), "older"),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), BROKEN)
+def test_without_numba_all_products_are_dense(error, reason, monkeypatch):
     assert events.available()
-    assert "pass over what is 0" in str(events.available())
-    monkeypatch.setitem(sys.modules, "llvmlite", None)
+
+    def fail():
+        raise error
+
+    monkeypatch.setattr(_library, "_object_file", fail)
     monkeypatch.setattr(_library, "why_not", _library._tried.__wrapped__)
     assert not events.available()
-    assert 'pip install ".[events]"' in str(events.available())
-    with pytest.warns(UserWarning, match="numba is not installed"):  # once
+    assert reason in str(events.available())
+    with pytest.warns(UserWarning, match=re.escape(reason)):  # once
         assert not has_loops(jax.jit(events.dot), XS[0], WS[0])
     np.testing.assert_array_equal(jax.jit(events.dot)(XS[0], WS[0]), XS[0] @ WS[0])
 
 
-def test_a_numba_that_does_not_load_says_why(monkeypatch):
-    def load():
-        raise ImportError("needs an older NumPy")
-
-    monkeypatch.setattr(_library, "_object_file", load)
-    assert _library._tried.__wrapped__().endswith("ImportError: needs an older NumPy")
-
-
-def test_a_user_without_a_home_has_the_folder_of_the_package(monkeypatch):
-    def home():
-        raise RuntimeError("no home")
-
-    monkeypatch.setattr(_library.Path, "home", home)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert [folder.name for folder in _library._folders()] == ["__pycache__"]
-
-
-def test_it_answers_a_call_of_another_layout_with_an_error():
+def test_a_call_frame_of_another_layout_is_an_error():
     keep, messages, function = [], [], ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
 
     @function
@@ -499,23 +465,28 @@ def test_it_answers_a_call_of_another_layout_with_an_error():
         keep.append((ctypes.c_int64 * len(words))(*words))
         return ctypes.addressof(keep[-1])
 
-    answer = function(_library._load(_library._object_file()))
+    handle = function(_library._load(_library._object_file()))
     api, buffers = address(*[0] * 6, ctypes.cast(create_error, ctypes.c_void_p).value), address(*[address(48)] * 2)
     frame = [168, 0, api, 0, 3, 40, 0, 2, 0, buffers, 40, 0, 1, 0, buffers, 48, 0, 1, 0, 0, 0]
     small = {9: address(address(48), address(40)), 14: address(address(40))}
-    for place, word in {0: 128, 5: 48, 7: 3, 10: 48, 12: 2, 15: 40, 17: 2}.items() | small.items():
-        assert answer(address(*[word if i == place else right for i, right in enumerate(frame)])) == 12345, place
-    assert set(messages) == {b"brainsurr.events: XLA calls with another layout than it is known to have"}
+    for place, word in ({0: 128, 5: 48, 10: 48, 15: 40} | small).items():
+        assert handle(address(*[word if i == place else right for i, right in enumerate(frame)])) == 12345, place
+    assert all(b"layout" in message for message in messages)
 
 
-WORDS = """
-CallFrame.extension_start 1 CallFrame.api 2 CallFrame.ctx 3 CallFrame.stage 4 CallFrame.args 5 CallFrame.args.size 7
-CallFrame.args.args 9 CallFrame.rets 10 CallFrame.rets.size 12 CallFrame.rets.rets 14 CallFrame.attrs 15
-CallFrame.attrs.size 17 CallFrame.attrs.attrs 20 Buffer.data 3 Array.data 2 Api.api_version.major_version 4
-Api.XLA_FFI_Error_Create 6 Api.XLA_FFI_ThreadPool_Schedule 17 Api.XLA_FFI_ThreadPool_NumThreads 18
-Metadata_Extension.extension_base.type 1 Metadata_Extension.metadata 3 Metadata.api_version.major_version 3
-Error_Create_Args.message 2 Error_Create_Args.errc 3 ThreadPool_Schedule_Args.ctx 2 ThreadPool_Schedule_Args.task 3
-ThreadPool_Schedule_Args.data 4 ThreadPool_NumThreads_Args.ctx 2 ThreadPool_NumThreads_Args.num_threads 3
+# The fields and constants of XLA's C API, with the constants of `_handler` if their names differ, or words of 8 bytes.
+FIELDS = """
+CallFrame.extension_start CallFrame.api CallFrame.ctx CallFrame.stage CallFrame.args CallFrame.rets CallFrame.attrs
+Args.args Rets.rets Attrs.attrs Buffer.data Array.data Api.api_version.major_version=API_VERSION
+Api.XLA_FFI_Error_Create=API_ERROR_CREATE Api.XLA_FFI_ThreadPool_Schedule=API_THREAD_POOL_SCHEDULE
+Metadata_Extension.extension_base.type=EXTENSION_TYPE Metadata_Extension.metadata=EXTENSION_METADATA
+Metadata.api_version.major_version=METADATA_VERSION Error_Create_Args.message=2 Error_Create_Args.errc=3
+ThreadPool_Schedule_Args.ctx=2 ThreadPool_Schedule_Args.task=3 ThreadPool_Schedule_Args.data=4
+"""
+CONSTANTS = """
+sizeof(XLA_FFI_Args)=ARGS_BYTES sizeof(XLA_FFI_Rets)=RETS_BYTES sizeof(XLA_FFI_Attrs)=ATTRS_BYTES
+sizeof(XLA_FFI_Buffer)=BUFFER_BYTES XLA_FFI_ExecutionStage_EXECUTE=STAGE_EXECUTE
+XLA_FFI_Extension_Metadata=EXTENSION_IS_METADATA XLA_FFI_Error_Code_INTERNAL=ERROR_INTERNAL
 """
 C = """
 #include <stddef.h>
@@ -525,22 +496,23 @@ int main() { size_t all[] = {%s}; for (int i = 0; i < sizeof(all) / sizeof(size_
 """
 
 
-@pytest.mark.skipif(not shutil.which("cc"), reason="no cc, the compiler of C")
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 def test_the_layouts_are_those_of_jaxs_header(tmp_path):
-    """How many words of 8 bytes a field is from the start of its structure, how large these are, and two constants."""
-    fields, words = zip(*re.findall(r"(\S+) (\d+)", WORDS), strict=True)
-    asked = [f"offsetof(XLA_FFI_{name.replace('.', ', ', 1)})" for name in fields]
-    asked += [f"sizeof(XLA_FFI_{name})" for name in ("Args", "Rets", "Attrs", "Buffer")]
-    asked += ["XLA_FFI_ExecutionStage_EXECUTE", "XLA_FFI_Extension_Metadata", "XLA_FFI_Error_Code_INTERNAL"]
-    (tmp_path / "found.c").write_text(C % ", ".join(asked))
+    pairs = [constant.split("=") for constant in CONSTANTS.split()]
+    expected = {expression: getattr(_handler, name) for expression, name in pairs}
+    for field in FIELDS.split():
+        name, _, known = field.partition("=")
+        known = known or re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).replace(".", "_").upper()
+        words = int(known) if known.isdigit() else getattr(_handler, known)
+        expected[f"offsetof(XLA_FFI_{name.replace('.', ', ', 1)})"] = 8 * words
+    (tmp_path / "found.c").write_text(C % ", ".join(expected))
     subprocess.run(["cc", "-I", jax.ffi.include_dir(), "found.c", "-o", "found"], cwd=tmp_path, check=True)
-    found = [int(word) for word in subprocess.check_output(tmp_path / "found").split()]
-    constants = [40, 40, 48, 48, _kernels._EXECUTE, _kernels._METADATA, _kernels._INTERNAL]
-    assert found == [8 * int(word) for word in words] + constants
+    found = map(int, subprocess.check_output(tmp_path / "found").split())
+    assert dict(zip(expected, found, strict=True)) == expected
 
 
-BEGIN = """
-import os, sys
+PROCESS = """
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
@@ -551,46 +523,36 @@ import jax
 from brainsurr import events
 x, w = np.eye(300, 400, dtype=np.float32), np.arange(1200, dtype=np.float32).reshape(400, 3)
 dot = jax.jit(events.dot)
-def right():
+def right(_):
     return "brainsurr_product" in dot.lower(x, w).compile().as_text() and (dot(x, w) == x @ w).all()
-"""
-FORK = """
-child = os.fork()  # before jax computes: a child can't use the threads that it starts then
-if not child:
-    os._exit(0 if right() else 1)
-assert right() and os.waitpid(child, 0)[1] == 0
-"""
-THREADS = """
 with ThreadPoolExecutor(4) as pool:
-    assert all(pool.map(lambda i: right(), range(4)))
+    assert all(pool.map(right, range(4)))
+print("numba" in sys.modules)
 """
 
 
 @pytest.mark.slow
-def test_processes_and_threads_compile_at_once_load_and_fork(tmp_path, environment):
-    def start(code):
-        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", BEGIN + code, tmp_path], env=environment)
-
-    loaded = "assert right() and 'numba' not in sys.modules"
-    for codes in (["assert right()", THREADS], [loaded], [FORK]):
-        assert [process.wait(120) for process in [start(code) for code in codes]] == [0] * len(codes)
+def test_processes_and_threads_compile_at_once_and_load(tmp_path, environment):
+    command = [sys.executable, "-W", "ignore", "-c", PROCESS, tmp_path]
+    for _ in range(2):
+        started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        imported_numba = [process.communicate(timeout=120)[0].strip() for process in started]
+        assert all(imported_numba)
+    assert imported_numba == ["False", "False"]
     assert len(list(tmp_path.iterdir())) == 1
 
 
 ERRORS = [
-    (events.dot, (X, X), r"expected x \[..., k\] and w \[k, m\], got shapes \(6, 8\) and \(6, 8\)"),
-    (events.dot, (np.float32(1), W), r"got shapes \(\) and \(8, 4\)"),
-    (events.dot, (X, W.astype(np.int32)), r"got int32: w.astype\(jnp.float32\)"),
-    (events.dot, (X, "w"), "expected w to be"),
-    (events.dot_general, (X, X, LAST), r"got \(8,\) and \(6,\)"),
-    (same_size, (BY_PIXEL[0], K[:, :, :3]), "lhs feature dimension size"),
-    (partial(CONV[0], **IMAGES), (BY_PIXEL[0], K, (1, 1), ((1, 1),)), "(?i)pad"),
+    (events.dot, (X, X), "w [k, m]"),
+    (events.dot, (np.float32(1), W), "shapes () and (8, 4)"),
+    (events.dot, (X, W.astype(np.int32)), "int32"),
+    (events.dot_general, (X, X, LAST), "(8,) and (6,)"),  # jax's own
 ]
 
 
 @pytest.mark.parametrize(("product", "args", "message"), ERRORS)
-def test_an_error_says_what_does_not_fit(product, args, message):
-    with pytest.raises((TypeError, ValueError), match=message):
+def test_shapes_and_dtypes_that_do_not_fit(product, args, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         product(*args)
 
 
@@ -599,7 +561,7 @@ def test_a_gradient_of_very_many_rows_keeps_its_digits():
     rows = 2**18
     x, g = np.ones((rows, 8), np.uint8), jnp.full((rows, 4), 0.1)
     found = jax.jit(lambda x, g: jax.vjp(lambda w: events.dot(x, w), jnp.ones((8, 4)))[1](g)[0])(x, g)
-    sums = _kernels._SORTED + 64 + rows // _kernels._SUMMED  # of so many terms each
+    sums = _kernels._BLOCK_TRANSPOSED + 64 + rows // _kernels._SUMMED  # of so many terms each
     np.testing.assert_allclose(found, rows * np.float64(np.float32(0.1)), rtol=sums * np.finfo(np.float32).eps / 2)
 
 

@@ -1,0 +1,82 @@
+"""The parts of jax that it does not document, each behind a function. No other file of the package uses them.
+
+`tests/project/test_jax_private.py` checks every function here, and names the one that a new jax breaks.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+from jax.interpreters import ad, batching, mlir, partial_eval
+
+
+def needed(program) -> tuple[Any, list[bool]]:
+    """Return the jaxpr without the operations that no output depends on, and for each input whether one does."""
+    return partial_eval.dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
+
+
+def scan_parts(params, operands) -> tuple[list, list, list]:
+    """Return the constants, the carry and the ``xs`` among the operands of a scan."""
+    if "num_carry" in params:
+        consts, carries = params["num_consts"], params["num_carry"]
+    else:  # jax 0.12
+        consts, carries = (len(part) for part in params["ft_in"].unpack()[:2])
+    return operands[:consts], operands[consts : consts + carries], operands[consts + carries :]
+
+
+def frames(equations: Iterable[Any]) -> Iterator[Any]:
+    """Yield the stack frames that made some equations, of each the innermost first."""
+    for equation in equations:
+        source = equation.source_info.traceback
+        yield from source.frames if source else ()
+
+
+def scopes(equation) -> str:
+    """Return the ``jax.named_scope`` names around an equation, joined by slashes."""
+    return str(equation.source_info.name_stack)
+
+
+def is_batched(x) -> bool:
+    """Return whether an array is an argument of a ``vmap``, which hides one of its axes."""
+    return type(x).__name__ == "BatchTracer"
+
+
+is_unknown = ad.is_undefined_primal  # whether a transpose rule differentiates in this operand
+
+
+def is_zero(tangent) -> bool:
+    """Return whether a tangent is a symbolic zero."""
+    return type(tangent) is ad.Zero
+
+
+def zero_tangent(primal) -> Any:
+    """Return the symbolic zero for a value."""
+    return ad.Zero(jax.typeof(primal).to_tangent_aval())
+
+
+def set_rules(primitive, jvp: Callable, transpose: Callable, batch: Callable) -> None:
+    """Set the rules of a primitive for each transformation of jax."""
+    ad.primitive_jvps[primitive] = jvp
+    ad.primitive_transposes[primitive] = transpose
+    batching.primitive_batchers[primitive] = batch
+
+
+def set_lowering(primitive, function: Callable, platform: str | None = None) -> None:
+    """Compile a primitive to a function of its operands and parameters, on one platform or on all others.
+
+    The function also gets ``is_exported``, whether the program is written by ``jax.export``, and ``is_whole``, whether
+    no array is split among devices.
+    """
+    mlir.register_lowering(primitive, partial(_lower, function), platform=platform)
+
+
+def _lower(function, context, *operands: Sequence[Any], **params):
+    module = context.module_context
+    axes = module.axis_context
+    # `jax.set_mesh` alone makes a program one for several devices, even if it splits no array.
+    is_whole = getattr(axes, "num_devices", 0) == 1 or getattr(axes, "abstract_mesh", axes) is None
+    call = partial(function, is_exported=module.lowering_parameters.for_export, is_whole=is_whole)
+    # The types of the operands, without the mesh axes of `shard_map` that they vary over: an FFI call has none.
+    avals = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
+    return mlir.lower_fun(call, multiple_results=False)(context.replace(avals_in=avals), *operands, **params)
