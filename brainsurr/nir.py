@@ -178,8 +178,8 @@ def from_nir(
     with error_prefix("from_nir"):
         how = _discretization(dt, method, r, ("1", "tau/dt", None))
         (_, start, _), *nodes = chain.chain_of(graph)
-        sizes = np.ravel(chain.shape_of(start, "input")).tolist()
-        if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(chain.shape_of(nodes[0][1], "input"))):
+        sizes = np.ravel(start.input_type["input"]).tolist()
+        if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(nodes[0][1].input_type["input"])):
             del sizes[0]  # the axis of a batch, as rockpool writes it
         channels, *space = _shape("an Input of a known shape", sizes)
         overrides = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
@@ -314,9 +314,10 @@ def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) 
     host = _host_of(net, name)
     check_word(f"{name}: reader", reader, [*ROUND])
     with error_prefix(name):
-        fits = lowest is None or (_is_number(lowest) and -np.inf < lowest < 0)
-        expect(fits, "lowest to be a number below 0, or None", repr(lowest))
-        expect(is_integer(bits) and 2 <= bits <= 8, "bits to be an integer, 2 to 8", repr(bits))
+        fits = lowest is None or (reader == "speck" and _is_number(lowest) and -np.inf < lowest < 0)
+        expect(fits, "lowest to be None, or for speck a number below 0", repr(lowest))
+        fits = is_integer(bits) and (bits == 8 or (reader == "lava" and 2 <= bits <= 8))
+        expect(fits, "bits to be 8, or for lava an integer from 2 on", repr(bits))
         return host, *rounded(host, net.layers, reader, lowest, bits)
 
 

@@ -204,11 +204,6 @@ def numbers(node: Any, field: str) -> np.ndarray:
     return value.astype(np.float64)
 
 
-def shape_of(node: Any, end: str) -> Any:
-    """Return the shape of the input or the output that a node states; None if it states none."""
-    return (getattr(node, f"{end}_type", None) or {}).get(end)
-
-
 def channels_first(shape: Shape) -> Shape:
     """Move the channels to the front, where NIR has them."""
     return (*shape[-1:], *shape[:-1])

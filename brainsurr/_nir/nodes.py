@@ -366,7 +366,7 @@ def read_delay(node: Any, to: GraphReader):
 
 def read_end(node: Any, to: GraphReader):
     """Check the shape that an Input or an Output states, with or without axes of 1."""
-    given, ours = chain.shape_of(node, "input"), channels_first(to.shape)
+    given, ours = node.input_type["input"], channels_first(to.shape)
     fits = given is None or [n for n in np.ravel(given) if n != 1] == [n for n in ours if n != 1]
     expect(fits, f"an {type(node).__name__} of shape {ours}", given)
 

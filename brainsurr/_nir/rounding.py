@@ -203,8 +203,6 @@ ROUND: dict[str, Any] = {"speck": speck, "rockpool": rockpool, "lava": lava}
 
 def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bits: int) -> tuple[list[Any], list[Any]]:
     """Return layers of a framework as arrays and neurons, whose numbers may be traced, and the same rounded."""
-    expect(lowest is None or reader == "speck", "no lowest, which is of speck alone", lowest)
-    expect(bits == 8 or reader == "lava", "bits=8: others are of lava alone", bits)
     # A norm is refused below; as arrays it would need numbers that are not traced.
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
     chain = "".join(f"{_kind(layer, host.MODULE)} " for layer in given).replace("LI LIF", "CubaLIF")
@@ -233,8 +231,8 @@ def _kind(layer: Any, module: type) -> str:
         return kind if layer.feature_group_count == 1 else f"grouped {kind}"
     if isinstance(layer, Population):
         return f"{'' if layer.recurrent_kernel is None else 'recurrent '}{type(layer.neuron).__name__}"
-    is_function = not isinstance(layer, Pool | Surrogate | module)
-    return "Flatten" if is_function else "AvgPool2d" if isinstance(layer, Pool) else type(layer).__name__
+    kind = "AvgPool2d" if isinstance(layer, Pool) else type(layer).__name__
+    return kind if isinstance(layer, Pool | Surrogate | module) else "Flatten"
 
 
 # The report ----------------------------------------------------------------------------------------------------------

@@ -213,7 +213,6 @@ BAD_CHAINS = [  # no way from the Input to the Output that has all nodes
     wired("input a, input b, a output, b output", a=lif(), b=lif()),
     wired("input nowhere"),
     wired("input a, a b, b a", a=nir.Linear(W), b=nir.Linear(W)),
-    wired("input a, a output", a=lif(), b=lif()),
     wired("input w, w a, a w, a output", a=lif(), w=nir.Linear(W)),  # as spyx writes it
 ]
 BAD_CONVOLUTIONS = {  # what is said of the node n0, and what of it is bad
@@ -221,8 +220,6 @@ BAD_CONVOLUTIONS = {  # what is said of the node n0, and what of it is bad
     "padding to hold finite": {"padding": "full"},
     "padding to be integers": {"padding": -1},
     "dilation to be integers": {"dilation": (1, 1, 1)},
-    "stride to be integers": {"stride": 0},
-    "groups to be integers": {"groups": 1.5},
 }
 BAD_GRAPHS = [  # what is said, and the graph
     *((f"node 'n0': .*expected {said}", row(node)) for said, nodes in BAD_NODES.items() for node in nodes),
@@ -235,8 +232,6 @@ BAD_GRAPHS = [  # what is said, and the graph
     ("node 'output': expected an Output", row(POOL, shape=(2, 5, 6), out=(3, 3, 2))),
     ("", in_itself()),
     ("", edges(("n0", "output", "x"))),
-    ("", edges(5)),
-    ("", changed(row(lif()), edges=5)),
     ("expected each edge once", edges(("n0", "output"), ("n0", "output"))),
     ("expected one Output in each graph", row(nir.Output(np.array([N])))),
     ("expected one Input in each graph", nir.NIRGraph({"a": lif()}, [], type_check=False)),
@@ -244,7 +239,6 @@ BAD_GRAPHS = [  # what is said, and the graph
     ("expected an Input of a known shape", wired("input output", input=NO_SHAPE)),
     ("node 'n0': expected tau to be one for each channel", row(PIXELS, shape=(1, 4, 4))),
     ("node 'n0': expected a window that fits", row(POOL, shape=(2, 1, 1))),
-    ("node 'n0': expected stride to be integers", row(changed(POOL, stride=np.array([1.5, 2])), shape=(2, 5, 6))),
     ("node 'n0': expected a Flatten of all axes", flattened(1)),
     ("expected a Flatten of several axes to come before a linear layer", flattened(0)),
 ]

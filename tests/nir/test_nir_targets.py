@@ -182,19 +182,15 @@ def test_all_that_is_refused_is_said_at_once():
         to_nir(SpikingSequential([ALIF(4), linear(4, 4), nnx.LayerNorm(4, rngs=RNGS), linear(8, 4)]), (4,), dt=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        ({"reader": "nengo"}, "reader"),
-        ({"reader": "norse", "method": "exp"}, "no method"),
-        ({"reader": "norse", "r": "1"}, "no method and no r"),
-        ({"reader": "snntorch"}, "dt=0.0001"),
-        ({"reader": "sinabs"}, "dt=1.0"),
-    ],
-)
-def test_what_is_said_of_a_target_is_checked(how, said):
+SET = {"method": "exp"}, {"r": "1"}
+ARGUMENTS = [("nengo", {}, "reader"), *(("norse", how, "no method and no r") for how in SET)]
+ARGUMENTS += [("snntorch", {}, "dt=0.0001"), ("sinabs", {}, "dt=1.0")]
+
+
+@pytest.mark.parametrize(("reader", "how", "said"), ARGUMENTS)
+def test_what_is_said_of_a_target_is_checked(reader, how, said):
     with pytest.raises(ValueError, match=f"^to_nir: expected {said}"):
-        to_nir(SpikingSequential([lif()]), (4,), dt=1e-3, **how)
+        to_nir(SpikingSequential([lif()]), (4,), dt=1e-3, reader=reader, **how)
 
 
 def test_a_lossy_file_for_a_library_has_its_reset_all_the_same():
