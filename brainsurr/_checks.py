@@ -23,12 +23,6 @@ def check_flag(name: str, value: Any, optional: bool = False):
         raise TypeError(f"{_expected(name)} True{', False or None' if optional else ' or False'}, got {value!r}")
 
 
-def check_function(name: str, value: Any, *_: Any, optional: bool = False):
-    """Raise a TypeError unless the value can be called."""
-    if not callable(value) and not (optional and value is None):
-        raise TypeError(f"{_expected(name)} a function, got {value!r}")
-
-
 def check_surrogate(name: str, value: Any):
     """Raise a TypeError unless the value is a surrogate."""
     if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # importing the class here would be a cycle

@@ -8,31 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import check_flag, check_function, check_word, is_integer
+from ._checks import check_flag, check_word, is_integer
+from ._nir import chain
 from ._nir import nir as _nir
-from ._nir.chain import Convention, Reader, Shape, Writer, chain_of, channels_first, expect, naming, shape_of, words_of
-from ._nir.layers import Affine, Population, as_arrays, build
+from ._nir.chain import GraphReader, GraphWriter, error_prefix, expect
+from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
-from ._nir.readers import LIBRARIES, OTHERWISE, suit
-from ._nir.report import RoundingReport, report
-from ._nir.rounding import TOOLS, rounded
+from ._nir.rounding import ROUND, RoundingReport, report, rounded
+from ._nir.targets import TARGETS, adapt_to_target
 from ._surrogate import Surrogate
 from ._time.guard import is_dropout
-from .neurons.lif import RESETS
+from .neurons.lif import LIF, RESETS
 
 __all__ = ["from_nir", "quantized", "rounding", "to_nir"]
 
 HOSTS = ("nnx", "linen", "brainstate")
-INSTEAD = {  # of a layer that NIR lacks
-    "Synaptic": ": write LI, with its current_decay, and then LIF; to_nir writes recurrent weights only of a LIF",
-    "LearnableDelay": ": write Delay with its rounded delays",
-    **dict.fromkeys(
-        ("XyloLI", "XyloLIF", "SpeckLIF", "LoihiLI", "LoihiLIF"), ": write the network that it was rounded from"
-    ),
-    **dict.fromkeys(("LayerNorm", "GroupNorm", "RMSNorm"), ": train BatchNorm behind the weights, which take it in"),
-    "function": ": a pool is functools.partial(nnx.avg_pool, ...), of the whole image for its mean, a flatten only "
-    "xs.reshape(*xs.shape[:2], -1)",
-}
 WRITERS = {layer: write for layer, write, *_ in PAIRS}
 READERS = {kind: read for _, _, read, *kinds in PAIRS for kind in kinds}
 
@@ -93,42 +83,43 @@ def to_nir(
     """
     host = _host_of(net, "to_nir")
     check_flag("to_nir: lossy", lossy)
-    with naming("to_nir"):
-        shape = _shape("input_shape to be that of one time step of one sample, (features,)", input_shape)
-        check_word("reader", reader, tuple(LIBRARIES))
-        library = LIBRARIES[reader]
-        said = reader is not None and (method is not None or r is not None)
-        expect(not said, f"no method and no r, which reader={reader!r} says", (method, r))
-        method, r = library.method if method is None else method, library.r if r is None else r
-        how = _convention(dt, method, r, ("1", "tau/dt"))
-        expect(np.isclose(how.dt, library.dt or how.dt), f"dt={library.dt}, the only step of {reader}", dt)
-        to = Writer(shape, how, library.reset, "CubaLIF" in library.nodes, reader)
-        words = {"dt": how.dt, "method": how.method} | ({} if reader is None else {"reader": reader})
-        to.add("input", _nir.Input(np.array(channels_first(shape))), words)
-        for i, layer in enumerate(net.layers):
-            to.owner = f"layer {i}, {type(layer).__name__}"
-            if is_dropout(layer):
+    with error_prefix("to_nir"):
+        shape = _shape("input_shape to be the shape of one time step of one sample, (features,)", input_shape)
+        check_word("reader", reader, tuple(TARGETS))
+        target = TARGETS[reader]
+        expect(reader is None or method is r is None, f"no method and no r, which reader={reader!r} sets", (method, r))
+        method, r = target.method if method is None else method, target.r if r is None else r
+        how = _discretization(dt, method, r, ("1", "tau/dt"))
+        expect(np.isclose(how.dt, target.dt or how.dt), f"dt={target.dt}, the only step of {reader}", dt)
+        to = GraphWriter(shape, how, target, reader)
+        about = {"dt": how.dt, "method": how.method} | ({"reader": reader} if reader else {})
+        to.add("input", _nir.Input(np.array(chain.channels_first(shape))), about)
+        for i, given in enumerate(net.layers):
+            to.owner = f"layer {i}, {type(given).__name__}"
+            if is_dropout(given):
                 continue
-            with naming(to.owner):
-                given = as_arrays(host, layer, to.shape)
-            with to.noting(to.owner, ends=isinstance(given, Affine)):
+            try:
+                given = as_arrays(host, given, to.shape)
                 kind = type(given.neuron if isinstance(given, Population) else given)
                 kind = Surrogate if issubclass(kind, Surrogate) else kind
-                known = "linear, conv, avg_pool, flatten, LIF, LI, Delay, surrogate"
-                none = ": no file says what it does; train LIF in its place" if getattr(layer, "fires", False) else ""
-                got = f"{kind.__name__}{INSTEAD.get(kind.__name__, none)}"
-                expect(kind in WRITERS, f"a layer that NIR has: {known}", got)
+                expect(kind in WRITERS, "a layer that NIR has", f"{kind.__name__}: see docs/nir.md#instead")
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
-        to.check_end()
+            except Exception as error:  # all errors are raised at once
+                to.refused.append(f"{to.owner}: {error}")
+                if not isinstance(given, Population):  # then the next layer's input has an unknown shape
+                    break
+        else:
+            to.check_end()
         if to.lost and not lossy:
-            to.refused.append(f"{to.lost[0]}. With lossy=True it is written all the same, and other readers miss that")
-        to.add("output", _nir.Output(np.array(channels_first(to.shape))))
+            to.refused.append(f"{to.lost[0]}: lossy=True writes the file without it")
+        to.add("output", _nir.Output(np.array(chain.channels_first(to.shape))))
         if reader is not None:
-            suit(to, reader)
-        to.check_refused()
+            adapt_to_target(to)
+        if to.refused:
+            raise ValueError("\n".join(dict.fromkeys(to.refused)))
         graph = _nir.NIRGraph(nodes=to.nodes, edges=to.edges)
     if to.lost:
-        warnings.warn(f"to_nir: not said to other readers: {'; '.join(to.lost)}", UserWarning, stacklevel=2)
+        warnings.warn(f"to_nir: left out for other libraries: {'; '.join(to.lost)}", UserWarning, stacklevel=2)
     return graph
 
 
@@ -178,36 +169,34 @@ def from_nir(
     check_word("from_nir: host", host, HOSTS)
     check_word("from_nir: reset", reset, (*RESETS, None))
     check_flag("from_nir: reset_delay", reset_delay, optional=True)
-    check_function("from_nir: spike_fn", spike_fn, "a surrogate or a function", optional=True)
-    what = "graph to be a nir.NIRGraph or the path of a file that holds one"
     if isinstance(graph, str | os.PathLike):
-        with naming(f"from_nir: expected {what}, got {os.fspath(graph)!r}, which nir.read does not read"):
+        with error_prefix(f"from_nir: expected graph to be the path of a NIR file, got {os.fspath(graph)!r}"):
             graph = _nir.read(graph, type_check=False)
     if not isinstance(graph, _nir.NIRGraph):
-        raise TypeError(f"from_nir: expected {what}, got {graph!r}")
-    said = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
-    with naming("from_nir"):
-        how = _convention(dt, method, r, ("1", "tau/dt", None))
-        (_, start, _), *chain = chain_of(graph)
-        sizes = np.ravel(shape_of(start, "input")).tolist()
-        if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(shape_of(chain[0][1], "input"))):
+        raise TypeError(f"from_nir: expected graph to be a nir.NIRGraph or the path of one, got {graph!r}")
+    with error_prefix("from_nir"):
+        how = _discretization(dt, method, r, ("1", "tau/dt", None))
+        (_, start, _), *nodes = chain.chain_of(graph)
+        sizes = np.ravel(start.input_type["input"]).tolist()
+        if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(nodes[0][1].input_type["input"])):
             del sizes[0]  # the axis of a batch, as rockpool writes it
         channels, *space = _shape("an Input of a known shape", sizes)
-        to, written = Reader((*space, channels), how, said), words_of(start)
-        for word, value in {"dt": how.dt, "method": method}.items():
-            if written.get(word, value) != value:
-                text = f"from_nir: expected {word}={written[word]!r}, which the file was written with, got {value!r}"
-                warnings.warn(text, UserWarning, stacklevel=2)
-        if written.get("reader") in OTHERWISE:
-            text = f"from_nir: the file was written for {written['reader']}, which reads it otherwise than NIR means"
-            warnings.warn(text, UserWarning, stacklevel=2)
-        for name, node, partner in chain:
+        overrides = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
+        to, written = GraphReader((*space, channels), how, overrides), chain.metadata_of(start)
+        here = {"dt": how.dt, "method": method, "reader": None}
+        if TARGETS.get(written.get("reader"), TARGETS[None]).reset == TARGETS[None].reset:
+            del here["reader"]  # its files mean the same by NIR's own equations
+        if any(written.get(name, value) != value for name, value in here.items()):
+            warnings.warn(f"from_nir: the file was written with {written}, and is read with {here}", stacklevel=2)
+        for name, node, partner in nodes:
             to.owner = f"node {name!r}"
-            with naming(to.owner):
+            with error_prefix(to.owner):
                 expect(type(node) in READERS, f"one of {sorted(k.__name__ for k in READERS)}", type(node).__name__)
                 READERS[type(node)](node, to, *filter(None, [partner]))
         to.check_end()
-        to.check_said()
+        kinds = Surrogate | LIF if [*to.overrides] == ["surrogate"] else LIF
+        fits = not to.overrides or any(isinstance(getattr(layer, "neuron", layer), kinds) for layer, *_ in to.layers)
+        expect(fits, f"neurons that have {' and '.join(to.overrides)}", "none")
         return build(import_module(f"brainsurr.{host}._nir"), to.layers)
 
 
@@ -282,7 +271,7 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
        [ 25.  76.]] 254.0
     """
     host, _, after = _before_and_after("quantized", net, reader, lowest, bits)
-    sizes = [getattr(layer, "in_size", None) or np.shape(getattr(layer, "kernel", ()))[-2:-1] for layer in after]
+    sizes = (getattr(layer, "in_size", None) or np.shape(getattr(layer, "kernel", ()))[-2:-1] for layer in after)
     layers = [(layer, size, f"layer {i}") for i, (layer, size) in enumerate(zip(after, sizes, strict=True))]
     return build(host, layers, return_spikes=net.return_spikes, events=net.events)
 
@@ -320,17 +309,18 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
 
 
 def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) -> tuple[Any, list[Any], list[Any]]:
-    """Return how a framework holds layers, and those of a network as arrays and neurons, as they are and rounded."""
+    """Return how a framework stores layers, and the layers of a network as arrays and neurons, as given and rounded."""
     host = _host_of(net, name)
-    check_word(f"{name}: reader", reader, tuple(TOOLS))
-    with naming(name):
-        fits = lowest is None or (_is_number(lowest) and -np.inf < lowest < 0)
-        expect(fits, "lowest to be a number below 0, or None", repr(lowest))
-        expect(is_integer(bits) and 2 <= bits <= 8, "bits to be an integer, 2 to 8", repr(bits))
+    check_word(f"{name}: reader", reader, [*ROUND])
+    with error_prefix(name):
+        fits = lowest is None or (reader == "speck" and _is_number(lowest) and -np.inf < lowest < 0)
+        expect(fits, "lowest to be None, or for speck a number below 0", repr(lowest))
+        fits = is_integer(bits) and (bits == 8 or (reader == "lava" and 2 <= bits <= 8))
+        expect(fits, "bits to be 8, or for lava an integer from 2 on", repr(bits))
         return host, *rounded(host, net.layers, reader, lowest, bits)
 
 
-def _shape(what: str, sizes: Any) -> Shape:
+def _shape(what: str, sizes: Any) -> chain.Shape:
     expect(isinstance(sizes, tuple | list) and sizes and all(is_integer(n) and n > 0 for n in sizes), what, sizes)
     return tuple(map(int, sizes))
 
@@ -340,20 +330,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _host_of(net: Any, caller: str) -> Any:
-    """Return how the framework of a network holds layers, without importing any other."""
+    """Return how the framework of a network stores layers, without importing any other."""
     for name in HOSTS:
         package = sys.modules.get(f"brainsurr.{name}")
         if package is not None and isinstance(net, package.SpikingSequential):
             return import_module(f"brainsurr.{name}._nir")
     kind = f"{type(net).__module__}.{type(net).__qualname__}"
-    is_network = type(net).__name__ == "SpikingSequential"  # of another framework
-    write = "make it of the layers of one of these" if is_network else "give the SpikingSequential inside of it"
-    hint = f": {write}" if callable(net) else ""
-    raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got one of {kind}{hint}")
+    raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got {kind}")
 
 
-def _convention(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> Convention:
+def _discretization(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> chain.Discretization:
     expect(_is_number(dt) and 0 < dt < np.inf, "dt to be a number above 0", repr(dt))
     check_word("method", method, ("euler", "exp"))
     check_word("r", r, resistances)
-    return Convention(float(dt), method, r)
+    return chain.Discretization(float(dt), method, r)

@@ -2,12 +2,12 @@
 
 import re
 
-from brainsurr._nir.readers import LIBRARIES
+from brainsurr._nir.targets import TARGETS
 
 from ..lib.report import table
 from .trials import KINDS
 
-NAMES = ["brainsurr", *filter(None, LIBRARIES)]
+NAMES = ["brainsurr", *filter(None, TARGETS)]
 TITLES = {name: name for name in NAMES} | {"snntorch": "snnTorch", "spikingjelly": "SpikingJelly", "speck": "Speck"}
 TITLES |= {"lava": "Lava"}
 

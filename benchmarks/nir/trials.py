@@ -10,7 +10,7 @@ import nir
 import numpy as np
 from flax import nnx
 
-from brainsurr._nir.readers import LIBRARIES, Library
+from brainsurr._nir.targets import TARGETS, Target
 from brainsurr.nir import from_nir, to_nir
 from brainsurr.nnx import LI, LIF, Delay, SpikingSequential
 
@@ -52,12 +52,12 @@ class Trial(NamedTuple):
 class Layers:
     """The layers of a random network with the resets of a library, whose neurons may be late, or need synapses."""
 
-    def __init__(self, library: Library):
+    def __init__(self, target: Target):
         self.rngs = nnx.Rngs(0)
-        self.late, self.synaptic = library.late, library is LIBRARIES["rockpool"]
-        self.biases = library is not LIBRARIES["lava"]  # before synapses and recurrent weights
-        self.usual = {"decay": 1.0 if library is LIBRARIES["speck"] else 0.9, "threshold": 0.7}
-        self.reset = dict(zip(("reset", "reset_delay"), library.reset, strict=True))
+        self.late, self.synaptic = target.delayed, target is TARGETS["rockpool"]
+        self.biases = target is not TARGETS["lava"]  # before synapses and recurrent weights
+        self.usual = {"decay": 1.0 if target is TARGETS["speck"] else 0.9, "threshold": 0.7}
+        self.reset = dict(zip(("reset", "reset_delay"), target.reset, strict=True))
 
     def linear(self, inputs: int, outputs: int, **how) -> nnx.Linear:
         return nnx.Linear(inputs, outputs, bias_init=normal, rngs=self.rngs, **how)
@@ -123,7 +123,7 @@ OTHER_STEPS = {"snntorch": 1e-4, "spikingjelly": 1e-4, "spyx": 1.0, "sinabs": 1.
 TRIALS = [Trial(kind, "brainsurr", "brainsurr", {"dt": 1e-3}) for kind in KINDS]
 TRIALS += [
     Trial(kind, "brainsurr", peers.package(name), {"dt": OTHER_STEPS.get(name, 1e-3), "reader": name}, manners=name)
-    for name in filter(None, LIBRARIES)
+    for name in filter(None, TARGETS)
     for kind in KINDS
 ]
 # What they don't read the same: without a name, or with several spikes in a step.
@@ -190,7 +190,7 @@ for network, writer, how, options, readers in READ:
 
 def network(trial: Trial) -> SpikingSequential:
     """Return a network of ours, with the resets of a library, or those of NIR."""
-    return SpikingSequential(KINDS[trial.network](Layers(LIBRARIES[trial.manners])))
+    return SpikingSequential(KINDS[trial.network](Layers(TARGETS[trial.manners])))
 
 
 def image_network(side: int, seed: int) -> SpikingSequential:

@@ -6,9 +6,10 @@ as it is; ``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options
 and ``network(layers, weights, flags)``, these layers with their weights by name, and the network's options.
 """
 
+import contextlib
 import dataclasses
 import functools
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from .._layer import fields_of
 from .._surrogate import Surrogate
 from .._time.sequential import functions_replaced, is_of_flax
 from ..neurons import Recurrent
-from .chain import Shape, expect, naming
+from .chain import Shape, error_prefix, expect
 
 WEIGHTS = ("kernel", "bias", "recurrent_kernel")
 GEOMETRY = ("strides", "padding", "kernel_dilation", "feature_group_count")  # of a convolution
@@ -61,8 +62,6 @@ class Pool:
     strides: Any
     padding: Any
     average: bool = True
-    kernel_dilation: ClassVar[int] = 1
-    feature_group_count: ClassVar[int] = 1
 
     def __call__(self, xs):
         front, zero = (1,) * (xs.ndim - 3), np.zeros((), xs.dtype)
@@ -127,21 +126,19 @@ def as_arrays(host: Any, layer: Any, shape: Shape | None) -> Any:
 def _flattens(layer: Any, shape: Shape) -> bool:
     """Try on random data of several steps and samples whether a function only makes one axis of the others."""
     xs = np.random.default_rng(0).standard_cauchy((4, 3, *shape)).astype(np.float32) ** 3  # of all magnitudes
-    try:
-        ys = layer(jnp.asarray(xs))
-    except Exception:  # the user's function may raise anything on random data
-        return False
-    return np.array_equal(ys, xs.reshape(4, 3, -1))
+    with contextlib.suppress(Exception):  # the user's function may raise anything on random data
+        return np.array_equal(layer(jnp.asarray(xs)), xs.reshape(4, 3, -1))
+    return False
 
 
 def build(host: Any, layers: list[tuple[Any, Shape, str]], **flags: Any) -> Any:
     """Return a network with its flags, of layers, each with the shape of its input and its name for messages."""
-    held = [{name: getattr(layer, name, None) for name in WEIGHTS} for layer, *_ in layers]
-    weights = [{name: jnp.asarray(w) for name, w in named.items() if w is not None} for named in held]
-    return host.network([_made(host, *layer) for layer in layers], weights, flags)
+    held = ([(name, getattr(layer, name, None)) for name in WEIGHTS] for layer, *_ in layers)
+    weights = [{name: jnp.asarray(w) for name, w in named if w is not None} for named in held]
+    return host.network([_make_layer(host, *layer) for layer in layers], weights, flags)
 
 
-def _made(host: Any, layer: Any, shape: Shape, owner: str) -> Any:
+def _make_layer(host: Any, layer: Any, shape: Shape, owner: str) -> Any:
     if isinstance(layer, Affine):
         return host.make_affine(layer, shape)
     if isinstance(layer, Population):
@@ -149,7 +146,7 @@ def _made(host: Any, layer: Any, shape: Shape, owner: str) -> Any:
         options = {field.name: getattr(layer.neuron, field.name) for field in fields_of(kind)}
         options |= {} if layer.param_dtype is None else {"param_dtype": layer.param_dtype}
         options |= {} if layer.recurrent_kernel is None else {"recurrent": True}
-        with naming(owner):
+        with error_prefix(owner):
             return host.make_neurons(host.package.layer(kind), shape, options)
     return host.package.SpikingActivation(layer) if isinstance(layer, Surrogate) else layer
 
@@ -161,7 +158,7 @@ def flax_affine(layer: Any, kernel: Any, bias: Any) -> Affine:
     return Affine(kernel, bias, **geometry, dtype=dtype, replaced=functions_replaced(layer))
 
 
-def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool, write: str) -> Affine:
+def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affine:
     """Return a BatchNorm in evaluation: a factor and a shift for each channel.
 
     Args:
@@ -169,17 +166,16 @@ def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool, write: s
       held: its mean and variance, and its scale and bias, or None.
       evaluates: whether it computes with these alone.
       last: whether its channels are on the last axis.
-      write: what makes it do so.
     """
-    expect(evaluates, "a BatchNorm of evaluation", f"one of training: {write}")
+    expect(evaluates, "a BatchNorm in evaluation, with running averages", "one in training")
     expect(last, "the channels of a BatchNorm on its last axis, axis=-1", "another axis")
     given = (default if value is None else value for value, default in zip(held, (0, 1, 1, 0), strict=True))
     mean, var, scale, bias = (np.ravel(np.asarray(value, np.float64)) for value in given)
     expect(np.all(var >= 0), "var, its running average, to be 0 or more", var)
     factor = scale / np.sqrt(var + float(layer.epsilon))
-    narrow = layer.dtype is not None and np.dtype(layer.dtype).itemsize < 4
+    dtype = None if layer.dtype is None or np.dtype(layer.dtype).itemsize > 2 else layer.dtype
     replaced = functions_replaced(layer) if hasattr(layer, "promote_dtype") else ()
-    return Affine(factor, bias - mean * factor, dtype=layer.dtype if narrow else None, replaced=replaced)
+    return Affine(factor, bias - mean * factor, dtype=dtype, replaced=replaced)
 
 
 def flax_options(affine: Affine) -> dict[str, Any]:

@@ -106,7 +106,6 @@ def wrapped(u):
     return u + detached(2 * INT24 * ((u <= -INT24) * 1.0 - (u > INT24) * 1.0))
 
 
-@dataclasses.dataclass(eq=False, repr=False)
 class LoihiLI(LI):
     """A current of Loihi."""
 
@@ -114,7 +113,6 @@ class LoihiLI(LI):
         return wrapped(decayed(v, self.decay) + x)
 
 
-@dataclasses.dataclass(eq=False, repr=False)
 class LoihiLIF(ChipLIF):
     """A neuron of Loihi, whose input is a current. A bias, which enters behind it there, wraps along here."""
 

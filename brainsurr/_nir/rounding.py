@@ -1,20 +1,23 @@
 """How the tool of a chip rounds a network: weights, biases and thresholds to integers on one scale, and decays."""
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import re
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._kernel import detached
+from .._report import Report, as_text
 from .._surrogate import Surrogate
 from ..neurons import LIF
 from .chain import expect
 from .layers import Affine, Pool, Population, as_arrays
 from .on_chip import ChipLIF, LoihiLI, LoihiLIF, SpeckLIF, XyloLI, XyloLIF, nearest, straight_through
+from .targets import TARGETS
 
 
 def _floats(value: Any) -> jax.Array:
@@ -30,7 +33,7 @@ def _gain(neuron: Any) -> Any:
 
 
 def _kept(neuron: Any) -> dict[str, Any]:
-    """Return what neurons on the chip have of those that they are made of."""
+    """Return the fields of a neuron that stay on the chip."""
     return {"spike_fn": neuron.spike_fn, "reset_grad": neuron.reset_grad}
 
 
@@ -40,7 +43,7 @@ LOWEST = -20.0  # in thresholds
 
 
 def _fit(value: Any, bits: int) -> jax.Array:
-    """Return by how much numbers can grow in integers of so many bits, as sinabs has it."""
+    """Return the largest factor for which numbers fit into integers of so many bits, as sinabs computes it."""
     most, low, high = 2.0 ** (bits - 1), jnp.min(value), jnp.max(value)
     above = jnp.abs(low) <= jnp.abs(high) * (most / (most - 1))
     return jnp.where(above, jnp.abs((most - 1) / high), jnp.abs(-most / low))
@@ -59,12 +62,10 @@ def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
             summed *= math.prod(layer.window) if layer.average else 1
             new[i] = Pool(layer.window, layer.window, (0,) * len(layer.window), average=False)
         elif isinstance(layer, Affine):
-            at, new[i] = i, layer._replace(kernel=_floats(layer.kernel) / summed)
-            summed = 1
+            at, new[i], summed = i, layer._replace(kernel=_floats(layer.kernel) / summed), 1
         elif isinstance(layer, Population):
             threshold, decay, unit = _floats(layer.neuron.threshold), layer.neuron.decay, jnp.float32(1)
-            leaks = not _is_traced(decay) and np.any(decay != 1)
-            expect(not leaks, f"decay=1.0 in layer {i}, without a leak, as in Speck", decay)
+            expect(_is_traced(decay) or np.all(np.equal(decay, 1)), f"decay=1.0 in layer {i}, as in Speck", decay)
             if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
                 threshold, unit = jnp.ones_like(threshold[0]), threshold
             given = {"kernel": new[at].kernel} | ({} if new[at].bias is None else {"bias": _floats(new[at].bias)})
@@ -95,9 +96,9 @@ def _in_eights(value: jax.Array, largest: jax.Array) -> jax.Array:
 
 
 def _leak(decay: Any) -> jax.Array:
-    """Return what goes of a value in a step of Xylo: 2**-dash, where 2**dash is nearest to tau / dt."""
+    """Return the fraction of a value that Xylo takes off in a step: 2**-dash, where 2**dash is nearest to tau / dt."""
     held = _is_traced(decay) or np.all((np.asarray(decay) > np.exp(-1)) & (np.asarray(decay) < 1))
-    expect(held, "decays above exp(-1), 0.37, and below 1, as Xylo's mapper does", decay)
+    expect(held, "decays above exp(-1), 0.37, and below 1, for Xylo", decay)
     dash = jnp.round(jnp.log2(-1 / jnp.log(_floats(decay))))
     return detached(jnp.ldexp(jnp.ones_like(dash), -dash.astype(int)))
 
@@ -108,8 +109,6 @@ def rockpool(layers: list[Any]) -> list[Any]:
     The largest weight is 127. Where a threshold is above 32767 then, it and the weights are made smaller.
     """
     weights, synapses, membranes = (layers[i::3] for i in range(3))
-    biased = sum(layer.bias is not None for layer in weights)
-    expect(not biased, "weights with use_bias=False, for Xylo's mapper leaves biases out", f"{biased} biases")
     last, new = len(weights) - 1, list[Any]()
     kernels = [_floats(layer.kernel) for layer in weights]
     # What enters a synapse decays once in it, which our threshold is not for.
@@ -125,8 +124,8 @@ def rockpool(layers: list[Any]) -> list[Any]:
         held = jnp.round(held * limits[1]) if 0 < i < last else held  # recurrent weights, to rockpool
         fires = jnp.round(jnp.round(thresholds[i] * scale) * limit)
         scale = detached(scale * limit)
-        how = {"threshold": straight_through(fires, thresholds[i] * scale), "scale": scale}
-        how |= {"decay": membrane.decay, "leak": _leak(membrane.decay)} | ({"levels": 1} if i == last else {})
+        how = {"decay": membrane.decay, "leak": _leak(membrane.decay), "levels": 1 if i == last else 31}
+        how |= {"threshold": straight_through(fires, thresholds[i] * scale), "scale": scale}
         new += [weights[i]._replace(kernel=straight_through(held, kernel * scale))]
         neurons = XyloLI(decay=synapse.decay, leak=_leak(synapse.decay)), XyloLIF(**how, **_kept(membrane))
         new += [Population(neuron, in_size=membranes[i].in_size) for neuron in neurons]
@@ -142,11 +141,6 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
     for start, end in itertools.pairwise([0, *ends]):
         weights, *synapses, membrane = layers[start:end]
         neuron, recurrent = membrane.neuron, membrane.recurrent_kernel
-        expect(weights.kernel.ndim == 2, f"layer {start} to be linear, as lava needs", "a convolution")
-        fits = weights.bias is None or not (synapses or recurrent is not None)
-        expect(fits, f"layer {start} with use_bias=False, before an LI or recurrent weights", "a bias")
-        fits = not synapses or recurrent is None
-        expect(fits, f"layer {end - 1} without recurrent weights, behind an LI, as lava needs", "some")
         gain, threshold = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane)), _floats(neuron.threshold)
         unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # as in the file
         each = jnp.broadcast_to(unit, weights.kernel.shape[-1:])
@@ -198,79 +192,119 @@ def integers(
 
 def _one(decay: Any, i: int) -> Any:
     single = np.size(decay) == 1 or (not _is_traced(decay) and np.ptp(decay) == 0)
-    expect(single, f"one decay for all neurons behind layer {i}, as lava needs", "several")
+    expect(single, f"one decay for all neurons behind layer {i}, as in Loihi", "several")
     return jnp.max(_floats(decay))
 
 
 # Any -----------------------------------------------------------------------------------------------------------------
 
-
-class Tool(NamedTuple):
-    """How the tool of a chip rounds.
-
-    Attributes:
-      rounds: makes of layers the rounded ones.
-      pattern: the kinds of layers, again and again.
-      least: how many times at least, 1 or 2.
-      images: whether pools and functions may be between.
-      reset: that of its neurons.
-      free: whether each layer may have an LI before its neurons, or recurrent weights.
-      option: the argument that it alone has, if any.
-    """
-
-    rounds: Callable[..., list[Any]]
-    pattern: tuple[str, ...]
-    least: int = 1
-    images: bool = False
-    reset: str = "subtract"
-    free: bool = False
-    option: str | None = None
-
-
-TOOLS = {
-    "speck": Tool(speck, ("weights", "LIF"), images=True, option="lowest"),
-    "rockpool": Tool(rockpool, ("weights", "LI", "LIF"), least=2),
-    "lava": Tool(lava, ("weights", "LIF"), reset="zero", free=True, option="bits"),
-}
+ROUND: dict[str, Any] = {"speck": speck, "rockpool": rockpool, "lava": lava}
 
 
 def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bits: int) -> tuple[list[Any], list[Any]]:
     """Return layers of a framework as arrays and neurons, whose numbers may be traced, and the same rounded."""
-    tool, options = TOOLS[reader], {"lowest": lowest, "bits": bits}
-    expect(lowest is None or tool.option == "lowest", "no lowest, which is of speck alone", lowest)
-    expect(bits == 8 or tool.option == "bits", "bits=8: others are of lava alone", bits)
     # A norm is refused below; as arrays it would need numbers that are not traced.
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
-    again = any(isinstance(getattr(layer, "neuron", None), ChipLIF) for layer in given)
-    expect(not again, "the network that this one was rounded from", "one that is rounded")
-    kinds = [_kind(layer, host.MODULE) for layer in given]
-    kinds = [kind for kind in kinds if not (tool.images and kind in ("pool", "function"))]
-    after = itertools.pairwise([*kinds, ""])
-    kinds = [kind for kind, behind in after if not (tool.free and kind == "LI" and behind == "LIF")]
-    wanted = [*tool.pattern] * max(tool.least, len(kinds) // len(tool.pattern))
-    times = f"{', '.join(tool.pattern)}, {('once', 'twice')[tool.least - 1]} or more"
-    norm = ": from_nir(to_nir(net, ...), ...) has the norm in its weights" if "BatchNorm" in kinds else ""
-    expect(kinds == wanted, f"net to have layers for reader={reader!r}: {times}", f"{', '.join(kinds)}{norm}")
+    chain = "".join(f"{_kind(layer, host.MODULE)} " for layer in given).replace("LI LIF", "CubaLIF")
+    pattern = "(Linear CubaLIF ){2,}" if reader == "rockpool" else TARGETS[reader].chain
+    expect(
+        re.fullmatch(pattern, chain), f"net to have layers {pattern!r} for {reader}", f"{chain!r}: see docs/chips.md"
+    )
     for i, layer in enumerate(given):
         if isinstance(layer, Population) and type(layer.neuron) is LIF:
-            how, alone = layer.neuron, layer.recurrent_kernel is None
-            fits = (how.reset, how.reset_delay, how.refractory) == (tool.reset, False, 0) and (tool.free or alone)
-            what = f"reset={tool.reset!r} and no reset_delay, no refractory{'' if tool.free else ' nor recurrent'}"
-            expect(fits, f"layer {i} with {what}, as for reader={reader!r}", how)
-    new = tool.rounds(given, **{name: options[name] for name in options if name == tool.option})
+            resets = layer.neuron.reset, layer.neuron.reset_delay, layer.neuron.refractory
+            what = f"layer {i} with (reset, reset_delay, refractory) as for {reader}"
+            expect(resets == (*TARGETS[reader].reset, 0), f"{what}, {(*TARGETS[reader].reset, 0)}", resets)
+    options: dict[str, dict[str, Any]] = {"speck": {"lowest": lowest}, "lava": {"bits": bits}, "rockpool": {}}
+    new = ROUND[reader](given, **options[reader])
     for i, layer in enumerate(new):
         threshold = getattr(getattr(layer, "neuron", None), "threshold", 1.0)
         fires = _is_traced(threshold) or np.all(np.asarray(threshold) > 0)  # else it has no multiples
-        expect(fires, f"a threshold in layer {i} that does not round to 0 beside its weights, as integers", threshold)
+        expect(fires, f"a threshold in layer {i} that does not round to 0 beside its weights", threshold)
     return given, new
 
 
 def _kind(layer: Any, module: type) -> str:
-    single = getattr(layer, "feature_group_count", 1) == 1
-    named = {
-        Affine: f"weights{'' if single else ' in groups'}",
-        Population: type(getattr(layer, "neuron", None)).__name__,
-        Pool: "pool",
-    }
-    is_function = not isinstance(layer, Surrogate | module)
-    return named.get(type(layer)) or ("function" if is_function else type(layer).__name__)
+    """Return the kind of the node of a layer; any function counts as a flatten."""
+    if isinstance(layer, Affine):
+        kind = "Conv2d" if np.ndim(layer.kernel) > 2 else "Linear" if layer.bias is None else "Affine"
+        return kind if layer.feature_group_count == 1 else f"grouped {kind}"
+    if isinstance(layer, Population):
+        return f"{'' if layer.recurrent_kernel is None else 'recurrent '}{type(layer.neuron).__name__}"
+    kind = "AvgPool2d" if isinstance(layer, Pool) else type(layer).__name__
+    return kind if isinstance(layer, Pool | Surrogate | module) else "Flatten"
+
+
+# The report ----------------------------------------------------------------------------------------------------------
+
+
+class RoundedLayer(NamedTuple):
+    """What a chip holds of a layer.
+
+    Attributes:
+      scale: integers for each unit of its weights, one for all or for each channel; None of neurons.
+      largest: the largest of its weights as integers: 127 at most, of Speck 128, of Loihi 254; None of neurons.
+      lost: the share of its weights that became 0, of those that are not; None of neurons.
+      threshold: as integers, the smallest and the largest; None of what has none.
+      decay: as it is here; None of what has none.
+      held: the decay that the chip has for it.
+    """
+
+    scale: Any = None
+    largest: int | None = None
+    lost: float | None = None
+    threshold: tuple[int, int] | None = None
+    decay: Any = None
+    held: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundingReport(Report[RoundedLayer]):
+    """What a chip holds of a network: a mapping from layers, by index and class; ``print`` shows a table.
+
+    Attributes:
+      layers: what it holds of each, a :class:`RoundedLayer`.
+    """
+
+    _measured: ClassVar[str] = "layers"
+
+    layers: dict[str, RoundedLayer]
+
+    def __str__(self) -> str:
+        rows = [["layer", "scale", "largest", "lost", "threshold", "decay", "held"]]
+        for name, (scale, largest, lost, threshold, decay, held) in self.items():
+            weights = [""] * 3 if lost is None else [_ends(scale), str(largest), f"{lost:.1%}"]
+            ends = "" if threshold is None else " to ".join(map(str, dict.fromkeys(threshold)))
+            rows.append([name, *weights, ends, *(_ends(value) for value in (decay, held))])
+        return as_text(rows, [])
+
+
+def _ends(value: Any) -> str:
+    """Return the smallest and the largest of some numbers as text, one if they are the same."""
+    return "" if value is None else " to ".join(dict.fromkeys(f"{end(value):.5g}" for end in (np.min, np.max)))
+
+
+def report(layers: list[Any], before: list[Any], after: list[Any]) -> RoundingReport:
+    """Return what a chip holds of each layer of weights or neurons.
+
+    Args:
+      layers: the layers of a framework, for their names.
+      before: the same as arrays and neurons.
+      after: the same, rounded.
+    """
+    rows, scale = dict[str, RoundedLayer](), None
+    for i in reversed(range(len(layers))):  # neurons come before their weights, and have the scale
+        new, row, neuron = after[i], RoundedLayer(), getattr(after[i], "neuron", after[i])
+        if isinstance(new, Affine):
+            kernel = np.abs(new.kernel)[np.asarray(before[i].kernel) != 0]
+            lost = float(np.mean(kernel == 0)) if kernel.size else 0.0
+            row = RoundedLayer(scale, int(np.max(kernel, initial=0)), lost)
+        if isinstance(neuron, ChipLIF):
+            scale, held = np.asarray(neuron.scale), np.asarray(neuron.threshold)
+            row = row._replace(threshold=(int(held.min()), int(held.max())))
+        if isinstance(new, Population) and not isinstance(neuron, SpeckLIF):
+            held = 1 - neuron.leak if hasattr(neuron, "leak") else neuron.decay
+            row = row._replace(decay=np.asarray(before[i].neuron.decay), held=np.asarray(held))
+        if isinstance(new, Affine | Population):
+            rows[f"{i} {type(layers[i]).__name__}"] = row
+    return RoundingReport(dict(reversed(rows.items())))

@@ -37,8 +37,7 @@ def arrays_of(layer):
         mean, var, weights = (None if held is None else held.value for held in values)
         held = [mean, var, *map((weights or {}).get, ("scale", "bias"))]
         evaluates, last = mean is not None and not environ.get("fit", False), len(norm.in_size) - 1
-        write = "write it with track_running_stats, where environ has fit=False"
-        return batch_norm(norm, held, evaluates, norm.feature_axes[-1] == last, write)
+        return batch_norm(norm, held, evaluates, norm.feature_axes[-1] == last)
     conv = layer.module if type(layer) is OverTime else mapped(layer)
     known = type(conv) in (nn.Conv1d, nn.Conv2d) and not conv.channel_first
     if not known or conv.w_mask is not None or set(conv.lhs_dilation) != {1}:

@@ -11,18 +11,16 @@ MODULE = nn.Module
 
 def arrays_of(layer):
     """Return a linear layer, a convolution or a BatchNorm as arrays; any other layer as it is."""
-    bound = not isinstance(layer, nn.Module) or layer.scope is not None
-    expect(bound, "a bound module, net.bind(variables)", "one without its variables")
+    expect(not isinstance(layer, nn.Module) or layer.scope is not None, "a bound module, net.bind(variables)")
     kind = type(layer)
     if kind is nn.Dense or (kind is nn.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
         params = nn.unbox(layer.unbind()[1].get("params", {}))
         return flax_affine(layer, params["kernel"], params.get("bias"))
     if kind is nn.BatchNorm:
         variables = nn.unbox(layer.unbind()[1])
-        expect("batch_stats" in variables, "batch_stats among the variables that it is bound to", "none")
         values = {**variables["batch_stats"], **variables.get("params", {})}
         held = [values.get(name) for name in ("mean", "var", "scale", "bias")]
-        return batch_norm(layer, held, layer.use_running_average, layer.axis == -1, "give it use_running_average=True")
+        return batch_norm(layer, held, layer.use_running_average, layer.axis == -1)
     return layer
 
 

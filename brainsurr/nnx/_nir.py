@@ -13,7 +13,7 @@ def arrays_of(layer):
     kind = type(layer)
     if kind is nnx.BatchNorm:
         held = [v if v is None else v[...] for v in (layer.mean, layer.var, layer.scale, layer.bias)]
-        return batch_norm(layer, held, layer.use_running_average, layer.axis == -1, "call net.eval()")
+        return batch_norm(layer, held, layer.use_running_average, layer.axis == -1)
     if kind is nnx.Linear or (kind is nnx.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
         return flax_affine(layer, layer.kernel[...], None if layer.bias is None else layer.bias[...])
     return layer

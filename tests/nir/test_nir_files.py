@@ -10,7 +10,7 @@ import nir
 import numpy as np
 import pages
 import pytest
-from test_nir import REST_EXHAUSTIVE, assert_means, inputs, outputs_of
+from test_nir import REST_EXHAUSTIVE, assert_means, inputs, written
 
 from benchmarks.lib.results import committed
 from benchmarks.nir import digits, peers
@@ -92,23 +92,19 @@ STRANGERS = {
 }
 
 
+EXP = [(name, "exp") for name in ("r", "w_in", "Threshold", "I, Threshold", "IF")]
+
+
 @pytest.mark.parametrize("host", REST_EXHAUSTIVE)
-@pytest.mark.parametrize(("name", "method"), [*((name, "euler") for name in STRANGERS), ("r", "exp"), ("w_in", "exp")])
-def test_what_a_graph_means_is_what_is_read(name, method, host, tmp_path):
+@pytest.mark.parametrize(("name", "method"), [*((name, "euler") for name in STRANGERS), *EXP])
+def test_what_a_graph_means_is_what_is_read_and_written(name, method, host, tmp_path):
     graph = STRANGERS[name]
     nir.write(tmp_path / "a.nir", graph)
     shape = tuple(graph.nodes["input"].input_type["input"].tolist())
-    xs = inputs((*shape[1:], shape[0]))[:, :1]
-    assert_means(graph, from_nir(tmp_path / "a.nir", host, dt=1.0, method=method), xs, 1.0, method)
-
-
-@pytest.mark.parametrize("method", ["euler", "exp"])
-@pytest.mark.parametrize("name", ["Threshold", "I, Threshold", "IF"])
-def test_what_has_no_time_constant_is_written_by_any_method(name, method):
-    net = from_nir(STRANGERS[name], "nnx", dt=1.0, method=method)
-    graph = to_nir(net, (N,), dt=1.0, method=method)
-    xs = inputs((N,))
-    np.testing.assert_array_equal(outputs_of(from_nir(graph, "nnx", dt=1.0, method=method), xs), outputs_of(net, xs))
+    net, size = from_nir(tmp_path / "a.nir", host, dt=1.0, method=method), (*shape[1:], shape[0])
+    assert_means(graph, net, inputs(size)[:, :1], 1.0, method)
+    if name not in ("CubaLIF, recurrent", "pool"):  # which are not written
+        assert_means(written(net, size, dt=1.0, method=method), net, inputs(size)[:, :1], 1.0, method)
 
 
 def test_neurons_in_a_graph_of_their_own():
@@ -157,8 +153,8 @@ def in_each_other(depth):
     return said(surrogate=f)
 
 
-def flattened(start, shape=None):
-    return row(nir.Flatten({"input": shape}, start), shape=(2, 3))
+def flattened(start):
+    return row(nir.Flatten({"input": None}, start), shape=(2, 3))
 
 
 def convolved(**changes):
@@ -184,113 +180,81 @@ def with_biases(*biases):
 
 PIXELS = nir.LIF(*[np.arange(1.0, 17).reshape(1, 4, 4)] * 5)
 NO_SHAPE = nir.Input({"input": None})
-FLOAT32 = "to hold numbers that float32 has, got"
-BAD_NODES = {  # what is said of the node n0, and the node
-    rf"weight {FLOAT32} \[1.e\+39": nir.Linear(np.full((N, N), 1e39)),
-    rf"bias {FLOAT32} \[-1.e\+39": nir.Affine(W, np.full(N, -1e39)),
-    "weight to hold numbers that float16 has": changed(
-        nir.Linear(1e5 * np.ones((N, N))), metadata={"brainsurr": {"dtype": "float16"}}
-    ),
-    rf"v_threshold {FLOAT32} \[1.e\+39": lif(v_threshold=1e39 * ONE),
-    rf"v_threshold {FLOAT32} \[1.e-50": lif(v_threshold=1e-50 * ONE),
-    rf"v_threshold {FLOAT32} \[2.5e\+299": lif(r=1e-300 * ONE),
-    "a LIF with tau, got one without": lif(tau=None),
-    "a Linear with weight, got one without": changed(nir.Linear(W), weight=None),
-    r"tau to hold finite real numbers, got float64\[0\]": lif(tau=ONE[:0]),
-    "tau to be .*, and its decay below 1": lif(tau=1e300 * ONE),
-    r"bias of shape \(6\), got \(5,\)": nir.Affine(W, np.ones(5)),
-    "n, its number of terms, to be 1000 or less, got 10000000": surrogate("SquarewaveFourierSeries", n=10**7),
-    rf"its parameters {FLOAT32} \[nan\]": surrogate("Arctan", alpha=np.nan),
-    rf"its parameters {FLOAT32} \[1.e\+39\]": surrogate("Arctan", alpha=1e39),
-    "surrogates in each other at most 50 deep, got more": in_each_other(3000),
-    "parameters by name, got NoneType": said(surrogate={"name": "Arctan"}),
-    "param_dtype to be a floating dtype .*, got 'int32'": said(param_dtype="int32"),
-    "words by name in its metadata, got 5": lif(metadata={"brainsurr": 5}),
-    "decay_input in its metadata to be a number or word, got ndarray": said(decay_input=ONE),
-    "surrogate in its metadata to be a name and parameters": said(surrogate="Arctan"),
-    "at most 1073741824 entries in the steps of a Delay, got 6e": nir.Delay(1e12 * ONE),
-    r"delays of whole steps of dt=1, got \[-1": nir.Delay(-ONE),
-    r"one of \['Affine', .*, got Scale": nir.Scale(ONE),
-    r"tau to hold finite real numbers, got float64\[6\]": lif(tau=np.nan * ONE),
-    "tau to be dt or more, .*: pass the dt": lif(tau=1e-3 * ONE),
-    "r above 0, got 0": lif(r=ZERO),
-    "v_reset to be where the potential rests": lif(v_reset=-ONE),
-    "r to be 1 or tau / dt, of an I 1 / dt, with dt=1": nir.LI(TAU, 0.3 * ONE, ZERO),
-    "v_leak to be 0": nir.LI(TAU, ONE, ONE),
-    "delays of whole steps of dt=1": nir.Delay(0.5 * ONE),
-    r"weight of shape \(_, 6\), got \(6, 5\)": nir.Linear(np.ones((N, 5))),
-    r"tau of shape \(6,\), got \(5,\)": lif(tau=2 * np.ones(5)),
-    "one of Arctan, .*, got '__import__'": surrogate("__import__"),
-    "one of Arctan, .*, got 'arctan'": surrogate("arctan"),
-    "one of Arctan, .*, got 'Nothing'": surrogate("Scaled", surrogate={"name": "Nothing", "parameters": {}}),
+BAD_NODES = {  # what is said of the node n0, and the nodes
+    "weight to hold numbers that float32": [nir.Linear(np.full((N, N), 1e39))],
+    "bias to hold numbers that float32": [nir.Affine(W, np.full(N, -1e39))],
+    "weight to hold numbers that float16": [
+        changed(nir.Linear(1e5 * np.ones((N, N))), metadata={"brainsurr": {"dtype": "float16"}})
+    ],
+    "v_threshold to hold numbers": [lif(v_threshold=1e39 * ONE), lif(v_threshold=1e-50 * ONE), lif(r=1e-300 * ONE)],
+    "tau to hold finite": [lif(tau=None), lif(tau=ONE[:0]), lif(tau=np.nan * ONE)],
+    "weight to hold finite": [changed(nir.Linear(W), weight=None)],
+    "tau to be dt=1 or more": [lif(tau=1e300 * ONE), lif(tau=1e-3 * ONE)],
+    "bias of shape": [nir.Affine(W, np.ones(5))],
+    "weight of shape": [nir.Linear(np.ones((N, 5)))],
+    "its parameters to hold numbers": [surrogate("Arctan", alpha=np.nan), surrogate("Arctan", alpha=1e39)],
+    "a surrogate of brainsurr": [
+        *map(surrogate, ("__import__", "arctan")),
+        surrogate("Scaled", surrogate={"name": "Nothing", "parameters": {}}),
+    ],
+    "delays of whole steps": [nir.Delay(-ONE), nir.Delay(0.5 * ONE)],
+    r"one of \['Affine', .*, got Scale": [nir.Scale(ONE)],
+    "r above 0": [lif(r=ZERO)],
+    "v_reset to be where": [lif(v_reset=-ONE)],
+    "r to be 1 or tau / dt": [nir.LI(TAU, 0.3 * ONE, ZERO)],
+    "v_leak to be 0": [nir.LI(TAU, ONE, ONE)],
 }
-BAD_CHAINS = {  # what is said of the way from the Input to the Output, and the graph
-    r"input -> b -> output, .* \[.*'a'\]": wired("input a, input b, a output, b output", a=lif(), b=lif()),
-    r"input -> nowhere, .* \['output'\]": wired("input nowhere"),
-    r"input -> a -> b -> a, .* \['output'\]": wired("input a, a b, b a", a=nir.Linear(W), b=nir.Linear(W)),
-    r"input -> a -> output, .* \['b'\]": wired("input a, a output", a=lif(), b=lif()),
-    "input -> w, and": wired("input w, w a, a w, a output", a=lif(), w=nir.Linear(W)),  # as spyx writes it
-}
+CORRUPT = [  # for which the errors of Python, NumPy and jax suffice
+    *(surrogate("Arctan", alpha=np.ones(5)), surrogate("Arctan", beta=1.0), in_each_other(3000)),
+    *(said(surrogate={"name": "Arctan"}), said(surrogate="Arctan"), said(decay_input=ONE), said(param_dtype="int32")),
+    *(lif(metadata={"brainsurr": 5}), lif(tau=2 * np.ones(5)), lif(tau=1e10 * ONE)),
+]
+BAD_CHAINS = [  # no way from the Input to the Output that has all nodes
+    wired("input a, input b, a output, b output", a=lif(), b=lif()),
+    wired("input nowhere"),
+    wired("input a, a b, b a", a=nir.Linear(W), b=nir.Linear(W)),
+    wired("input w, w a, a w, a output", a=lif(), w=nir.Linear(W)),  # as spyx writes it
+]
 BAD_CONVOLUTIONS = {  # what is said of the node n0, and what of it is bad
-    r"weight of shape \(_, _, _, _\), got": {"weight": np.ones((3, 2, 3))},
-    "input_shape of shape": {"input_shape": (50, 60)},
-    "padding to hold finite real numbers, got <U4": {"padding": "full"},
-    "padding to be integers of 0 or more": {"padding": -1},
-    "at most 1073741824 entries in a time step": {"padding": 10**9},
-    r"dilation to be integers of 1 .*, got \[1.0, 1.0, 1.0\]": {"dilation": (1, 1, 1)},
-    "dilation to be integers of 1": {"dilation": 0},
-    "stride to be integers of 1": {"stride": 0},
-    "stride to be integers of 1 or more": {"stride": 2**31},
-    "groups to be integers of 1": {"groups": 1.5},
-    "outputs in 2 groups, got 3": {"groups": 2},
+    "weight of shape": {"weight": np.ones((3, 2, 3))},
+    "padding to hold finite": {"padding": "full"},
+    "padding to be integers": {"padding": -1},
+    "dilation to be integers": {"dilation": (1, 1, 1)},
 }
-BAD_GRAPHS = {  # what is said, and the graph
-    **{f"node 'n0': (the surrogate .*: )?expected {said}": row(node) for said, node in BAD_NODES.items()},
-    **{f"expected one layer after another, .*, got {said}": graph for said, graph in BAD_CHAINS.items()},
-    **{f"node 'n0': expected {said}": convolved(**bad) for said, bad in BAD_CONVOLUTIONS.items()},
-    "node 'n0': the surrogate .*alpha of shape": row(surrogate("Arctan", alpha=np.ones(5))),
-    "node 'n0': LIF: .* decay=0.9999999999": row(lif(tau=1e10 * ONE)),
-    rf"node 'a': expected the sum of biases {FLOAT32}": with_biases(3e38, 3e38),
-    "node 'a.input': expected an Input": wired("input a, a output", a=row(lif(), shape=(7,))),
-    "node 'a.output': expected an Output": wired("input a, a output", a=row(lif(), out=(7,))),
-    r"node 'output': expected an Output of shape \(6,\), got \[99\]": row(lif(), out=(99,)),
-    r"node 'output': expected an Output of shape \(2, 3, 3\), got \[3, 3, 2\]": row(
-        POOL, shape=(2, 5, 6), out=(3, 3, 2)
-    ),
-    "node 'n0': expected at most 1073741824 entries in a time step, got 1e": row(
-        nir.LIF(*np.float32([2, 1, 0, 1])), shape=(10**12,)
-    ),
-    "node 'n0': expected input_type of shape": flattened(0, np.array([9, 9])),
-    "expected graphs in each other, none in itself, .* at node 'n0.'": in_itself(),
-    "expected edges from one node to another, .*'x'": edges(("n0", "output", "x")),
-    "expected edges from one node to another, .*5": edges(5),
-    "expected each edge once, got .*'output'": edges(("n0", "output"), ("n0", "output")),
-    "expected a dict of nodes and a list of edges .*'int'": changed(row(lif()), edges=5),
-    r"expected one Output in each graph, got \['output', 'n0'\]": row(nir.Output(np.array([N]))),
-    "node 'n0': the surrogate .*beta": row(surrogate("Arctan", beta=1.0)),
-    "node 'n0': expected tau to be one for each channel, got several": row(PIXELS, shape=(1, 4, 4)),
-    "node 'n0': expected a window that fits into its input": row(POOL, shape=(2, 1, 1)),
-    "node 'n0': expected a Flatten of all axes, from 0 to 1, got from 1 to -1": flattened(1),
-    "expected a Flatten of several axes to come before a linear layer": flattened(0),
-    "node 'n0': expected stride to be integers": row(changed(POOL, stride=np.array([1.5, 2])), shape=(2, 5, 6)),
-    "node 'a': expected a Linear or Affine before": wired("input a, a w, w a, a output", a=lif(), w=nir.Affine(W, ONE)),
-    r"expected one Input in each graph, got \[\]": nir.NIRGraph({"a": lif()}, [], type_check=False),
-    "expected one Output": wired("input a, a output", a=nir.NIRGraph({"x": NO_SHAPE}, [], type_check=False)),
-    "expected an Input of a known shape": wired("input output", input=NO_SHAPE),
-}
+BAD_GRAPHS = [  # what is said, and the graph
+    *((f"node 'n0': .*expected {said}", row(node)) for said, nodes in BAD_NODES.items() for node in nodes),
+    *(("node 'n0': ", row(node)) for node in CORRUPT),
+    *(("expected one layer after another", graph) for graph in BAD_CHAINS),
+    *((f"node 'n0': expected {said}", convolved(**bad)) for said, bad in BAD_CONVOLUTIONS.items()),
+    ("node 'a': expected the sum of biases", with_biases(3e38, 3e38)),
+    ("node 'a': expected a Linear or", wired("input a, a w, w a, a output", a=lif(), w=nir.Affine(W, ONE))),
+    ("node 'a.input': expected an Input", wired("input a, a output", a=row(lif(), shape=(7,)))),
+    ("node 'output': expected an Output", row(POOL, shape=(2, 5, 6), out=(3, 3, 2))),
+    ("", in_itself()),
+    ("", edges(("n0", "output", "x"))),
+    ("expected each edge once", edges(("n0", "output"), ("n0", "output"))),
+    ("expected one Output in each graph", row(nir.Output(np.array([N])))),
+    ("expected one Input in each graph", nir.NIRGraph({"a": lif()}, [], type_check=False)),
+    ("expected one Output", wired("input a, a output", a=nir.NIRGraph({"x": NO_SHAPE}, [], type_check=False))),
+    ("expected an Input of a known shape", wired("input output", input=NO_SHAPE)),
+    ("node 'n0': expected tau to be one for each channel", row(PIXELS, shape=(1, 4, 4))),
+    ("node 'n0': expected a window that fits", row(POOL, shape=(2, 1, 1))),
+    ("node 'n0': expected a Flatten of all axes", flattened(1)),
+    ("expected a Flatten of several axes to come before a linear layer", flattened(0)),
+]
 
 
-@pytest.mark.parametrize("said", BAD_GRAPHS)
-def test_what_is_wrong_with_a_graph_is_said(said):
+@pytest.mark.parametrize(("said", "graph"), BAD_GRAPHS)
+def test_what_is_wrong_with_a_graph_is_said(said, graph):
     with pytest.raises(ValueError, match=f"^from_nir: {said}"):
-        from_nir(BAD_GRAPHS[said], "nnx", dt=1.0)
+        from_nir(graph, "nnx", dt=1.0)
 
 
 @pytest.mark.parametrize("word", ["reset", "reset_delay", "spike_fn"])
 def test_what_is_said_of_no_neuron_is_refused(word):
     said = {word: {"reset": "zero", "reset_delay": True, "spike_fn": Sigmoid()}[word]}
     node = nir.Affine(W, ONE) if word == "spike_fn" else nir.Threshold(ZERO)  # a surrogate by itself
-    with pytest.raises(ValueError, match=f"^from_nir: expected neurons of which {word} can be said, got none"):
+    with pytest.raises(ValueError, match=r"^from_nir: expected neurons"):
         from_nir(row(node), "nnx", dt=1.0, **said)
     assert from_nir(row(lif()), "nnx", dt=1.0, **said)
 
@@ -303,10 +267,6 @@ def test_of_no_reset_the_file_says_nothing_more():
     both = row(lif(), nir.LI(TAU, ONE, ZERO), nir.Threshold(ONE))
     resets = [(layer.reset, layer.reset_delay) for layer in from_nir(both, "nnx", dt=1.0, reset_delay=True).layers]
     assert resets == [("zero", True), ("none", False)]
-    never = row(nir.LI(TAU, ONE, ZERO), nir.Threshold(ONE))
-    assert from_nir(never, "nnx", dt=1.0, reset_delay=False)
-    with pytest.raises(ValueError, match="expected neurons of which reset_delay can be said"):
-        from_nir(never, "nnx", dt=1.0, reset_delay=True)
 
 
 def spoil(path):
@@ -316,9 +276,9 @@ def spoil(path):
 
 
 @pytest.mark.parametrize("write", [spoil, Path.touch, lambda path: nir.write(path, lif()), lambda path: None])
-def test_a_file_without_a_graph_is_said_to_be_none(write, tmp_path):
+def test_a_file_without_a_graph_is_named(write, tmp_path):
     write(tmp_path / "a.nir")
-    with pytest.raises(ValueError, match=r"^from_nir: expected graph to be .* path .*, got '.*a.nir', which nir.read"):
+    with pytest.raises(ValueError, match=r"^from_nir: .*a.nir"):
         from_nir(tmp_path / "a.nir", "nnx", dt=1.0)
 
 

@@ -9,8 +9,9 @@ import nir
 import numpy as np
 import pytest
 from flax import nnx
-from test_nir import HOSTS, outputs_of, sequential
+from test_nir import outputs_of, sequential
 from test_nir_installs import ROWS, installed
+from test_nir_rounding import value
 
 from benchmarks.nir import peers
 from brainsurr import Arctan
@@ -18,7 +19,7 @@ from brainsurr import nnx as layers
 from brainsurr._nir.on_chip import LoihiLI, LoihiLIF
 from brainsurr._nir.rounding import integers
 from brainsurr.neurons import LI, LIF
-from brainsurr.nir import from_nir, quantized, rounding, to_nir
+from brainsurr.nir import quantized, rounding, to_nir
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
 RNG = np.random.default_rng(0)
@@ -160,44 +161,27 @@ def network(name):
     return net, functools.cache(lambda bits: nnx.jit(functools.partial(quantized, reader="lava", bits=bits))(net))
 
 
-def value(held):
-    return np.asarray(held[...] if isinstance(held, nnx.Variable) else held, np.float64)
-
-
-HELD = [("synapses", 8), ("recurrent", 4), ("a threshold for each", 8), ("decay_input", 8)]
-
-
-@pytest.mark.parametrize(("name", "bits"), HELD)
+@pytest.mark.parametrize(
+    ("name", "bits"), [("synapses", 8), ("recurrent", 4), ("a threshold for each", 8), ("decay_input", 8)]
+)
 def test_a_network_holds_the_integers_of_its_layers(name, bits):
     net, there = network(name)
-    (linear, *synapses, neurons), first = net.layers[:-2], there(bits).layers
+    (linear, *synapses, neurons), (held, *slow, fires) = net.layers[:-2], there(bits).layers[:-2]
     unit = EACH if name == "a threshold for each" else np.float32(1)
-    recurrent = [neurons.recurrent_kernel] if name == "recurrent" else []
+    gain, threshold = (0.5, 0.2) if name == "decay_input" else (1.0, 1.0 if unit.size > 1 else 0.7)
+    pairs = [(linear.kernel, held.kernel)]
+    pairs += [(neurons.recurrent_kernel, fires.recurrent_kernel)] if name == "recurrent" else []
     bias = np.zeros(1) if linear.bias is None else value(linear.bias) / unit
-    threshold = 1.0 if unit.size > 1 else {"decay_input": 0.2 / (1 - 0.5)}.get(name, 0.7)
-    slow = {"synapses": 0.6, "decay_input": 0.5}.get(name, 0.0)
-    kernels = [(value(kernel) / unit).astype(np.float32) for kernel in (linear.kernel, *recurrent)]
-    weights, bias, vth, decay, synapse, scale = by_hand(kernels, bias, threshold, 0.9, slow, bits)
-    held = [first[0].kernel, *([first[1].recurrent_kernel] if recurrent else [])]
-    for one, other in zip(held, weights, strict=True):
-        np.testing.assert_array_equal(value(one), other)
-    if linear.bias is not None:
-        np.testing.assert_array_equal(value(first[0].bias), bias / 64)
-    after = first[len(synapses) + 1]
-    assert (value(after.threshold), value(after.decay)) == (vth + 1 / 128, decay)
-    gain = 0.5 if name == "decay_input" else 1.0
-    np.testing.assert_allclose(value(after.scale), scale / gain / unit, rtol=1e-6)
-    assert [value(layer.decay) for layer in first[1:-3]] == [synapse] * len(synapses)
-    spikes, floats = outputs_of(there(bits), XS), outputs_of(net, XS)
-    assert 0 < np.mean(spikes != floats) < 0.25
-
-
-@pytest.mark.parametrize("host", HOSTS[1:])
-def test_other_frameworks_have_the_same_spikes(host):
-    net, there = network("recurrent")
-    other = from_nir(to_nir(net, (N,), dt=1.0), host, dt=1.0)
-    given = other[0].bind(other[1]) if isinstance(other, tuple) else other
-    np.testing.assert_array_equal(outputs_of(quantized(given, reader="lava"), XS), outputs_of(there(8), XS))
+    kernels = [value(kernel) / unit for kernel, _ in pairs]
+    decay = value(synapses[0].decay) if synapses else 0.0
+    weights, bias, vth, decay, synapse, scale = by_hand(kernels, bias, threshold / gain, 0.9, decay, bits)
+    for (_, kernel), expected in zip(pairs, weights, strict=True):
+        np.testing.assert_array_equal(value(kernel), expected)
+    assert linear.bias is None or np.all(value(held.bias) == bias / 64)
+    assert (value(fires.threshold), value(fires.decay)) == (vth + 1 / 128, decay)
+    np.testing.assert_allclose(value(fires.scale), scale / gain / unit, rtol=1e-6)
+    assert [value(layer.decay) for layer in slow] == [synapse] * len(synapses)
+    assert 0 < np.mean(outputs_of(there(bits), XS) != outputs_of(net, XS)) < 0.25
 
 
 def test_thresholds_that_are_the_same_are_one():
@@ -216,32 +200,6 @@ def test_a_report_has_the_scale_of_each_layer():
     assert [float(report[name].held) for name in ("1 LI", "2 LIF")] == [(4096 - 1638) / 4096, (4096 - 410) / 4096]
     np.testing.assert_allclose(report["0 Linear"].scale, 224 / np.abs(value(net.layers[0].kernel)).max(), rtol=1e-6)
     assert re.search(r"^2 LIF +\d+ +0\.9 +0\.8999$", str(report), re.MULTILINE)
-
-
-REFUSED = [
-    ([linear(4, 4), layers.LIF(4)], "layer 1 with reset='zero'"),
-    ([linear(4, 4), lif(4, refractory=2)], "no refractory"),
-    ([linear(4, 4), layers.LI(4), lif(4)], "layer 0 with use_bias=False, before an LI or recurrent weights"),
-    ([linear(4, 4), lif(4, recurrent=True)], "layer 0 with use_bias=False"),
-    ([linear(4, 4, False), layers.LI(4), lif(4, recurrent=True)], "layer 2 without recurrent weights, behind an LI"),
-    ([linear(4, 4), lif(4, decay=EACH[:4])], "one decay for all neurons behind layer 0, as lava needs, got several"),
-    ([nnx.Conv(1, 4, (3, 3), rngs=nnx.Rngs(0)), lif(4)], "layer 0 to be linear, as lava needs, got a convolution"),
-    ([linear(4, 4), lif(4), linear(4, 4)], "weights, LIF, once or more, got weights, LIF, weights"),
-]
-
-
-@pytest.mark.parametrize(("given", "said"), REFUSED)
-def test_what_loihi_has_not_is_refused(given, said):
-    with pytest.raises(ValueError, match=rf"^quantized: expected .*{said}"):
-        quantized(sequential(*given), reader="lava")
-
-
-def test_bits_are_of_loihi_alone():
-    net = sequential(linear(4, 4), layers.LIF(4, decay=1.0))
-    with pytest.raises(ValueError, match=r"^quantized: expected bits=8: others are of lava alone, got 4"):
-        quantized(net, reader="speck", bits=4)
-    with pytest.raises(ValueError, match=r"^quantized: expected no lowest, which is of speck alone"):
-        quantized(network("biases")[0], reader="lava", lowest=-2.0)
 
 
 @pytest.mark.peers

@@ -11,6 +11,7 @@ import nir
 import numpy as np
 import pages
 import pytest
+import scipy
 from flax import nnx
 from test_nir import HOSTS, flatten, outputs_of, sequential
 from test_nir_installs import ROWS, installed
@@ -20,9 +21,9 @@ from benchmarks.lib.results import RESULTS
 from benchmarks.lib.study import of_seeds, rows
 from benchmarks.nir import eight_bits
 from brainsurr._nir.on_chip import SpeckLIF
-from brainsurr._nir.rounding import _fit, _in_eights
+from brainsurr._nir.rounding import _in_eights
 from brainsurr.nir import from_nir, quantized, rounding, to_nir
-from brainsurr.nnx import ALIF, LI, LIF
+from brainsurr.nnx import LI, LIF
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
 T, B, N = 40, 3, 12
@@ -48,6 +49,15 @@ def speck(side=8, bias=True, threshold=1.0, window=(2, 2)):
     return [*first, last, LIF(8, decay=1.0, threshold=threshold)]
 
 
+def loihi():
+    """Neurons with recurrent weights."""
+    rngs = nnx.Rngs(0)
+    return [
+        nnx.Linear(N, 8, use_bias=False, rngs=rngs),
+        LIF(8, threshold=EACH, reset="zero", recurrent=True, rngs=rngs),
+    ]
+
+
 def large(at):
     """Layers of which one has thresholds that 16 bits don't hold beside its weights."""
     layers = xylo(N, 16, 8, 8, synapse=0.97, decay=0.97)
@@ -57,15 +67,11 @@ def large(at):
 
 NETWORKS = {  # reader, layers, size of an input, lowest
     "Xylo": ("rockpool", xylo(N, 16, 8), (N,), None),
-    "Xylo, each its own": (
-        "rockpool",
-        xylo(N, 8, 8, 8, synapse=EACH, decay=EACH[::-1].copy(), threshold=EACH),
-        (N,),
-        None,
-    ),
+    "Xylo, each its own": ("rockpool", xylo(N, 8, 8, 8, synapse=EACH, decay=EACH[::-1], threshold=EACH), (N,), None),
     "Xylo, decay_input": ("rockpool", xylo(N, 16, 8, threshold=0.1, decay_input=True), (N,), None),
     "Xylo, a large threshold": ("rockpool", large(5), (N,), None),
     "Xylo, a large last threshold": ("rockpool", large(8), (N,), None),
+    "Loihi": ("lava", loihi(), (N,), None),
     "Speck": ("speck", speck(), (8, 8, 2), None),
     "Speck, no biases, limits near": ("speck", speck(bias=False), (8, 8, 2), -0.5),
     "Speck, limits far, windows of 3": ("speck", speck(12, window=(3, 3), threshold=0.6), (12, 12, 2), -300.0),
@@ -175,15 +181,6 @@ def test_weights_near_a_half_round_as_in_float64():
     np.testing.assert_array_equal(actual[decided], expected[decided])
 
 
-@pytest.mark.parametrize("values", [(-1.0, 1.0), (-1.005, 1.0), (-1.012, 1.0), (-1.1, 1.0), (-1.0, 2.0), (-3.0, -2.0)])
-def test_the_largest_number_that_fits_becomes_an_end(values):
-    """Integers of 8 bits go from -128 to 127; up to a few roundings of float32."""
-    low, high = np.asarray(values) * np.asarray(_fit(jnp.asarray(values), 8), np.float64)
-    assert low > -128.0001
-    assert high < 127.0001
-    assert low < -127.999 or high > 126.999
-
-
 def simulate_xylo(net, xs, last=1):
     """Neurons of XyloSim in integers, each layer at once with the one before; the last has so many spikes at most."""
     s = xs.astype(int)
@@ -290,20 +287,19 @@ def test_decays_and_thresholds_are_trained():
         assert gradients["layers"][i]["threshold"][...] < 0 < gradients["layers"][i]["decay"][...]
 
 
+@pytest.mark.filterwarnings("ignore:to_nir")
 @pytest.mark.parametrize("host", HOSTS[1:])
 def test_other_frameworks_have_the_same_integers(host):
-    for name in ("Xylo", "Speck"):
+    for name in ("Xylo", "Speck", "Loihi"):
         net, there, xs = rounded(name)
         reader, _, size, _ = NETWORKS[name]
         how = {"dt": 1.0, "method": "exp"}
-        with pytest.warns(UserWarning, match="the reset 'subtract'"):
-            graph = to_nir(net, size, lossy=True, **how)
-        other = from_nir(graph, host, **how)
+        other = from_nir(to_nir(net, size, lossy=True, **how), host, **how)
         given = other[0].bind(other[1]) if isinstance(other, tuple) else other
         spikes = outputs_of(quantized(given, reader=reader), xs)
         np.testing.assert_array_equal(spikes, outputs_of(there, xs))
         (row, *_), (of, *_) = (rounding(one, reader=reader).values() for one in (given, net))
-        assert row == of
+        np.testing.assert_equal(row, of)
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -311,12 +307,11 @@ def test_it_returns_spikes_and_passes_over_zeros_as_the_network_does(host):
     graph = to_nir(sequential(*xylo(N, 8, 8, reset="zero")), (N,), dt=1.0)
     read = from_nir(graph, host, dt=1.0, reset="subtract")
     net = read[0].bind(read[1]) if isinstance(read, tuple) else read
-    for value in (True, False):
-        object.__setattr__(net, "return_spikes", value)  # in Linen too
-        object.__setattr__(net, "events", value)
-        there = quantized(net, reader="rockpool")
-        there = there[0] if isinstance(there, tuple) else there
-        assert there.return_spikes is there.events is value
+    for flag in ("return_spikes", "events"):
+        object.__setattr__(net, flag, True)  # in Linen too
+    there = quantized(net, reader="rockpool")
+    there = there[0] if isinstance(there, tuple) else there
+    assert there.return_spikes is there.events is True
 
 
 # What is said --------------------------------------------------------------------------------------------------------
@@ -347,46 +342,45 @@ BIASED = nnx.Linear(N, N, rngs=nnx.Rngs(0))
 GROUPS = nnx.Conv(4, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))
 NORM = nnx.BatchNorm(N, rngs=nnx.Rngs(0))
 POOL = functools.partial(nnx.avg_pool, window_shape=(3, 3), strides=(2, 2))
-REFUSED = [
-    ("speck", [DENSE], "weights, LIF, once or more, got weights"),
-    ("speck", [DENSE, NORM, LIF(N, decay=1.0)], "got weights, BatchNorm, LIF: from_nir"),
-    (
-        "speck",
-        [DENSE, LIF(N, decay=1.0), POOL, DENSE, LIF(N, decay=1.0)],
-        "layer 2 with strides as large as its window",
-    ),
-    ("speck", [GROUPS, LIF(4, decay=1.0)], "got weights in groups, LIF"),
-    ("speck", [DENSE, ALIF(N, decay=1.0)], "got weights, ALIF"),
-    ("speck", [DENSE, LIF(N)], "decay=1.0 in layer 1, without a leak, as in Speck, got 0.9"),
-    ("speck", [DENSE, LIF(N, decay=1.0, reset="zero")], "layer 1 with reset='subtract'"),
-    ("speck", [DENSE, LIF(N, decay=1.0, recurrent=True, rngs=nnx.Rngs(0))], "nor recurrent"),
-    ("rockpool", [DENSE, LI(N), LIF(N)], "weights, LI, LIF, twice or more"),
-    ("rockpool", [DENSE, LI(N), LIF(N), flatten, DENSE, LI(N), LIF(N)], "got weights, LI, LIF, function, weights"),
-    ("rockpool", [BIASED, LI(N), LIF(N)] * 2, "use_bias=False, for Xylo's mapper leaves biases out, got 2 biases"),
-    ("rockpool", [DENSE, LI(N, decay=0.36), LIF(N)] * 2, r"decays above exp\(-1\), 0.37, and below 1, as Xylo"),
-    ("rockpool", [DENSE, LI(N), LIF(N, decay=1.0)] * 2, r"and below 1, as Xylo's mapper does, got 1.0"),
-    ("rockpool", [DENSE, LI(N), LIF(N, refractory=2)] * 2, "refractory"),
-    ("rockpool", [DENSE, LI(N), LIF(N, threshold=1e-3)] * 2, "threshold in layer 2 that does not round to 0 .* got 0"),
+PAIR = [DENSE, LIF(N, decay=1.0)]
+REFUSED = [  # the reader, the layers, what is said, and arguments
+    ("speck", [DENSE], "layers .*'Linear '", {}),
+    ("speck", [DENSE, NORM, LIF(N, decay=1.0)], "layers .*BatchNorm", {}),
+    ("speck", [*PAIR, POOL, *PAIR], "strides", {}),
+    ("speck", [GROUPS, LIF(4, decay=1.0)], "layers .*grouped", {}),
+    ("speck", [DENSE, LIF(N, decay=1.0, recurrent=True, rngs=nnx.Rngs(0))], "layers .*recurrent", {}),
+    ("speck", [DENSE, LIF(N)], "decay=1.0", {}),
+    ("speck", [DENSE, LIF(N, decay=1.0, reset="zero")], "reset", {}),
+    ("speck", PAIR, "bits", {"bits": 4}),
+    ("rockpool", [DENSE, LI(N), LIF(N)], "layers .*'Linear CubaLIF '", {}),
+    ("rockpool", [BIASED, LI(N), LIF(N)] * 2, "layers .*Affine", {}),
+    ("rockpool", [DENSE, LI(N, decay=0.36), LIF(N)] * 2, "decays above", {}),
+    ("rockpool", [DENSE, LI(N), LIF(N, decay=1.0)] * 2, "decays above", {}),
+    ("rockpool", [DENSE, LI(N), LIF(N, refractory=2)] * 2, "refractory", {}),
+    ("rockpool", [DENSE, LI(N), LIF(N, threshold=1e-3)] * 2, "threshold in layer 2", {}),
+    ("rockpool", [DENSE, LI(N), LIF(N)] * 2, "lowest", {"lowest": -2.0}),
+    ("speck", PAIR, "lowest", {"lowest": 2.0}),
+    ("lava", [DENSE, LIF(N)], "reset", {}),
+    ("lava", [BIASED, LI(N), LIF(N, reset="zero")], "layers .*Affine CubaLIF", {}),
+    ("lava", [BIASED, LIF(N, recurrent=True, rngs=nnx.Rngs(0))], "layers .*Affine recurrent LIF", {}),
+    ("lava", [DENSE, LI(N), LIF(N, recurrent=True, rngs=nnx.Rngs(0))], "layers .*LI recurrent LIF", {}),
+    ("lava", [DENSE, LIF(N, decay=np.linspace(0.5, 0.9, N), reset="zero")], "one decay", {}),
+    ("lava", [DENSE, LIF(N, reset="zero")], "bits", {"bits": 9}),
 ]
 
 
-@pytest.mark.parametrize(("reader", "layers", "said"), REFUSED)
-def test_what_a_chip_has_not_is_refused(reader, layers, said):
+@pytest.mark.parametrize(("reader", "layers", "said", "how"), REFUSED)
+def test_what_a_chip_has_not_is_refused(reader, layers, said, how):
     for f in (quantized, rounding):
         with pytest.raises(ValueError, match=rf"^{f.__name__}: expected .*{said}"):
-            f(sequential(*layers), reader=reader)
-
-
-def test_a_lower_limit_is_of_speck_alone():
-    with pytest.raises(ValueError, match=r"^quantized: expected no lowest, which is of speck alone, got -2.0"):
-        quantized(sequential(*xylo(N, 8, 8)), reader="rockpool", lowest=-2.0)
+            f(sequential(*layers), reader=reader, **how)
 
 
 def test_a_rounded_network_is_not_written_or_rounded():
     _, there, _ = rounded("Xylo")
-    with pytest.raises(ValueError, match="expected the network that this one was rounded from, got one that is"):
+    with pytest.raises(ValueError, match=r"got .*Xylo"):
         quantized(there, reader="lava")
-    with pytest.raises(ValueError, match=r"got XyloLI: write the network that it was rounded from"):
+    with pytest.raises(ValueError, match="got XyloLI"):
         to_nir(there, (N,), dt=1e-3, reader="rockpool")
 
 
@@ -420,14 +414,9 @@ def of_xylo(net):
     """What a rounded network holds as rockpool has it: hidden layers one after another, and the last layer apart."""
     found, count = held(net), len(net.layers) // 3
     weights = [found[f"weights {i}"] for i in range(count)]
-    sizes = [0, *np.cumsum([w.shape[1] for w in weights[:-1]])]
-    hidden = int(sizes[-1])
-    there = {"weights_in": np.zeros((len(weights[0]), hidden)), "weights_rec": np.zeros((hidden, hidden))}
-    there |= {"weights_out": np.zeros((hidden, weights[-1].shape[1]))}
-    there["weights_in"][:, : sizes[1]] = weights[0]
-    for i in range(1, count - 1):
-        there["weights_rec"][sizes[i - 1] : sizes[i], sizes[i] : sizes[i + 1]] = weights[i]
-    there["weights_out"][sizes[-2] :] = weights[-1]
+    whole, inputs, outputs = scipy.linalg.block_diag(*weights), len(weights[0]), weights[-1].shape[1]
+    there = {"weights_in": whole[:inputs, :-outputs], "weights_rec": whole[inputs:, :-outputs]}
+    there |= {"weights_out": whole[inputs:, -outputs:]}
     fields = {"threshold": [found[f"threshold {i}"] for i in range(count)]}
     fields |= {"dash_syn": [-np.log2(value(layer.leak)) for layer in net.layers[1::3]]}
     fields |= {"dash_mem": [-np.log2(value(layer.leak)) for layer in net.layers[2::3]]}
