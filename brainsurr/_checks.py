@@ -76,6 +76,12 @@ def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
                 )
 
 
+def check_positive_integer(name: str, value: Any):
+    """Raise a ValueError unless the value is a positive integer."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"{_expected(name)} a positive integer, got {value!r}")
+
+
 def check_number(name: str, value: Any, what: str, fits: Callable[[np.ndarray], Any]):
     """Raise a ValueError unless the value is a finite number that fits, or an array of them, or traced."""
     number = None if isinstance(value, jax.core.Tracer) else np.asarray(value if is_number(value) else [])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 import jax
 
 from ._bounds import Interval
-from ._held import HoldsNeuron
+from ._modules import NeuronModule
 from .neurons import Neuron, Recurrent
 from .neurons._neuron import fields_of
 from .neurons._spikes import spike_fields
@@ -73,7 +73,7 @@ class Trained(Arguments):
     learnable: str | Iterable[str] = ()
     bounds: Mapping[str, Interval | None] | None = NoBounds()
     carry_init: Callable | None = None
-    param_dtype: Any = HoldsNeuron.param_dtype
+    param_dtype: Any = NeuronModule.param_dtype
 
 
 @options
@@ -91,7 +91,7 @@ class Spiking(Trained):
     self_connections: bool = True
 
 
-class NeuronLayer(HoldsNeuron):
+class NeuronLayer(NeuronModule):
     """The base of all layers and cells, whose classes are dataclasses: of size, fields of the neuron, and options.
 
     ``class LIF(Layer, Options, neurons.LIFFields, Features, kind=neurons.LIF)`` is one that is written.
@@ -141,7 +141,7 @@ def construct(cls: Any):
         cls.__signature__ = inspect.signature(cls.__init__.__get__(cls))
 
 
-def made(base: Any, kind: Any) -> Any:
+def layer_class(base: Any, kind: Any) -> Any:
     """Return the class of the layers of a neuron, the one that is written if there is one.
 
     Args:
@@ -159,13 +159,13 @@ def made(base: Any, kind: Any) -> Any:
             hint = f": give its class, layer({type(kind).__name__}), and its fields to the layer"
         raise TypeError(f"expected a class of neurons, such as brainsurr.neurons.LIF, got {kind!r}{hint}")
     known = base._layers.get(kind)
-    return known if known is not None and known._made_of == fields_of(kind) else _made(base, kind)
+    return known if known is not None and known._made_of == fields_of(kind) else _new_layer_class(base, kind)
 
 
 _TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recurrent_kernel", "rngs"}
 
 
-def _made(base, kind):
+def _new_layer_class(base, kind):
     kind._check_class()
     for field in fields_of(kind):
         if field.default is field.default_factory:  # both are missing
@@ -179,7 +179,7 @@ def _made(base, kind):
             raise ValueError(f"{kind.__name__}: expected another name than {name}, which a layer or a state has")
     # The neuron with spikes that it extends has the layers that its own extend: LIF, of ALIF.
     extended = [parent for parent in kind.__mro__[1:] if issubclass(parent, Neuron) and _is_exported(parent)]
-    parents = [made(base, parent) for parent in extended if spike_fields(parent)][:1]
+    parents = [layer_class(base, parent) for parent in extended if spike_fields(parent)][:1]
     size, *options = base._options
     options = [options[bool(spike_fields(kind))]] if kind._is_trained else []
     name = f"{kind.__name__}{'Cell' if base.__name__ == 'Cell' else ''}"
@@ -212,7 +212,7 @@ def _docstring(cls) -> str | None:
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
     options = _arguments(
-        [own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, HoldsNeuron)]
+        [own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, NeuronModule)]
     )
     described, features = _arguments(kind.__mro__), options.pop("features")
     fields = {"features": features} | {f.name: described[f.name] for f in fields_of(kind) if f.name in described}

@@ -12,9 +12,10 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._flow.derivatives import PRODUCTS
-from ._flow.evaluating import evaluated
-from ._flow.reading import inside
+from ._checks import check_positive_integer
+from ._dataflow.derivatives import PRODUCTS
+from ._dataflow.evaluate import evaluated
+from ._dataflow.jaxprs import inside
 from ._jax_private import scan_parts, scopes
 from ._report import Report, as_text, line_of
 from ._time import sequential
@@ -104,13 +105,14 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
       >>> report.total
       ProductOperations(inputs=3.5, additions=6.0, multiply_adds=6.0, dense=24.0)
     """
+    check_positive_integer("operations: examples", examples)
     args, of_brainstate = as_arrays("args", args), sys.modules.get("brainsurr.brainstate._activation")
     nnx = sys.modules.get("flax.nnx")
 
     def run(*args):  # f may have a trace of its own, and a module of NNX writes to variables of this one alone
         return (nnx.clone(f) if nnx and isinstance(f, nnx.Module) else f)(*args)
 
-    with of_brainstate.states_kept() if of_brainstate else contextlib.nullcontext():
+    with of_brainstate.preserve_states() if of_brainstate else contextlib.nullcontext():
         program = jax.make_jaxpr(run)(*args)
     with jax.enable_x64(True):
         counts = jax.device_get(jax.jit(partial(_counts, program))(jax.tree.leaves(args)))

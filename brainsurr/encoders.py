@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_real, drawing_dtype, is_float, match_dtype_and_rank
-from ._checks import check_dtype, check_number
+from ._checks import check_dtype, check_flag, check_number
 
 __all__ = ["delta", "latency", "population", "rate"]
 
@@ -133,6 +133,7 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
     xs, dtype = _read("delta", xs, dtype, "xs", -np.inf, np.inf)
     if not xs.ndim:
         raise ValueError("delta: expected xs to be an array [time, ...], got a single number")
+    check_flag("delta: off", off)
     if off and dtype.kind in "ub":
         raise TypeError(f"delta: expected dtype to hold -1, got {dtype}: write jnp.int8, or off=False")
     before = jnp.concatenate([xs[:1], xs[:-1]])

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import drawing_dtype, match_dtype_and_rank
-from ._checks import check_number
+from ._checks import check_number, check_positive_integer
 from ._value import is_built_in
 from .neurons import Neuron
 from .neurons._spikes import with_spike_functions
@@ -74,6 +74,8 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
     check_number(f"{owner}: xi", xi, "above 0", lambda n: (n.ndim == 0) & (n > 0))
     for name, value in {"rate": rate, "share": share}.items():
         check_number(f"{owner}: {name}", value, "in (0, 1]", lambda n: (n.ndim == 0) & (n > 0) & (n <= 1))
+
+    check_positive_integer(f"{owner}: steps", 1 if steps is None else steps)
 
     def init(key, shape=None, dtype=jnp.float32, **how):
         if shape is None and "brainstate" in sys.modules:

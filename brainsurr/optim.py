@@ -10,7 +10,7 @@ import numpy as np
 from ._arrays import as_float, is_number, match_dtype_and_rank
 from ._bounds import edges
 from ._extras import needs
-from ._held import Holds
+from ._modules import ParameterModule
 from ._report import package_of
 from ._value import Value
 
@@ -42,12 +42,12 @@ def bounds(tree: Any) -> Any:
     """
 
     def of_values(node):
-        if isinstance(node, Holds):
+        if isinstance(node, ParameterModule):
             got = f"got a layer, {type(node).__name__}: write brainsurr.{package_of(node)}.bounds(model)"
             raise TypeError(f"bounds: expected neurons and surrogates of plain jax, {got}")
         return node._tree_of_bounds() if isinstance(node, Value) else None
 
-    return jax.tree.map(of_values, tree, is_leaf=lambda node: isinstance(node, Value | Holds))
+    return jax.tree.map(of_values, tree, is_leaf=lambda node: isinstance(node, Value | ParameterModule))
 
 
 def project(bounds: Any) -> optax.GradientTransformation:

@@ -21,10 +21,10 @@ from .._surrogate import Surrogate
 from .._time.sequential import apply_layers
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
+from .call_sites import Use, tracking_call_sites
 from .mask import aside, following_time
 from .probe import SMALL, gradient, measure
 from .report import LayerReport, judge, sentences
-from .uses import Use, telling_uses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +184,7 @@ def examine(
             xs = enter(jnp.asarray(xs)) if isinstance(xs, jax.Array | np.ndarray) else xs
             return apply_layers(net, carry, xs, *rest, **more)
 
-        with overriding({spike_of: notice, apply_layers: entered}), telling_uses():
+        with overriding({spike_of: notice, apply_layers: entered}), tracking_call_sites():
             return as_scalar(loss(watch), "loss_fn")
 
     def notice(spike_of, x, surrogate, key):

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from .._context import setting
 from .._hooks import overriding
 from .._scan import scan_steps
-from .._time.guard import check_alone
+from .._time.guard import check_stateless_layer
 from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
 
@@ -23,7 +23,7 @@ aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for sh
 def following_time(mask: jax.Array | None) -> Iterator[None]:
     """Count the values where a mask is true, which loops over time take step by step, until the block ends."""
     loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _of_a_block}
-    loops |= dict.fromkeys((first_carries, check_alone), _uncounted)
+    loops |= dict.fromkeys((first_carries, check_stateless_layer), _uncounted)
     with setting(counted, mask), overriding(loops):
         yield
 

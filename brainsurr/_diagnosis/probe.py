@@ -10,9 +10,9 @@ import numpy as np
 
 from .._surrogate import Scaled, Surrogate
 from ..neurons._spikes import Drawn
+from .call_sites import Use
 from .mask import counted
 from .report import LEAST_SLOPE
-from .uses import Use
 
 
 def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_scalar
+from .._dataflow.derivatives import steps
 from .._diagnosis.probe import fresh_trace
-from .._flow.derivatives import steps
 from .._report import framework_of
 from .program import casts_and_stops, step_line, used
 from .report import FAR, Derived, GradientReport, ParameterGradient, Slope, growth, judge, sentences, unsettled
-from .shorter import longest_loop, shorter
 from .smooth import Smooth, promoted, smooth
+from .truncated import longest_loop, shorter
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
 OFFSETS = np.array([0.0, *(sign * n * width for width in _WIDTHS for n in (1, 2) for sign in (1, -1))])

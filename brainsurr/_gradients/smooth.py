@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._held import first_state
 from .._hooks import overriding
 from .._kernel import spike_of, stopped
+from .._modules import first_state
 from .._time.sequential import apply_layer, gives_spikes
 from .._time.unroll import as_arrays, outputs_of
 from ..neurons._neuron import as_state, make_first_state, run, take_one_step

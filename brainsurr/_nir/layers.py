@@ -17,7 +17,7 @@ import numpy as np
 
 from .._layer import fields_of
 from .._surrogate import Surrogate
-from .._time.sequential import functions_replaced, is_of_flax
+from .._time.sequential import is_of_flax, overridden_functions
 from ..neurons import Recurrent
 from .chain import Shape, error_prefix, expect
 
@@ -155,7 +155,7 @@ def flax_affine(layer: Any, kernel: Any, bias: Any) -> Affine:
     """Return a linear layer or a convolution of flax, with the weights that it has."""
     dtype = layer.dtype if layer.dtype is not None else getattr(layer, "preferred_element_type", None)
     geometry = {name: getattr(layer, name) for name in GEOMETRY if hasattr(layer, name)}
-    return Affine(kernel, bias, **geometry, dtype=dtype, replaced=functions_replaced(layer))
+    return Affine(kernel, bias, **geometry, dtype=dtype, replaced=overridden_functions(layer))
 
 
 def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affine:
@@ -174,7 +174,7 @@ def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affin
     expect(np.all(var >= 0), "var, its running average, to be 0 or more", var)
     factor = scale / np.sqrt(var + float(layer.epsilon))
     dtype = None if layer.dtype is None or np.dtype(layer.dtype).itemsize > 2 else layer.dtype
-    replaced = functions_replaced(layer) if hasattr(layer, "promote_dtype") else ()
+    replaced = overridden_functions(layer) if hasattr(layer, "promote_dtype") else ()
     return Affine(factor, bias - mean * factor, dtype=dtype, replaced=replaced)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from .._arrays import is_float
 from .._context import setting
-from .._flow.axes import MOVED, mixing, spread
-from .._flow.sets import BATCH, TIME
+from .._dataflow.axes import MOVED, mixing, spread
+from .._dataflow.axis_sets import BATCH, TIME
 from .._hooks import hook
 from .._jax_private import is_batched
 
@@ -30,7 +30,7 @@ _INSTEAD = (
 
 
 def trying_stateless_layers(steps: int | None) -> contextlib.AbstractContextManager[None]:
-    """Make `check_alone` check layers on ``steps`` time steps in this context."""
+    """Make `check_stateless_layer` check layers on ``steps`` time steps in this context."""
     return setting(_steps, steps)
 
 
@@ -46,7 +46,7 @@ def is_dropout(layer: Any) -> bool:
 
 
 @hook
-def check_alone(
+def check_stateless_layer(
     index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool
 ) -> bool:
     """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.

@@ -12,11 +12,12 @@ import numpy as np
 from jax.sharding import AxisType
 
 from .._arrays import as_float, shown
-from .._following import following
-from .._held import HoldsNeuron, HoldsSurrogate
+from .._checks import check_flag
+from .._event_driven import event_driven
 from .._hooks import hook
+from .._modules import NeuronModule, SurrogateModule
 from .._surrogate import Surrogate
-from .guard import check_alone, name_of
+from .guard import check_stateless_layer, name_of
 
 
 @hook
@@ -34,7 +35,16 @@ def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
         raise
 
 
-class InARow:
+def check_network(net: Any):
+    """Raise a TypeError for a class among the layers of a network, or a flag that is not a boolean."""
+    for flag in ("return_spikes", "mixes_examples", "events"):
+        check_flag(f"SpikingSequential: {flag}", getattr(net, flag), optional=flag == "events")
+    for layer in net.layers:
+        if isinstance(layer, type):
+            raise TypeError(f"SpikingSequential: {layer.__name__} is a class. Call it, {layer.__name__}(...)")
+
+
+class SequentialBase:
     """The constructor of a network."""
 
     _listed: ClassVar[Callable] = tuple  # of a framework, what holds layers
@@ -50,6 +60,7 @@ class InARow:
         super().__init__()
         self.layers: Any = self._listed(layers)
         self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
+        check_network(self)
 
 
 def is_stateful(layer: Any) -> bool:
@@ -142,7 +153,7 @@ def call_on_rows(product: Callable, xs):
     return (jax.checkpoint(on_rows, prevent_cse=False) if isinstance(xs, jax.core.Tracer) else on_rows)(xs)
 
 
-def functions_replaced(layer: Any) -> tuple[str, ...]:
+def overridden_functions(layer: Any) -> tuple[str, ...]:
     """Return the names of the functions of a linear layer or a convolution of flax that are the user's."""
     names = ("dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls")
     usual = (None, jax.lax.dot_general, jax.lax.conv_general_dilated)
@@ -187,11 +198,11 @@ def gives_spikes(layer: Any) -> bool:
     def is_ours(value):
         return type(value).__module__.partition(".")[0] == __package__.partition(".")[0]
 
-    if isinstance(layer, HoldsNeuron):
+    if isinstance(layer, NeuronModule):
         if not is_ours(layer) or not vars(layer._neuron_class).get("_gives_spikes"):
             return False
         layer = layer.spike_fn  # type: ignore[attr-defined]
-    surrogate = layer.template if isinstance(layer, HoldsSurrogate) and is_ours(layer) else layer
+    surrogate = layer.template if isinstance(layer, SurrogateModule) and is_ours(layer) else layer
     has_own_call = type(surrogate).__call__ is not Surrogate.__call__
     return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin)
 
@@ -216,7 +227,7 @@ def apply_layers(
       net: with ``layers``, ``return_spikes``, ``mixes_examples`` and ``events``.
       carry: the states of the layers, one for each.
       xs: inputs ``[time, ...]``.
-      as_function: of the framework, see :func:`check_alone`.
+      as_function: of the framework, see :func:`check_stateless_layer`.
       products_follow: of the framework, ``products_follow(layer, are_spikes)`` is a context in which the products of a
         layer follow what is not 0, if they are to in the network that calls it. ``are_spikes`` says that its input
         holds 0, 1 and NaN alone.
@@ -241,14 +252,14 @@ def apply_layers(
         convolves = is_convolution(layer)
         # Of an image for each time step and example, a convolution of flax makes one axis of both.
         of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2
-        is_known = product is not None or fires or (of_images and not functions_replaced(layer))
-        if moved and (is_stateful(layer) or isinstance(layer, HoldsNeuron)):
+        is_known = product is not None or fires or (of_images and not overridden_functions(layer))
+        if moved and (is_stateful(layer) or isinstance(layer, NeuronModule)):
             _check_places(index, layer, xs, *moved)
             moved = None  # they were put back
-        if not is_known and check_alone(index, layer, as_function, xs, net.mixes_examples):
+        if not is_known and check_stateless_layer(index, layer, as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])
         multiplies = product is not None or convolves
-        with named(index, layer, xs), following(net.events) as follows:
+        with named(index, layer, xs), event_driven(net.events) as follows:
             as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs
             in_bytes = getattr(as_given, "dtype", None) in (jnp.uint8, jnp.bool_)
             if product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):

@@ -11,11 +11,11 @@ from brainstate import nn
 from brainstate.typing import Filter
 
 from .._bounds import Interval, clip_straight_through
-from .._held import Holds, HoldsSurrogate
+from .._modules import ParameterModule, SurrogateModule
 from .._surrogate import Surrogate
 
 
-class Inside(nn.ClipT):
+class StraightThroughClip(nn.ClipT):
     """Clips into a closed interval, and passes the gradient at an edge so that it can be left."""
 
     def __init__(self, interval: Interval):
@@ -27,15 +27,15 @@ class Inside(nn.ClipT):
 
 
 def make_param(value, interval: Interval | None = None) -> nn.Param:
-    param = nn.Param(value, t=nn.IdentityT() if interval is None else Inside(interval))
+    param = nn.Param(value, t=nn.IdentityT() if interval is None else StraightThroughClip(interval))
     param.val.value = value  # Param casts what it is given to the dtype of the environment
     return param
 
 
-class ParameterModule(Holds, nn.Module):
+class BrainstateModule(ParameterModule, nn.Module):
     """What every layer with trainable values has."""
 
-    _holders = (nn.Param, brainstate.State)
+    _variable_types = (nn.Param, brainstate.State)
     _param = staticmethod(make_param)
     _array = brainstate.LongTermState
 
@@ -49,7 +49,7 @@ class ParameterModule(Holds, nn.Module):
         return None if name.startswith("_") else super().__pretty_repr_item__(name, value)
 
 
-class SpikingActivation(HoldsSurrogate, ParameterModule, nn.ElementWiseBlock):
+class SpikingActivation(SurrogateModule, BrainstateModule, nn.ElementWiseBlock):
     """A surrogate as a layer, its parameters configuration or trained.
 
     It is called with any shape, alone, among layers, or as the ``spk_fun=`` of a neuron.
@@ -90,7 +90,7 @@ class SpikingActivation(HoldsSurrogate, ParameterModule, nn.ElementWiseBlock):
         random: bool = False,
     ):
         super().__init__()
-        self._hold_surrogate(surrogate, learnable, bounds, dtype_or_default(param_dtype), random)
+        self._set_surrogate(surrogate, learnable, bounds, dtype_or_default(param_dtype), random)
 
     def update(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
@@ -107,7 +107,7 @@ def dtype_or_default(param_dtype):
 
 
 @contextlib.contextmanager
-def states_kept():
+def preserve_states():
     """Put all states back that are written in this context. Yield the trace, which knows of those that were read."""
     with brainstate.StateTraceStack() as trace:
         try:
@@ -133,6 +133,8 @@ def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple,
       {('alpha', 'val'): (0.0, 1.0)}
     """
     params: Any = model.nodes(nn.Param)
-    intervals = {(*path, "val"): param.t.interval for path, param in params.items() if isinstance(param.t, Inside)}
+    intervals = {
+        (*path, "val"): param.t.interval for path, param in params.items() if isinstance(param.t, StraightThroughClip)
+    }
     trained: Any = model.states(wrt)
     return {path: intervals.get(path) for path in trained}

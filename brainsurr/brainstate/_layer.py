@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from brainstate import nn
 
 from .. import _layer
-from .._held import first_state
-from .._layer import NeuronLayer, construct, made, options, pickled_as_call
+from .._layer import NeuronLayer, construct, layer_class, options, pickled_as_call
+from .._modules import first_state
 from ..neurons import Neuron
 from ..neurons._neuron import expected_state, run
-from ._activation import ParameterModule, SpikingActivation, dtype_or_default, make_param
+from ._activation import BrainstateModule, SpikingActivation, dtype_or_default, make_param
 
 
 @options
@@ -56,7 +56,7 @@ class Spiking(Trained, _layer.Spiking):
     recurrent_kernel_init: Callable = nn.init.Orthogonal()
 
 
-class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Module))):  # type: ignore[metaclass]
+class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron, and a ``HiddenState`` for each array of its state."""
 
     _options, _construct = (Features, Trained, Spiking), classmethod(construct)
@@ -69,7 +69,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nn.Mo
         size = _sizes(features)
         if "param_dtype" in given:
             given["param_dtype"] = dtype_or_default(given["param_dtype"])
-        self._hold_neuron(size[-1], **given)
+        self._set_neuron(size[-1], **given)
         self.in_size = size
         if self.recurrent:
             shape = (size[-1], size[-1])
@@ -191,7 +191,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return made(Layer, kind)
+    return layer_class(Layer, kind)
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -216,4 +216,4 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(lif(jnp.array([[0.75, 2.0]])), lif.v.value)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return made(Cell, kind)
+    return layer_class(Cell, kind)

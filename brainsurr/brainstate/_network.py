@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from brainstate import nn
 
 from .._arrays import as_float
-from .._following import attributes
-from .._time.sequential import InARow, apply_layers
+from .._event_driven import attributes
+from .._time.sequential import SequentialBase, apply_layers
 from .._time.unroll import transforms_of, unroll_blocks
-from ._activation import states_kept
+from ._activation import preserve_states
 
 
-class SpikingSequential(InARow, nn.Module):
+class SpikingSequential(SequentialBase, nn.Module):
     """Layers in a row over time, time first: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
     Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run
@@ -98,7 +98,7 @@ def _as_function(layer) -> Callable:
     """Return a layer as a function that leaves all states as they are, and has no output if it writes one."""
 
     def call(xs):
-        with states_kept() as trace:
+        with preserve_states() as trace:
             ys = layer(xs)
         return None if trace.get_write_states() else ys
 

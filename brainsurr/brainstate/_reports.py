@@ -12,8 +12,8 @@ from .._diagnosis import Diagnosis, examine, layer_name, watching
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
-from .._held import HoldsNeuron, HoldsSurrogate
-from ._activation import bounds, states_kept
+from .._modules import NeuronModule, SurrogateModule
+from ._activation import bounds, preserve_states
 
 
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) -> Diagnosis:
@@ -59,10 +59,10 @@ def _value_and_grad(f, x):
 def _watched(net, user_fn, watch):
     nodes: Any = net.nodes()
     attributes = [(node, dict(vars(node))) for node in nodes.values()]
-    with states_kept():
+    with preserve_states():
         try:
             for path, node in nodes.items():
-                if isinstance(node, HoldsNeuron | HoldsSurrogate):
+                if isinstance(node, NeuronModule | SurrogateModule):
                     node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
             return user_fn()
         finally:
@@ -93,7 +93,7 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
     """
 
     def loss(values):
-        with states_kept(), brainstate.environ.context(precision=64):
+        with preserve_states(), brainstate.environ.context(precision=64):
             for name, state in _states(net).items():
                 state.value = jax.tree_util.tree_map_with_path(
                     lambda path, leaf, name=name: values.get(_leaf_name(name, path), promoted(leaf)),

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arrays import drawing_dtype
 from .._bounds import Interval, clip_straight_through
-from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
+from .._layer import Features, NeuronLayer, Spiking, Trained, construct, layer_class, options, pickled_as_call
 from .._value import Value
 from ..neurons import Neuron
 from ..neurons._neuron import run
@@ -71,12 +71,12 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     _fixed: Any = _static(())
     _watch: Any = _static(None)
     _options, _construct = (Features, Trained, Options), classmethod(construct)
-    _holders, _arrays, _can_be_set = object, (jax.Array, np.ndarray, np.generic), False
+    _variable_types, _arrays, _can_be_set = object, (jax.Array, np.ndarray, np.generic), False
     _array = staticmethod(fixed)
     _param = staticmethod(lambda value, interval: value)
 
     def _start(self, features, key=None, **given):
-        self._hold_neuron(features, **given)
+        self._set_neuron(features, **given)
         self.features, owner = int(features), type(self).__name__
         if self.recurrent:
             kernel, shape = given["recurrent_kernel"], (self.features, self.features)
@@ -89,8 +89,8 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
             setattr(self, name, None)  # done with
 
-    def _hold(self, values, intervals, param_dtype):
-        super()._hold(values, intervals, param_dtype)
+    def _set_values(self, values, intervals, param_dtype):
+        super()._set_values(values, intervals, param_dtype)
         self._intervals |= {(f".{name}", pair) for name, pair in intervals.items()}
 
     def _activate(self, field, surrogate, intervals, param_dtype):
@@ -99,7 +99,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
         def held(path, name):
             if name in intervals:
                 self._intervals |= {(f".{field}{jax.tree_util.keystr(path)}", intervals[name])}
-            return self._holder(name, values[name], intervals, param_dtype)
+            return self._variable(name, values[name], intervals, param_dtype)
 
         return jax.tree_util.tree_map_with_path(held, template)
 
@@ -198,7 +198,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return made(Layer, kind)
+    return layer_class(Layer, kind)
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -222,7 +222,7 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return made(Cell, kind)
+    return layer_class(Cell, kind)
 
 
 def bounds(model: Any) -> Any:

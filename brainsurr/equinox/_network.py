@@ -12,12 +12,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._following import is_on
+from .._event_driven import is_on
 from .._time import sequential
 from ._layer import Neurons
 
 
-class SpikingSequential(sequential.InARow, eqx.Module):
+class SpikingSequential(sequential.SequentialBase, eqx.Module):
     """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time

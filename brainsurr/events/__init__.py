@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from .._arrays import as_float, as_real, is_float
-from .._following import is_off
+from .._event_driven import is_off
 from . import _library
 from ._product import Product, multiply
 

@@ -15,12 +15,12 @@ from flax.typing import Dtype
 from .._arrays import is_number
 from .._bounds import Interval, clip_straight_through, initial_value, not_trained
 from .._checks import check_surrogate
-from .._held import Holds, HoldsSurrogate
+from .._modules import ParameterModule, SurrogateModule
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
 
 
-class ParameterModule(Holds, nn.Module):
+class LinenModule(ParameterModule, nn.Module):
     """What every layer with trainable values has: which are trained, and inside which interval.
 
     Arrays among its fields compare and hash by value, as a module must.
@@ -46,7 +46,7 @@ class ParameterModule(Holds, nn.Module):
         return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
 
     @nn.nowrap
-    def _hold(self, values, intervals, param_dtype):
+    def _set_values(self, values, intervals, param_dtype):
         """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
         self._numbers, self._intervals = values, intervals
         for name, value in {"learnable": tuple(intervals), "bounds": FrozenDict(intervals)}.items():
@@ -73,7 +73,7 @@ class ParameterModule(Holds, nn.Module):
         self._now = now  # the current values, the trained ones clipped to their bounds
 
 
-class SpikingActivation(HoldsSurrogate, ParameterModule):
+class SpikingActivation(SurrogateModule, LinenModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Attributes:
@@ -116,7 +116,7 @@ class SpikingActivation(HoldsSurrogate, ParameterModule):
 
     def __post_init__(self):
         check_surrogate("surrogate_init", self.surrogate_init)
-        self._hold_surrogate(self.surrogate_init, self.learnable, self.bounds, self.param_dtype, self.random)
+        self._set_surrogate(self.surrogate_init, self.learnable, self.bounds, self.param_dtype, self.random)
         super().__post_init__()
 
     @property
@@ -172,7 +172,7 @@ def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
 
     def note(method, args, kwargs, context):
         layer = context.module
-        if context.method_name == "setup" and isinstance(layer, ParameterModule) and layer.is_initializing():
+        if context.method_name == "setup" and isinstance(layer, LinenModule) and layer.is_initializing():
             intervals.update({(*layer.path, name): interval for name, interval in layer._intervals.items()})
         return method(*args, **kwargs)
 

@@ -8,14 +8,14 @@ import jax
 from flax import linen as nn
 
 from .._arrays import drawing_dtype
-from .._held import HoldsSurrogate, fed_back
-from .._layer import Features, NeuronLayer, Spiking, Trained, made, pickled_as_call
+from .._layer import Features, NeuronLayer, Spiking, Trained, layer_class, pickled_as_call
+from .._modules import SurrogateModule, with_recurrence
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ._activation import ParameterModule, SpikingActivation
+from ._activation import LinenModule, SpikingActivation
 
 
-class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  # type: ignore[metaclass]
+class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # type: ignore[metaclass]
     """A module that holds a neuron."""
 
     _options: ClassVar[Any] = (Features, Trained, Spiking)
@@ -23,7 +23,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
     def __post_init__(self):
         names = [field.name for field in dataclasses.fields(self) if field.init]
         given = {name: getattr(self, name) for name in names if name not in ("parent", "name")}
-        self._template = self._hold_neuron(**given)
+        self._template = self._set_neuron(**given)
         super().__post_init__()
 
     @nn.nowrap
@@ -61,7 +61,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
         values = dict(self._now) | {"recurrent_kernel": self._kernel}
         for name in names:
             held = values[name] if name in values else getattr(self, name)
-            if isinstance(held, nn.Module) and not isinstance(held, HoldsSurrogate):
+            if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):
                 module, variables = held.unbind()  # lax.scan can't call a module, but a function of variables
                 held = functools.partial(module.apply, variables)
             values[name] = held
@@ -78,7 +78,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
             )
         for name in vars(self._template) if self.is_initializing() else ():
             held = getattr(self, name)
-            if isinstance(held, nn.Module) and not isinstance(held, HoldsSurrogate):
+            if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):
                 held(x)
 
     @nn.nowrap
@@ -87,7 +87,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type)):  #
 
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
-        neuron = fed_back(self._template, None, self.self_connections) if self.recurrent else self._template
+        neuron = with_recurrence(self._template, None, self.self_connections) if self.recurrent else self._template
         return self._first_state(neuron, input_shape, self.carry_init, lambda: rng)
 
 
@@ -167,7 +167,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return made(Layer, kind)
+    return layer_class(Layer, kind)
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -193,4 +193,4 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return made(Cell, kind)
+    return layer_class(Cell, kind)

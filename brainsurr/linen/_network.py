@@ -9,7 +9,7 @@ import jax
 from flax import linen as nn
 from flax.core import DenyList
 
-from .._following import attributes, is_on
+from .._event_driven import attributes, is_on
 from .._time import sequential
 from .._time.unroll import Transforms, unroll_blocks
 
@@ -68,6 +68,7 @@ class SpikingSequential(nn.Module):
 
     def __post_init__(self):
         self.layers = tuple(self.layers)
+        sequential.check_network(self)
         super().__post_init__()
 
     @nn.nowrap
@@ -106,7 +107,7 @@ def _products_follow(layer, are_spikes):
     def follow(method, args, kwargs, context):
         module, new = context.module, {}
         kinds = (nn.Dense, nn.DenseGeneral, nn.Conv)
-        if is_on() and isinstance(module, kinds) and not sequential.functions_replaced(module):
+        if is_on() and isinstance(module, kinds) and not sequential.overridden_functions(module):
             new = functions_of(module, are_spikes)
         with attributes([(module, new)]):
             return method(*args, **kwargs)
@@ -122,7 +123,7 @@ def _as_product(layer) -> Callable | None:
     """
     kind = type(layer)
     general = kind is nn.DenseGeneral and layer.axis == -1 and not layer.batch_dims
-    if not (kind is nn.Dense or general) or sequential.functions_replaced(layer):
+    if not (kind is nn.Dense or general) or sequential.overridden_functions(layer):
         return None
     if layer.is_mutable_collection("params") or layer.is_mutable_collection("intermediates"):
         return None

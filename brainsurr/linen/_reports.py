@@ -9,8 +9,8 @@ from flax import linen as nn
 from .._diagnosis import Diagnosis, examine, layer_name, watching
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
-from .._held import HoldsNeuron, HoldsSurrogate
-from ._activation import ParameterModule
+from .._modules import NeuronModule, SurrogateModule
+from ._activation import LinenModule
 
 
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -49,9 +49,9 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None)
 def _watched(variables, user_fn, intervals, watch):
     def intercept(method, args, kwargs, context):
         layer = context.module
-        if isinstance(layer, ParameterModule):
+        if isinstance(layer, LinenModule):
             intervals.update({".".join((*layer.path, name)): its for name, its in layer._intervals.items()})
-        ours = isinstance(layer, HoldsNeuron | HoldsSurrogate) and context.method_name == "__call__"
+        ours = isinstance(layer, NeuronModule | SurrogateModule) and context.method_name == "__call__"
         if ours:
             replace = watching(watch, layer_name(layer.path, layer), getattr(layer, "_neuron_class", None))
             object.__setattr__(layer, "_watch", replace)  # of this copy of the module, bound to its variables

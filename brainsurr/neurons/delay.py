@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import is_integer
+from ._history import AnyDtypeHistory
 from ._neuron import by_position
-from ._past import OfAnyDtype
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -21,7 +21,7 @@ class DelayFields:
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Delay(OfAnyDtype, DelayFields):
+class Delay(AnyDtypeHistory, DelayFields):
     r"""A delay by whole time steps.
 
     .. math:: y_t = x_{t - \mathrm{steps}}
@@ -82,6 +82,6 @@ def _whole(owner: str, steps) -> int | tuple[int, ...]:
     if not each or not all(is_integer(n) and n >= 0 for n in each):
         raise ValueError(
             f"{owner}: expected steps to be a non-negative integer, or one for each channel, got {steps!r}"
-            f"{OfAnyDtype._hint('steps', steps)}"
+            f"{AnyDtypeHistory._hint('steps', steps)}"
         )
     return tuple(map(int, each)) if isinstance(delays, tuple | list) else int(delays)

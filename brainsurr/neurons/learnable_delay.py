@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._bounds import check_inside
 from .._checks import check_counts
-from ._past import OfThePast
+from ._history import InputHistory
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -21,7 +21,7 @@ class LearnableDelayFields:
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class LearnableDelay(OfThePast, LearnableDelayFields):
+class LearnableDelay(InputHistory, LearnableDelayFields):
     r"""A delay for each channel that can be trained: a bell over the last inputs, which narrows to one of them.
 
     .. math:: y_t = \sum_{n=0}^{\mathrm{longest}} k_n\, x_{t - n}, \qquad

@@ -9,8 +9,8 @@ import numpy as np
 
 from .._arrays import is_number, match_dtype_and_rank
 from ..surrogates.algebraic import Arctan
+from ._history import InputHistory
 from ._neuron import Neuron, by_position, call_function
-from ._past import OfThePast
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -23,7 +23,7 @@ class SlidingPSNFields:
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class SlidingPSN(OfThePast, SlidingPSNFields):
+class SlidingPSN(InputHistory, SlidingPSNFields):
     r"""A parallel spiking neuron: its potential is a sum over the last inputs, with trained weights and no reset.
 
     .. math:: h_t = \sum_{i=1}^{k} w_i\, x_{t - k + i}, \qquad s_t = \mathrm{spike\_fn}(h_t - \mathrm{threshold})

@@ -82,8 +82,8 @@ class Recurrent(Unmatched):
         return state if self._inside_has_spikes else (state, jnp.zeros_like(x))
 
     def step(self, state, x):
-        if len(self.kernel) != x.shape[-1]:
-            raise ValueError(f"Recurrent: expected a kernel for {x.shape[-1]} features, got shape {self.kernel.shape}")
+        if (shape := jnp.shape(self.kernel)) != (x.shape[-1],) * 2:
+            raise ValueError(f"Recurrent: the kernel has shape {shape}, not [{x.shape[-1]}, {x.shape[-1]}]")
         if self._inside_has_spikes:
             state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
         else:

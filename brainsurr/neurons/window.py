@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
+from ._history import AnyDtypeHistory
 from ._neuron import Neuron, by_position
-from ._past import OfAnyDtype
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -18,7 +18,7 @@ class WindowFields:
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Window(OfAnyDtype, WindowFields):
+class Window(AnyDtypeHistory, WindowFields):
     r"""The last inputs side by side.
 
     .. math:: y_t = (x_{t - \mathrm{length} + 1}, \dots, x_{t - 1}, x_t)

@@ -11,17 +11,17 @@ from flax import nnx
 from flax.typing import Dtype
 
 from .._bounds import Interval, clip_straight_through, not_trained
-from .._held import Holds, HoldsSurrogate
+from .._modules import ParameterModule, SurrogateModule
 from .._surrogate import Surrogate
 
 
-class ParameterModule(Holds, nnx.Module):
+class NNXModule(ParameterModule, nnx.Module):
     """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
 
     That is what ``nnx.update`` tries with the state of a layer that trains it.
     """
 
-    _holders = nnx.Variable
+    _variable_types = nnx.Variable
     _array = nnx.Variable
 
     def _param(self, value, interval):
@@ -40,7 +40,7 @@ class ParameterModule(Holds, nnx.Module):
         super().__setattr__(name, value)
 
 
-class SpikingActivation(HoldsSurrogate, ParameterModule):
+class SpikingActivation(SurrogateModule, NNXModule):
     """A surrogate as a layer, its parameters configuration or trained.
 
     Args:
@@ -80,7 +80,7 @@ class SpikingActivation(HoldsSurrogate, ParameterModule):
         random: bool = False,
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
-        self._hold_surrogate(surrogate, learnable, bounds, param_dtype, random)
+        self._set_surrogate(surrogate, learnable, bounds, param_dtype, random)
         check_rngs("SpikingActivation", rngs, nnx.RngStream)
         self.deterministic = False
         if random:

@@ -8,10 +8,10 @@ from flax import nnx
 from flax.typing import Initializer
 
 from .._arrays import drawing_dtype
-from .._layer import Features, NeuronLayer, Spiking, Trained, construct, made, options, pickled_as_call
+from .._layer import Features, NeuronLayer, Spiking, Trained, construct, layer_class, options, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ._activation import ParameterModule, SpikingActivation, check_rngs
+from ._activation import NNXModule, SpikingActivation, check_rngs
 
 
 @options
@@ -25,7 +25,7 @@ class Options(Spiking):
     rngs: nnx.Rngs | None = None
 
 
-class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.Module))):  # type: ignore[metaclass]
+class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module))):  # type: ignore[metaclass]
     """A module that holds a neuron."""
 
     _options, _construct = (Features, Trained, Options), classmethod(construct)
@@ -35,7 +35,7 @@ class Neurons(NeuronLayer, ParameterModule, metaclass=pickled_as_call(type(nnx.M
 
     def _start(self, features, rngs=None, **given):
         self.features = features
-        self._hold_neuron(features, **given)
+        self._set_neuron(features, **given)
         check_rngs(type(self).__name__, rngs)
         self.recurrent_kernel = self._drawn_kernel(given["recurrent_kernel_init"], rngs) if self.recurrent else None
 
@@ -128,7 +128,7 @@ def layer(kind: type[Neuron]) -> type[Layer]:
       [[0. 1. 0. 1.]
        [0. 1. 0. 1.]]
     """
-    return made(Layer, kind)
+    return layer_class(Layer, kind)
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
@@ -153,4 +153,4 @@ def cell(kind: type[Neuron]) -> type[Cell]:
       >>> print(s, v)
       [[0. 1.]] [[0.75 1.  ]]
     """
-    return made(Cell, kind)
+    return layer_class(Cell, kind)

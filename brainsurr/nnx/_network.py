@@ -7,12 +7,12 @@ from typing import Any
 import jax
 from flax import nnx
 
-from .._following import attributes
+from .._event_driven import attributes
 from .._time import sequential
 from .._time.unroll import JAX, unroll_blocks
 
 
-class SpikingSequential(sequential.InARow, nnx.Module):
+class SpikingSequential(sequential.SequentialBase, nnx.Module):
     """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
     A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
@@ -103,7 +103,7 @@ def _products_follow(layer, are_spikes):
 
     modules = [module for _, module in nnx.iter_modules(layer)] if isinstance(layer, nnx.Module) else []
     kinds = (nnx.Linear, nnx.LinearGeneral, nnx.Conv)
-    ours = [module for module in modules if isinstance(module, kinds) and not sequential.functions_replaced(module)]
+    ours = [module for module in modules if isinstance(module, kinds) and not sequential.overridden_functions(module)]
     return attributes((module, functions_of(module, are_spikes)) for module in ours)
 
 
@@ -112,7 +112,7 @@ def _as_product(layer) -> Callable | None:
     kind = type(layer)
     if kind not in (nnx.Linear, nnx.LinearGeneral) or _CALLS[kind] is not kind.__call__:
         return None
-    if sequential.functions_replaced(layer):
+    if sequential.overridden_functions(layer):
         return None
     return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
 

@@ -12,7 +12,7 @@ from .._diagnosis.probe import USE_ARGUMENT
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
-from .._held import HoldsNeuron, HoldsSurrogate
+from .._modules import NeuronModule, SurrogateModule
 
 
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -63,7 +63,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
-        if isinstance(node, HoldsNeuron | HoldsSurrogate):  # a copy of it, in a transform of flax, has this as well
+        if isinstance(node, NeuronModule | SurrogateModule):  # a copy of it, in a transform of flax, has this as well
             node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
     return _called(user_fn, copy)
 

@@ -73,6 +73,10 @@ MISTAKES = [
     (lambda: initializers.fluctuation_driven(LIF(), rate=0.0), "rate"),
     (lambda: initializers.fluctuation_driven(LIF(), rate=0.1, xi=-1.0), "xi"),
     (lambda: optim.project({"alpha": (1.0, 0.0)}), "low < high"),
+    (lambda: encoders.delta(jnp.zeros(3), off="no"), "off"),
+    (lambda: initializers.fluctuation_driven(LIF(), rate=0.1, steps=0), "steps"),
+    (lambda: bs.operations(lambda x: x @ jnp.ones((4, 2)), XS, examples=-2), "examples"),
+    (lambda: neurons.Recurrent(LIF(), jnp.ones((3, 3)))((XS[0], XS[0]), XS), "kernel"),
     (lambda: optim.project({"alpha": "ab"}), "bounds"),
 ]
 
@@ -96,6 +100,7 @@ IN_LAYERS = [
     ({"learnable": "decay", "bounds": {"decay": (0.0, 0.5)}}, "outside"),
     ({"learnable": "decay", "bounds": (0.0, 1.0)}, "bounds"),
     ({"self_connections": False}, "recurrent"),
+    ({"recurrent": "no"}, "recurrent"),
     ({"spike_fn": bs.Arctan}, "spike_fn"),
 ]
 
@@ -105,11 +110,16 @@ def test_a_mistake_in_a_layer_raises_an_error_that_names_it(host):
     for options, word in IN_LAYERS:
         with pytest.raises((TypeError, ValueError), match=word):
             host.layers.LIF(4, **options)
-    adapter = host()
+    adapter, layers = host(), [host.layers.LIF(4), host.layers.LI(4)]
+    for flag in ("return_spikes", "mixes_examples", "events"):
+        with pytest.raises(TypeError, match=flag):
+            host.layers.SpikingSequential(layers, **{flag: "no"})
+    with pytest.raises(TypeError, match="Sigmoid"):
+        host.layers.SpikingSequential([bs.Sigmoid])
     for layer, xs in ((host.layers.LIF(3), XS), (host.layers.LI(1), XS)):
         with pytest.raises(ValueError, match="expected an input"):
             adapter.call(layer, (2, xs.shape[-1]), None, xs)
-    net = host.layers.SpikingSequential([host.layers.LIF(4), host.layers.LI(4)])
+    net = host.layers.SpikingSequential(layers)
     if host is not Brainstate:
         call = functools.partial(net.apply, {}) if host.name == "linen" else net
         for carry in ((jnp.zeros((2, 4)),), jnp.zeros((2, 4))):

@@ -19,7 +19,7 @@ import brainsurr as bs
 from brainsurr import neurons
 from brainsurr._gradients import OFFSETS, along
 from brainsurr._gradients.report import Derived, Slope, judge
-from brainsurr._gradients.shorter import shorter
+from brainsurr._gradients.truncated import shorter
 from tools.frameworks import HOSTS, OF_VARIABLES, Nnx
 
 every_host = pytest.mark.parametrize("host", HOSTS, ids=label)

@@ -11,7 +11,7 @@ from asked import line_of
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr._flow.derivatives import steps
+from brainsurr._dataflow.derivatives import steps
 from brainsurr._gradients.program import step_line
 
 N = 4

@@ -280,3 +280,10 @@ def test_a_parameter_of_the_framework_is_one_of_a_surrogate(hold):
     ):
         with pytest.raises(TypeError, match="learnable="):
             make()
+
+
+@pytest.mark.parametrize("host", HOSTS, ids=[host.name for host in HOSTS])
+def test_recurrent_weights_are_square(host):
+    options = host.recurrent(jnp.ones((4, 1)))
+    with pytest.raises(ValueError, match="kernel"):
+        host().call(host.layers.LIF(4, **options), (2, 4), None, jnp.ones((3, 2, 4)))

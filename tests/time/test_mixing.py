@@ -8,8 +8,8 @@ import pytest
 from flax import linen, nnx
 
 import brainsurr as bs
-from brainsurr._flow.axes import mixing
-from brainsurr._flow.sets import BATCH, TIME
+from brainsurr._dataflow.axes import mixing
+from brainsurr._dataflow.axis_sets import BATCH, TIME
 from brainsurr._time import guard
 
 T, B, F = 6, 4, 8

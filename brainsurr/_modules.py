@@ -1,4 +1,4 @@
-"""What the modules of the frameworks share that hold a surrogate or a neuron, of which some parts are trained."""
+"""How modules store parameters: the bases of every framework's activations and layers."""
 
 import operator
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ import numpy as np
 from . import _checks
 from ._arrays import as_parameter, is_number, variable_value, without_unit
 from ._bounds import initial_value, names_of, trained_intervals
-from ._following import is_on
+from ._event_driven import is_on
 from ._hooks import hook
 from ._pytree import unflatten
 from ._surrogate import Surrogate
@@ -21,21 +21,21 @@ from .neurons._neuron import fields_of
 from .neurons._spikes import Drawn, with_spike_functions
 
 
-class Holds:
-    """A module whose attributes hold numbers: what is trained, arrays, and Python's numbers.
+class ParameterModule:
+    """A module with numbers as attributes: trainable parameters, fixed arrays and Python numbers.
 
-    Of the framework: ``_param(value, interval)`` and ``_array(value)`` make what holds one, and ``_value(name)`` gives
-    the current value, a trained one clipped to its bounds.
+    A framework defines ``_param(value, interval)`` and ``_array(value)``, which make its variables, and
+    ``_value(name)``, which returns the current value; a trained one is clipped to its bounds.
     """
 
     fires: ClassVar[bool]
     _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
     # What stays as it is.
     _made_for: ClassVar[Any] = ("features", "recurrent", "self_connections", "carry_init", "param_dtype", "random")
-    _not_held: ClassVar[tuple[str, ...]] = ("learnable", "bounds", "origin")  # a layer is made by them, and has none
+    _not_stored: ClassVar[tuple[str, ...]] = ("learnable", "bounds", "origin")  # a layer is made by them, and has none
     _can_be_set: ClassVar[bool] = True
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
-    _holders: ClassVar[Any] = ()  # the classes of what holds a number
+    _variable_types: ClassVar[Any] = ()  # the classes of what holds a number
     _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
     _arrays: ClassVar[Any] = (jax.Array, np.ndarray)  # what `_array` is to hold
     _param: Callable
@@ -47,16 +47,18 @@ class Holds:
 
     def _values(self, names: Iterable[str]) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in names}
-        return {name: self._value(name) if isinstance(held, self._holders) else held for name, held in values.items()}
+        return {
+            name: self._value(name) if isinstance(held, self._variable_types) else held for name, held in values.items()
+        }
 
     def __setattr__(self, name, value):
         held, owner = vars(self).get(name), type(self).__name__
-        if isinstance(held, self._holders) and not isinstance(value, self._holders):
+        if isinstance(held, self._variable_types) and not isinstance(value, self._variable_types):
             kind = type(held).__name__
             raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
         is_option = name in getattr(type(self), "__dataclass_fields__", {name})
         made_for = name in self._made_for and value is not held and (name in vars(self) or not is_option)
-        if made_for or (self._can_be_set and name in self._not_held):
+        if made_for or (self._can_be_set and name in self._not_stored):
             raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
         if self._can_be_set and name in self._fixed and name in vars(self):  # not while a copy is put together
             current = getattr(self, self._holds)
@@ -65,13 +67,13 @@ class Holds:
                 self._check_changed(current.replace(**{name: variable_value(value)}))
         super().__setattr__(name, value)
 
-    def _hold(self, values: dict[str, Any], intervals: dict[str, Any], param_dtype: Any):
+    def _set_values(self, values: dict[str, Any], intervals: dict[str, Any], param_dtype: Any):
         """Set an attribute for each value: a parameter if it has an interval, which may be None."""
         for name, value in values.items():
-            setattr(self, name, self._holder(name, value, intervals, param_dtype))
+            setattr(self, name, self._variable(name, value, intervals, param_dtype))
         self._fixed = tuple(name for name in values if name not in intervals)
 
-    def _holder(self, name: str, value: Any, intervals: dict[str, Any], param_dtype: Any):
+    def _variable(self, name: str, value: Any, intervals: dict[str, Any], param_dtype: Any):
         if name in intervals:
             return self._param(initial_value(value, param_dtype), intervals[name])
         return self._array(jnp.asarray(value)) if isinstance(value, self._arrays) else value
@@ -87,7 +89,7 @@ def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
     return value
 
 
-class HoldsSurrogate(Holds):
+class SurrogateModule(ParameterModule):
     """A module that holds a surrogate. Of the framework, of one that draws spikes: ``_new_key()``, or None.
 
     Attributes:
@@ -100,11 +102,13 @@ class HoldsSurrogate(Holds):
     random: bool
     _new_key: Callable
 
-    def _hold_surrogate(self, surrogate: Surrogate, learnable, bounds, param_dtype, random: bool):
+    def _set_surrogate(self, surrogate: Surrogate, learnable, bounds, param_dtype, random: bool):
         _checks.check_surrogate("surrogate", surrogate)
         self.template, values = surrogate.named_parameters()
         owner, defaults = type(self).__name__, surrogate._all_bounds()
-        self._hold(values, trained_intervals(owner, values, learnable, bounds, defaults, param_dtype), param_dtype)
+        self._set_values(
+            values, trained_intervals(owner, values, learnable, bounds, defaults, param_dtype), param_dtype
+        )
         _checks.check_random("SpikingActivation", random, surrogate, self._fixed)
         self.random = random
 
@@ -130,11 +134,11 @@ class HoldsSurrogate(Holds):
         return f if self._watch is None else self._watch("", f)
 
 
-class HoldsNeuron(Holds):
-    """A module that holds a neuron: numbers and surrogates under the names of its fields.
+class NeuronModule(ParameterModule):
+    """A module that holds a neuron: its numbers and surrogates are attributes with the names of its fields.
 
-    Of the framework, besides what `Holds` asks for: ``_activate(field, surrogate, intervals, param_dtype)`` makes what
-    holds the surrogate of a field, and trains the parameters that have an interval, which may be None.
+    A framework defines, besides what `ParameterModule` needs, ``_activate(field, surrogate, intervals, param_dtype)``,
+    which returns what holds the surrogate of a field and trains each parameter that has an interval (None: unbounded).
     """
 
     _holds: ClassVar[str] = "neuron"
@@ -148,9 +152,11 @@ class HoldsNeuron(Holds):
     _neuron_class: ClassVar[type[Neuron]]
     _template: Neuron  # its parameters and flags are those of the module
 
-    def _hold_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
+    def _set_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
         owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", self.param_dtype)
+        for name in {"recurrent", "self_connections"} & given.keys():
+            _checks.check_flag(f"{owner}: {name}", given[name])
         for name in {"recurrent_kernel_init", "recurrent_kernel", "self_connections"} & given.keys():
             default = type(self).__dataclass_fields__[name].default  # type: ignore[attr-defined]
             if not given["recurrent"] and given[name] is not default:
@@ -158,7 +164,7 @@ class HoldsNeuron(Holds):
         given.pop("recurrent_kernel_init", None)
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
-        modules = {name: value for name, value in fields.items() if isinstance(value, HoldsSurrogate)}
+        modules = {name: value for name, value in fields.items() if isinstance(value, SurrogateModule)}
         values = fields | {name: module._untrained() for name, module in modules.items()}
         # Bounds given for a trained number replace those that the neuron checks.
         trained = {
@@ -180,7 +186,7 @@ class HoldsNeuron(Holds):
             defaults = {f"{field}.{name}": pair for name, pair in surrogate._all_bounds().items()} | defaults
         intervals = trained_intervals(owner, parameters, learnable, bounds, defaults, param_dtype, neuron._check_bounds)
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
-        self._hold(numbers, {name: pair for name, pair in intervals.items() if name in numbers}, param_dtype)
+        self._set_values(numbers, {name: pair for name, pair in intervals.items() if name in numbers}, param_dtype)
         for field, surrogate in surrogates.items():
             of_field = {path.partition(".")[2]: i for path, i in intervals.items() if path.startswith(f"{field}.")}
             setattr(self, field, self._activate(field, surrogate, of_field, param_dtype))
@@ -217,11 +223,11 @@ class HoldsNeuron(Holds):
         """Return the neuron with its current values, and with ``spikes(activation)`` for each activation."""
         values = self._values([*vars(self._template), *["recurrent_kernel"] * self.recurrent])
         for name, held in values.items():
-            if isinstance(held, HoldsSurrogate):
+            if isinstance(held, SurrogateModule):
                 values[name] = spikes(held)
         kernel = values.pop("recurrent_kernel", None)
         neuron = self._template._with(**values)
-        return fed_back(neuron, kernel, self.self_connections) if self.recurrent else neuron
+        return with_recurrence(neuron, kernel, self.self_connections) if self.recurrent else neuron
 
     def _running(self, x) -> Neuron:
         """Return the neuron with what draws its spikes for an input, or watches them."""
@@ -229,11 +235,11 @@ class HoldsNeuron(Holds):
         if shape and shape[-len(size) :] != size:
             expected = ", ".join(map(str, ("...", *size)))
             raise ValueError(f"{type(self).__name__}: expected an input xs [{expected}], got one of shape {shape}")
-        neuron = self._neuron(HoldsSurrogate._spikes)
+        neuron = self._neuron(SurrogateModule._spikes)
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
 
-def fed_back(neuron: Neuron, kernel: Any, self_connections: bool) -> Neuron:
+def with_recurrence(neuron: Neuron, kernel: Any, self_connections: bool) -> Neuron:
     """Return a neuron whose spikes come back, without checks."""
     flags = (("self_connections", self_connections), ("events", is_on()))
     return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))

@@ -9,9 +9,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._jax_private import needed
-from .reading import Reader, read
+from .axis_sets import (
+    BATCH,
+    MEMBERS,
+    NOT_KNOWN,
+    TIME,
+    UNKNOWN,
+    constant,
+    depends,
+    each,
+    has_several,
+    placed,
+    some,
+    together,
+)
+from .jaxprs import Reader, read
 from .rules import RULES
-from .sets import BATCH, MEMBERS, NOT_KNOWN, TIME, UNKNOWN, constant, depends, each, has_several, placed, some, together
 
 MOVED = "moved"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from .._flow.evaluating import evaluated
+from .._dataflow.evaluate import evaluated
 from .._jax_private import scan_parts
 
 _CALLS = ("jit", "remat2")  # of `jax.jit` and `jax.checkpoint`, which have no rule of their own

@@ -39,7 +39,7 @@ def _here() -> str:
     return user_line() + _layers.get()
 
 
-def telling_uses() -> contextlib.AbstractContextManager[None]:
+def tracking_call_sites() -> contextlib.AbstractContextManager[None]:
     """Tell the uses of each layer apart, until the block ends."""
     states: dict[int, tuple[Any, str]] = {}  # by id: each that a neuron gave, which is kept for its id, and the place
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .sets import MOST, constant, depends, placed, some, together, union
+from .axis_sets import MOST, constant, depends, placed, some, together, union
 
 
 def _entry_by_entry(equation, *operands):

@@ -11,7 +11,7 @@ from .._checks import check_dtype
 from ._neuron import Unmatched
 
 
-class OfThePast(Unmatched):
+class InputHistory(Unmatched):
     """A neuron that keeps the last inputs, ``longest`` of them, as its state. Its way over time is its step as well."""
 
     longest: Any
@@ -43,7 +43,7 @@ class OfThePast(Unmatched):
         return past, sum(kernel[i] * both[i : i + len(xs)] for i in range(len(kernel)))
 
 
-class OfAnyDtype(OfThePast):
+class AnyDtypeHistory(InputHistory):
     """What :class:`Delay` and :class:`Window` share: inputs of any dtype, nothing trained, no state without a past."""
 
     _is_trained: ClassVar[bool] = False

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from .._jax_private import needed
-from .reading import Reader, read
+from .jaxprs import Reader, read
 
 PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
 _SUMS = (*PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side

@@ -1,4 +1,4 @@
-"""Which products follow what is not 0: those of the layers that a network calls, as its ``events`` says."""
+"""Which products skip zero inputs: those of the layers of a network with ``events=True``."""
 
 import contextlib
 import threading
@@ -9,24 +9,24 @@ from typing import Any
 from ._context import setting
 
 _lock = threading.Lock()  # a network may be traced in several threads
-_now: ContextVar[bool | None] = ContextVar("following", default=None)  # None: the products of layers that say so
+_now: ContextVar[bool | None] = ContextVar("event_driven", default=None)  # None: as the layer says
 
 
 @contextlib.contextmanager
-def following(on: bool | None) -> Iterator[bool | None]:
-    """Set whether products follow in this context; what is off stays off, None leaves it as it is. Yield what holds."""
+def event_driven(on: bool | None) -> Iterator[bool | None]:
+    """Set whether products skip zeros in this context, unless it is off already; None keeps it. Yield the value."""
     on = _now.get() if on is None or is_off() else bool(on)
     with setting(_now, on):
         yield on
 
 
 def is_on() -> bool:
-    """Return whether all products follow."""
+    """Return whether all products skip zeros."""
     return _now.get() is True
 
 
 def is_off() -> bool:
-    """Return whether none does, not even that of a layer that says so."""
+    """Return whether no product skips zeros, not even in a layer that asks for it."""
     return _now.get() is False
 
 
