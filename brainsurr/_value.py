@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import os
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,7 @@ class Value:
         _pytree.register(cls)
 
     def __getattribute__(self, name):
-        # What calls from outside go through. The class keeps the methods that its author wrote, which editors reload.
+        # Check the arguments of calls. The class keeps the method that its author wrote, so that reloaders find it.
         checked = super().__getattribute__("_checked").get(name)
         return super().__getattribute__(name) if checked is None else checked_method(self, name, checked)
 
@@ -258,7 +259,7 @@ def checked_method(value: Value, name: str, checked: Callable) -> Callable:
 
 # Methods that run when a value is made or compared, and not in what it computes.
 _ASIDE = {"__init__", "__post_init__", "__eq__", "__hash__", "__repr__", "__replace__"}
-_HERE = str(Path(__file__).parent)
+_HERE = f"{Path(__file__).parent}{os.sep}"
 
 
 def is_built_in(value: Any) -> bool:
