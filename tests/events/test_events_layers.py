@@ -179,12 +179,6 @@ def test_events_hold_at_any_depth(name):
     assert tuple(found) == follow
 
 
-def test_a_convolution_of_groups_is_dense():
-    layer = OverTime(brainstate.nn.Conv2d((4, 4, 4), 4, (3, 3), groups=2))
-    xs = jnp.asarray(np.repeat(SPIKES, 4, -1), jnp.float32)
-    np.testing.assert_array_equal(*(Brainstate.layers.SpikingSequential([layer], events=e)(xs) for e in (True, False)))
-
-
 def functions(layer):
     """What the modules of a layer hold that can be called."""
     nodes = [layer]
@@ -324,39 +318,3 @@ def test_spikes_that_a_user_changes_are_not_taken_for_spikes(name):
     found, expected = (jax.jit(step)(*args) for step, args in (ours, dense))
     assert_close(found, expected, T * BATCH * 160)
     assert jnp.abs(expected[0][1]).max() > 0
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "bool", "int32"])
-@every_host
-def test_another_dtype_of_the_weights_is_that_of_a_dense_network(host, dtype):
-    first = {
-        Nnx: lambda: nnx.Linear(16, 3, param_dtype=jnp.bfloat16, rngs=RNGS),
-        Linen: lambda: linen.Dense(3, param_dtype=jnp.bfloat16),
-        Brainstate: lambda: brainstate.nn.Linear(16, 3, w_init=jnp.ones((16, 3), jnp.bfloat16), b_init=None),
-    }[host]()
-    xs = jnp.asarray(flat(SPIKES), dtype)
-    ours, dense = (steps(host, host.layers.SpikingSequential([first], events=on), xs) for on in (True, None))
-    found, expected = (step(*args)[0][1] for step, args in (ours, dense))
-    assert found.dtype == expected.dtype
-    np.testing.assert_array_equal(found, expected)
-
-
-def test_a_jit_of_flax_inside_is_traced_once():
-    traces = []
-
-    @nnx.jit
-    def inner(linear, xs):
-        traces.append(1)
-        return linear(xs)
-
-    class Block(nnx.Module):
-        def __init__(self):
-            self.linear = nnx.Linear(8, 8, rngs=nnx.Rngs(0))
-
-        def __call__(self, xs):
-            return inner(self.linear, xs)
-
-    net = bs.nnx.SpikingSequential([Block()], events=True, mixes_examples=True)
-    for _ in range(3):
-        net((None,), jnp.zeros((4, 2, 8)))
-    assert len(traces) == 1

@@ -13,14 +13,12 @@ import pytest
 from cases import with_library
 from close import assert_close, bound, distances
 from flax import nnx
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from numpy.lib.stride_tricks import sliding_window_view
 
 import brainsurr as bs
 from benchmarks.lib.blocks import Attention, Residual, attention_block, current_block, spike_block
 from brainsurr._time import guard
-from brainsurr.events import _product
-from brainsurr.nnx import LIF, SpikingSequential, check_gradients, diagnose, unroll
+from brainsurr.nnx import LIF, SpikingSequential, diagnose, unroll
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv
 T, B, PIXELS, TOKENS, FEATURES = 5, 2, (4, 4, 3), 4, 8
@@ -169,16 +167,6 @@ def test_blocks_of_time_give_what_one_pass_gives(name):
     assert_close(run(net, xs[:, 1:]), expected[:, 1:], 100, scale=4)  # an example by itself
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", EACH)
-def test_products_that_pass_over_zeros_give_the_same(name, monkeypatch):
-    monkeypatch.setattr(_product, "CROSSINGS", dict.fromkeys(_product.CROSSINGS, 2.0))  # loops, however few there are
-    (net, xs), (following, _) = made(name), made(name, events=True)
-    program = jax.jit(lambda xs: run(following, xs)).lower(xs).compile()
-    assert program.as_text().count('"brainsurr_product"') == {"attention": 4}.get(name, 3)
-    same(lambda: run(net, xs), lambda: program(xs))
-
-
 WIDTHS = {
     "wider": lambda: Residual([nnx.Linear(8, 16, rngs=nnx.Rngs(0)), LIF(16)]),
     "one": lambda: Residual([nnx.Linear(8, 1, rngs=nnx.Rngs(0)), LIF(1)]),  # jax would repeat it
@@ -198,31 +186,6 @@ def test_widths_that_do_not_fit_are_refused(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
-def test_devices_share_a_batch_in_training_too(name):
-    """Normalisation is over all of the batch, so statistics are too, and the gradient."""
-    net, xs = made(name)
-    net.train()
-    graph, params, rest = nnx.split(net, nnx.Param, ...)
-
-    @jax.jit
-    def step(params, rest, xs):
-        def loss(params):
-            copy = nnx.merge(graph, params, rest, copy=True)
-            ys = run(copy, xs)
-            return jnp.mean(ys**2), (ys, nnx.state(copy, nnx.BatchStat))
-
-        return jax.value_and_grad(loss, has_aux=True)(params)
-
-    mesh = jax.make_mesh((B,), ("batch",), (AxisType.Auto,), devices=jax.devices()[:B])
-    whole, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (None, "batch")))
-    placed = jax.device_put((params, rest, xs), (whole, whole, split))
-    (_, (_, statistics)), _ = same(lambda: step(params, rest, xs), lambda: step(*placed))
-    for before, after in zip(*map(jax.tree.leaves, (nnx.state(net, nnx.BatchStat), statistics)), strict=True):
-        assert np.any(before != after)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", EACH)
 def test_diagnose_sees_every_layer_inside_and_follows_a_mask(name):
     net, xs = made(name, return_spikes=True)
     mask = np.arange(T)[:, None] < [2, T]
@@ -232,16 +195,6 @@ def test_diagnose_sees_every_layer_inside_and_follows_a_mask(name):
     expected = sorted(float(s[mask].mean()) for s in spikes)
     np.testing.assert_allclose(sorted(layer.rate for layer in report.values()), expected, rtol=1e-5)
     assert {layer.status for layer in report.values()} == {"fine"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", EACH)
-def test_gradients_are_right(name):
-    net, xs = made(name)
-    xs = xs[:3]
-    weighed = jnp.asarray(np.random.default_rng(1).normal(size=run(net, xs).shape), jnp.float32)
-    report = check_gradients(net, lambda net: jnp.mean(run(net, xs) * weighed))
-    assert {parameter.status for parameter in report.values()} <= {"fine", "reset"}, report
 
 
 def attention_over(axis):

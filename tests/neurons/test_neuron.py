@@ -84,10 +84,6 @@ def test_settings_that_have_no_effect_together_are_refused(kwargs, message):
         ALIF(**kwargs)
 
 
-def test_replaced_settings_are_checked_beside_each_other():
-    assert LIF(reset_delay=True).replace(reset="none", reset_delay=False) == LIF(reset="none")
-
-
 def test_each_part_of_a_state_keeps_its_dtype():
     v = jnp.zeros((2, 4))
     state = v, v.astype(jnp.bfloat16)
@@ -147,14 +143,6 @@ def test_a_refractory_period_is_of_whole_steps():
         host.layers.LIF(1, refractory=256, param_dtype=jnp.bfloat16)
 
 
-def test_drawn_spikes_have_a_refractory_period():
-    neuron, xs = LIF(spike_fn=bs.Sigmoid(0.5), reset="none", refractory=1), jnp.zeros((400, 1))
-    _, ys = neuron(neuron.initial_state(xs[0]), xs, key=jax.random.key(0))
-    p = float(jax.nn.sigmoid(-0.5))
-    assert abs(ys.mean() - p / (1 + p)) < 5 * (0.2 / 400) ** 0.5
-    assert not np.any(ys[1:] * ys[:-1])
-
-
 def test_integer_spikes_are_drawn_from_a_distribution():
     xs, key = jnp.full((50, 1), 1.25), jax.random.key(0)
     with pytest.raises(ValueError, match="rises from 0 to 1"):
@@ -190,12 +178,6 @@ def test_without_self_connections_the_diagonal_is_not_used(host):
 
 
 # ALIF ---------------------------------------------------------------------------------------------------------------
-
-
-def test_what_is_trained_of_alif_has_these_bounds():
-    trained = ("decay", "threshold", "adaptation_decay", "spike_adaptation", "voltage_adaptation")
-    expected = dict.fromkeys(trained, (0.0, np.inf)) | dict.fromkeys(("decay", "adaptation_decay"), (0.0, 1.0))
-    assert dict(bs.nnx.bounds(bs.nnx.ALIF(F, learnable=trained))) == expected
 
 
 @pytest.mark.parametrize(("decay_input", "least"), [(True, -1.0), (False, -0.25)])
@@ -351,12 +333,6 @@ def test_a_carry_of_a_delay_that_does_not_fit_is_named():
         layer(layer.initialize_carry((F,)), jnp.ones(F))
 
 
-def test_a_delay_is_a_value_in_linen():
-    assert hash(bs.linen.Delay(F, [1, 2, 3])) == hash(bs.linen.Delay(F, np.array([1, 2, 3])))
-    assert bs.linen.Delay(F, jnp.array([1, 2, 3])) == bs.linen.Delay(F, (1, 2, 3))
-    assert bs.nnx.Delay(F, [1, 2, 3]).steps == (1, 2, 3)
-
-
 @pytest.mark.parametrize("block_size", [None, 1, 4], ids="block_size={}".format)
 def test_a_linear_layer_behind_a_window_is_a_convolution(block_size):
     """As `nnx.Conv` does it, which takes the batch first."""
@@ -397,13 +373,6 @@ def test_a_decay_that_the_state_can_not_hold_is_refused(neuron, what, dtype):
             layer(2, **{name: getattr(neuron, name)}, learnable=learnable, param_dtype=dtype)
         layer(2, **{name: 1.0}, learnable=learnable, param_dtype=dtype)
         layer(2, **{name: 0.9}, learnable=learnable, param_dtype=dtype)
-
-
-def test_the_largest_decay_that_is_held_ends_near_the_limit():
-    """A constant input of 1 takes the potential to 1, less a tenth at most."""
-    li = LI(decay=1 - 2.5 * float(jnp.finfo(jnp.bfloat16).eps), decay_input=True)
-    _, vs = li(li.initial_state(jnp.ones(1, jnp.bfloat16)), jnp.ones((2000, 1), jnp.bfloat16))
-    assert 0.9 <= vs[-1, 0] < 1
 
 
 def test_a_learned_delay_stays_within_its_longest():

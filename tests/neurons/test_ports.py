@@ -6,10 +6,8 @@ neurons, and writes what the page says of each row.
 """
 
 import contextlib
-import dataclasses
 import functools
 import importlib
-import inspect
 import json
 import math
 import re
@@ -168,29 +166,6 @@ def test_the_library_differs_where_the_condition_is_not_met(key):
         np.testing.assert_array_equal(documented(row)[1], expected)
 
 
-@with_library(["spyx.ParallelResetLIF"])
-def test_spikes_in_parallel_need_an_iteration_for_each_step(key):
-    neuron = pytest.importorskip("spyx.experimental").ParallelResetLIF((N,), beta=0.9, rngs=nnx.Rngs(0))
-    xs = jnp.asarray(ports.drawn(np.random.default_rng(0), T, B, N).xs)
-    _, ys = jax.lax.scan(lambda state, x: neuron(x, state)[::-1], neuron.initial_state(B), xs)
-    np.testing.assert_array_equal(neuron.parallel(xs, T), ys)
-    assert np.any(neuron.parallel(xs) != ys)
-
-
-@with_library(["rockpool.LIF"])
-def test_rockpool_fires_the_same_in_numpy_and_jax(key):
-    skip_without("rockpool")
-    modules, torch = pytest.importorskip("rockpool.nn.modules"), pytest.importorskip("torch")
-    xs, times = np.moveaxis(ports.drawn(np.random.default_rng(0), T, B, N).xs, 0, 1), {"tau_mem": 6e-3, "tau_syn": 4e-3}
-    spikes, currents = (
-        module(torch.tensor(xs))[0].detach().numpy()
-        for module in (modules.LIFTorch((N,), **times), modules.ExpSynTorch((N,), 4e-3))
-    )
-    assert spikes.any()
-    np.testing.assert_array_equal(modules.LIF((N,), **times)(xs)[0], spikes)
-    assert_close(modules.ExpSynJax((N,), 4e-3)(xs)[0], currents, 10 * T)
-
-
 SLOW = {"tau": 20.0, "tau_a": 2000.0, "beta": 1.8, "dt": 1.0}  # of jaxpike
 
 
@@ -203,85 +178,6 @@ def test_what_a_spike_adds_is_rounded_with_its_decay():
         alif = ALIF(1, adaptation_decay=decay, spike_adaptation=1.8 / divisor)
         (_, a), _ = alif(alif.initialize_carry((1, 1)), jnp.full((1, 1, 1), 1.5))
         np.testing.assert_allclose(a, 1.8 * times, rtol=3e-7)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("lenient")
-@pytest.mark.parametrize("key", ["jaxpike.ALIF(tau, tau_a, beta=beta, dt=dt)"])
-def test_the_gradient_of_slow_adaptation(key, monkeypatch):
-    """It takes the rounded decay; jaxpike with what the other formula adds has the gradient of the other formula."""
-    monkeypatch.setitem(VALUES, "jaxpike", SLOW)
-    data, decay = ports.drawn(np.random.default_rng(1), 200, 2, 64), math.exp(-1 / SLOW["tau_a"])
-    errors = []
-    for there in (key, key[:-1] + ', reset="zero")'):
-        row = dataclasses.replace(PORTS[there], inputs="10 / 3 * xs")
-        unrounded = dataclasses.replace(row, here=row.here.replace("float32", ""))
-        as_here = SLOW | {"beta": 1.8 * (1 - float(np.float32(decay))) / (1 - decay)}
-        for port, values in ((row, SLOW), (unrounded, SLOW), (unrounded, as_here)):
-            monkeypatch.setitem(VALUES, "jaxpike", values)
-            ys, gradient = ports.of_library(row, data, ports.inputs(row, data))
-            monkeypatch.setitem(VALUES, "jaxpike", SLOW)
-            here, gx = ports.with_gradient_here(
-                network(port, data, spike_fn=ports.surrogate(port)[1]), ports.inputs(port, data), data.weight
-            )
-            errors.append((int((here != ys).sum()), float(np.abs(gx - gradient).max() / np.abs(gradient).max())))
-    differ, error = np.array(errors).reshape(2, 3, 2).max(0).T
-    np.testing.assert_array_equal(differ > 0, [False, True, False])
-    np.testing.assert_array_equal(error < 2e-4, [True, False, True])
-    assert error[1] > 0.1
-
-
-def neurons_of(library):
-    """The names of the classes of neurons that a library exports, or has in a module among its neurons."""
-    base = {"spyx": "flax.nnx", "jaxpike": "equinox", "sparx": "flax.linen", "rockpool": "rockpool.nn.modules.module"}
-    base = importlib.import_module(base.get(library, "torch.nn")).Module if library != "brainpy" else None
-    base = base or importlib.import_module("brainpy.state").Neuron
-    kinds = {
-        kind
-        for module in ports.modules(library)
-        for kind in vars(module).values()
-        if inspect.isclass(kind) and issubclass(kind, base) and kind.__module__.startswith(library)
-        if hasattr(module, "__path__") or kind.__module__ == module.__name__
-    }
-    kinds = {kind for kind in kinds if not {kind.__name__, kind.__module__} & NO_NEURONS.get(library, set())}
-    names = {kind: kind.__name__ for kind in kinds}
-    if library == "lava":
-        names = {kind: f"{kind.__module__.rpartition('.')[2]}.{name}" for kind, name in names.items()}
-    return {name for name in names.values() if name[0] != "_" and not name.endswith("State")}
-
-
-NO_NEURONS = {  # names, and modules in which there are none
-    "snntorch": {"SpikingNeuron", "RecurrentOneToOne", "GradedSpikes"},
-    "spikingjelly": {"SpikingRNNBase", "SpikingRNNCellBase"},
-    "norse": {f"norse.torch.module.{name}" for name in ("conv", "encode", "exp_filter", "lift", "receptive_field")}
-    | {f"norse.torch.module.{name}" for name in ("regularization", "sequential", "snn", "spikes_to_times_decoder")}
-    | {f"norse.torch.models.{name}" for name in ("conv", "mobilenet", "vgg")},
-    "spyx": {"ActivityRegularization", "Flatten", "Sequential", "SumPool", "RavenRSM", "SlotRouter"}
-    | {"PhasorActivation", "PhasorLinear", "PhasorMLP", "PhasorReadout"}
-    | {"spyx.ssm", "spyx.experimental.matfree", "spyx.experimental.zoo.language"},
-    "jaxpike": {"jaxpike.conv", "jaxpike.graph", "jaxpike.layers", "jaxpike.plasticity", "jaxpike.surrogate"},
-    "brainpy": {"Neuron"},
-    "sparx": {"Neuron", "sparx.nn.delays", "sparx.nn.hebbian", "sparx.nn.reshape"},
-    "sinabs": {"sinabs.network"}
-    | {f"sinabs.layers.{name}" for name in ("channel_shift", "crop2d", "merge", "pool2d", "quantize", "reshape")}
-    | {"sinabs.layers.to_spike"},
-    "rockpool": {"Module", "JaxModule", "TorchModule", "LIFBaseTorch", "FilterBankBase", "ExpSmoothJax"}
-    | {"WeightedSmoothBase", "Linear", "LinearJax", "LinearTorch", "rockpool.nn.modules.native.filter_bank"}
-    | {f"rockpool.nn.modules.{name}" for name in ("native.instant", "jax.softmax_jax", "torch.dropout")},
-    "lava": {f"lava.lib.dl.slayer.neuron.{name}" for name in ("base", "dropout", "norm")},
-}
-
-
-@with_library([f"{library}.neurons" for library in dict.fromkeys(row.library for row in rows("neuron"))])
-def test_every_neuron_that_a_library_exports_has_a_row(key):
-    library = key.partition(".")[0]
-    named = {name for row in rows("neuron") if row.library == library for name in row.names}
-    skip_without(library)
-    exported = neurons_of(library)
-    assert len(exported) > 3
-    missing = exported - named
-    nest = {name for name in missing if name.islower() or name == "NESTNeuron"}  # of older releases of brainpy.state
-    assert not missing - (nest if library == "brainpy" else set())
 
 
 def test_the_page_is_of_runs_of_every_row():

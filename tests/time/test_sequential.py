@@ -283,15 +283,6 @@ def test_a_few_large_steps_are_written_out():
     assert_close(step(xs)[:, :1], step(xs[:, :1]), 3)
 
 
-def test_an_intermediate_of_linen_keeps_its_axes(monkeypatch):
-    for devices, (net, xs) in ((1, (network(Linen), inputs())), (8, images(Linen))):  # of a product, of a convolution
-        monkeypatch.setattr(jax, "device_count", lambda devices=devices: devices)
-        carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
-        variables = net.init(jax.random.key(0), carry, xs)
-        seen = net.apply(variables, carry, xs, capture_intermediates=True)[1]["intermediates"]
-        assert seen["layers_0"]["__call__"][0].shape[:2] == (T, BATCH)
-
-
 def test_an_output_that_nnx_captures_keeps_its_axes(monkeypatch):
     if not hasattr(nnx, "capture"):
         pytest.skip("this flax has no nnx.capture")

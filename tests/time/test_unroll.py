@@ -92,18 +92,6 @@ def test_what_is_computed_again_has_no_barrier():
     assert "prevent_cse=False" in str(program)
 
 
-@pytest.mark.slow
-def test_eager_and_vmapped(expected):
-    run = partial(unrolled, block_size=3, remat="full")
-
-    def stacked(trees):
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-    assert_equal(run(parameters(), *start()), expected[0])
-    seeds = [(parameters(seed), *start(seed + 1)) for seed in range(3)]
-    assert_equal(jax.vmap(run)(*stacked(seeds)), stacked([time_loop(*seed) for seed in seeds]))
-
-
 def test_bfloat16():
     args = (parameters(dtype=jnp.bfloat16), *start(dtype=jnp.bfloat16))
     v, ys = jax.jit(partial(unrolled, remat="full"))(*args)
@@ -162,17 +150,6 @@ def test_reductions_of_what_has_no_gradient(dtype, size):
     for (reduce, of), answer in zip(REDUCED.items(), answers, strict=True):
         assert answer.dtype == ("float32" if reduce == "mean" else dtype)
         assert_close(np.asarray(answer, np.float32), of(xs), 2, each=True)  # sums of integers are exact
-
-
-@pytest.mark.parametrize("reduce", ["mean", "max"])
-def test_reductions_of_complex_numbers(reduce):
-    xs = jnp.asarray(np.random.default_rng(0).normal(size=(6, 2)), jnp.float32)
-
-    def value_and_gradient(f):
-        return jax.value_and_grad(lambda xs: jnp.sum(jnp.square(jnp.abs(f(jax.lax.complex(xs, xs[::-1]))))))(xs)
-
-    found = value_and_gradient(lambda zs: reduced(zs, 4, reduce))
-    assert_close(found, value_and_gradient(lambda zs: getattr(zs, reduce)(0)), 40, dtype=jnp.float32)
 
 
 @needs_float16

@@ -49,18 +49,6 @@ def test_other_state_of_nnx_rides_along():
     assert int(drop.rngs.count[...]) == count + 4, "one draw a block"
 
 
-def test_what_nnx_only_reads_is_not_written():
-    spike_fn = bs.LogTailedRelu(jnp.full(3, 0.25))
-    drop = nnx.Dropout(0.5, deterministic=True, rngs=nnx.Rngs(0))
-    net = bs.nnx.SpikingSequential([bs.nnx.LIF(3, decay=jnp.full(3, 0.5), spike_fn=spike_fn), drop])
-    carry = net.initialize_carry((BATCH, 3))  # its variables are not those of the traces below
-    for transform in (jax.jit, lambda f: jax.jit(jax.grad(lambda xs: jnp.sum(f(xs))))):
-        expected = transform(lambda xs: net(carry, xs)[1])(inputs())
-        for remat in ("none", "full"):
-            run = transform(lambda xs, remat=remat: bs.nnx.unroll(net, carry, xs, block_size=2, remat=remat)[1])
-            assert_close(run(inputs()), expected, GRADIENT)
-
-
 def test_what_nnx_makes_inside_is_named():
     class Noting(nnx.Module):
         def __init__(self):
@@ -195,20 +183,6 @@ def test_linen_shares_what_no_block_may_write_to():
     assert 0 < in_blocks.sum() < in_blocks.size
 
 
-@pytest.mark.parametrize("remat", first_quick(["full", "none"]))
-def test_linen_collections_of_a_bound_module(remat):
-    variables = Noisy().init(RNGS, CARRY, inputs())
-
-    @jax.jit
-    def run(variables):
-        net = Noisy().bind(variables, rngs=RNGS, mutable=["counters", "intermediates"])
-        bs.linen.unroll(net, CARRY, inputs(), block_size=2, remat=remat)
-        return net.variables
-
-    state = run({name: variables[name] for name in ("params", "counters")})
-    check_noted(state["counters"], state["intermediates"])
-
-
 # The spikes of each layer beside the output: those of a loop over time, in the memory of `unroll`, to be penalised ---
 
 
@@ -319,16 +293,6 @@ def test_memory_is_that_of_some_steps(host):
     assert temporaries(host, (8, 64, 4), 1600, False, remat="full", reduce="mean") < 1600 * BATCH * 64 * 4
 
 
-@pytest.mark.slow
-@host
-def test_memory_is_that_of_unroll(host):
-    sizes, blocks = (64, 128, 128, 10), {"remat": "full", "reduce": "mean"}
-    short = temporaries(host, sizes, 100, True, **blocks)
-    assert short <= 0.30 * temporaries(host, sizes, 100, True)
-    assert temporaries(host, sizes, 2500, True, **blocks) <= 8 * short  # the square root of 25 is 5
-    assert short <= 1.25 * temporaries(host, sizes, 100, False, **blocks)
-
-
 @pytest.mark.parametrize("host", HOSTS, ids=label)  # each finds them by itself
 def test_which_layers_fire(host):
     """LIF layers, the last one too, activations and surrogates, by their index; ReLU, dense layers and LI do not."""
@@ -342,25 +306,6 @@ def test_which_layers_fire(host):
     assert {index: s.shape for index, s in spikes.items()} == dict.fromkeys((4, 6, 8), (T, BATCH, 3))
     assert set(np.unique(jnp.stack([*spikes.values()])).tolist()) == {0.0, 1.0}
     equal(spikes[8], ys)
-
-
-@pytest.mark.slow
-@host
-def test_a_network_in_a_network(host):
-    (params, carry, run), xs = network(host), inputs()
-    ys, spikes = run(params, carry, xs)[1]
-
-    def nested(inner, outer):
-        def arrange(layers):
-            return [host.layers.SpikingSequential(layers[:4], return_spikes=inner), *layers[4:]]
-
-        given, carry, run = network(host, arrange=arrange, return_spikes=outer)
-        given = jax.tree.unflatten(jax.tree.structure(given), jax.tree.leaves(params))
-        return run(given, carry, xs, block_size=3, remat="full")[1]
-
-    equal(nested(True, True), (ys, {0: spikes}))
-    equal(nested(False, True), (ys, {}))
-    equal(nested(True, False), ys)
 
 
 class Residual(nnx.Module):
@@ -389,14 +334,3 @@ def test_a_layer_of_ones_own():
     net = bs.nnx.SpikingSequential([Residual(pair=False)])
     with pytest.raises(TypeError, match=r"expected outputs \(ys, spikes\), with return_spikes, got"):
         net((jnp.zeros((BATCH, 3)),), xs)
-
-
-def test_under_a_checkpoint_of_the_host():
-    """A flag that is an argument of the call would be traced there."""
-    net, xs = bs.nnx.SpikingSequential([bs.nnx.LIF(3)], return_spikes=True), inputs()
-    spikes = nnx.remat(lambda net, carry, xs: net(carry, xs))(net, net.initialize_carry(xs.shape[1:]), xs)[1][1]
-    assert spikes[0].shape == xs.shape
-    variables = {}
-    net = bs.linen.SpikingSequential([bs.linen.LIF(3)], return_spikes=True)
-    spikes = linen.remat(lambda net, carry, xs: net(carry, xs))(net.bind(variables), (jnp.zeros((BATCH, 3)),), xs)[1][1]
-    assert spikes[0].shape == xs.shape
