@@ -23,10 +23,6 @@ LIMITS = {  # at T = 100, by accelerator and mode: what is counted, and the byte
 CALLED = {"bytes": (1e9, "GB moved"), "temporaries": (1e6, "MB of temporaries")}
 
 
-def load(out):
-    return read(out / "result.json")
-
-
 def usual(rows, steps=100):
     """Return those of the network that every library has."""
     return [row for row in rows if (row["network"], row["steps"]) == ("usual", steps) and "why" not in row]
@@ -34,7 +30,9 @@ def usual(rows, steps=100):
 
 def claims(out):
     """Hold the programs of this library against `LIMITS`."""
-    rows = {(row["target"], row["mode"]): row for row in usual(load(out)["rows"]) if row["name"] == OURS}
+    rows = {
+        (row["target"], row["mode"]): row for row in usual(read(out / "result.json")["rows"]) if row["name"] == OURS
+    }
     made = []
     for of, what, limit in ((of, *each) for of, limits in LIMITS.items() for each in limits.items()):
         unit, called = CALLED.get(what, (1, what))
@@ -49,7 +47,7 @@ def launches(row):
 
 def table_of(out):
     """Make a table for each accelerator and number of steps, and one of the other networks."""
-    result, parts = load(out), list[str]()
+    result, parts = read(out / "result.json"), list[str]()
     for target in TARGETS:
         of_target = [row for row in result["rows"] if row["target"] == target and "why" not in row]
         for steps in (100, 1000):
@@ -57,14 +55,10 @@ def table_of(out):
         others = [row for row in of_target if row["network"] != "usual"]
         title = f"{target}, other networks of brainsurr, T = 100"
         parts.append(_section(title, others, lambda row: NETWORKS[row["network"]]))
-    missing = {f"{row['name']}, {_mode(row)}: {row['why']}" for row in result["rows"] if "why" in row}
+    missing = {f"{row['name']}, `{row['mode']}`: {row['why']}" for row in result["rows"] if "why" in row}
     parts += [f"Not counted: {'; '.join(sorted(missing))}."] if missing else []
     versions = {f"{row['name']}: {', '.join(f'{k} {v}' for k, v in row['versions'].items())}" for row in result["rows"]}
     return "\n\n".join([*filter(None, parts), f"{'; '.join(sorted(versions))}."])
-
-
-def _mode(row):
-    return f"`{row['mode']}`"
 
 
 def _section(title, rows, name):
@@ -75,7 +69,7 @@ def _section(title, rows, name):
     header = ("", what, "launches in loops", "moved", "/ least possible", "temporaries", "compiling")
     cells = [
         (
-            f"{name(row)}, {_mode(row)}",
+            f"{name(row)}, `{row['mode']}`",
             f"{launches(row):,.0f}",
             f"{row['in_loops'] / max(1, row['launches']):.0%}",
             megabytes(row["bytes"]),
@@ -90,15 +84,13 @@ def _section(title, rows, name):
 
 def draw(out):
     """Draw launches and moved bytes of the usual network, T = 100, for one accelerator."""
-    rows = usual(load(out)["rows"])
-    target = SHOWN if any(row["target"] == SHOWN for row in rows) else rows[0]["target"]
-    rows = [row for row in rows if row["target"] == target]
+    rows = [row for row in usual(read(out / "result.json")["rows"]) if row["target"] == SHOWN]
     names = [f"{row['name']}, {row['mode']}" for row in rows]
     colours = ["tab:blue" if row["name"] == OURS else "tab:gray" for row in rows]
     shown = {"launches": [launches(row) for row in rows], "MB read and written": [row["bytes"] / 1e6 for row in rows]}
     with picture(out / "launches.png", 1, 2, size=(10, 1 + 0.3 * len(rows)), sharey=True) as ((first, second),):
         for axis, (what, numbers) in zip((first, second), shown.items(), strict=True):
             axis.barh(names, numbers, color=colours)
-            axis.set_xlabel(f"{what}: {target}, compiled, never run")
+            axis.set_xlabel(f"{what}: {SHOWN}, compiled, never run")
         first.invert_yaxis()
         first.set_xscale("log")

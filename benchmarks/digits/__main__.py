@@ -67,7 +67,7 @@ def parse(argv):
         add = parser.add_argument
         add("--seeds", type=positive, default=5, metavar="N", help="networks of each kind (default: 5)")
         add("--epochs", type=positive, default=40, metavar="N", help="passes over the data (default: 40)")
-        add("--surrogate", metavar="NAME", help=f"{', '.join(sorted(classes))} (default: that of the layers)")
+        add("--surrogate", choices=sorted(classes), metavar="NAME", help="%(choices)s (default: that of the layers)")
         add("--alpha", type=float, metavar="A", help="the surrogate's alpha")
         trained = "parameters that the second network trains (default: alpha)"
         add("--learnable", nargs="*", default=["alpha"], metavar="NAME", help=trained)
@@ -77,8 +77,6 @@ def parse(argv):
         add("--resume", action="store_true", help="resume from the checkpoints in DIR, if any")
 
     args = arguments("digits", __doc__, argv, extend=extend)
-    if args.surrogate not in (None, *classes):
-        args.error(f"--surrogate: {args.surrogate!r} is not one of {', '.join(sorted(classes))}")
     surrogate = classes[args.surrogate]() if args.surrogate else LIF().spike_fn
     try:
         args.surrogate = surrogate if args.alpha is None else surrogate.replace(alpha=args.alpha)

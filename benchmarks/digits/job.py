@@ -11,10 +11,6 @@ import brainsurr as bs
 
 from ..lib import results
 
-# The options of jax that can change bits.
-OPTIONS = ["enable_x64", "default_matmul_precision", "default_prng_impl", "threefry_partitionable"]
-OPTIONS += ["numpy_dtype_promotion"]
-
 
 class Job(NamedTuple):
     """All that the numbers depend on, apart from versions and device.
@@ -49,12 +45,9 @@ class Job(NamedTuple):
 
     def about(self) -> dict[str, Any]:
         """Return everything that must be equal for a resumed run to end with the same bits."""
-        here, options = (
-            results.environment(),
-            {f"jax_{name}": str(getattr(jax.config, f"jax_{name}")) for name in OPTIONS},
-        )
+        here = results.environment()
         more = {"seeds": self.seeds, "python": here["python"], "device": here["device"], "devices": jax.device_count()}
-        return self.settings() | more | options | here["versions"]
+        return self.settings() | more | here["versions"]
 
 
 class FolderError(ValueError):

@@ -8,7 +8,6 @@ one was.
 """
 
 import itertools
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from brainsurr import cpu
 
 from ..lib.study import TIMES, Runs, arguments, positive
 from . import report
-from .data import DataError, load
+from .data import load
 from .networks import NETWORKS, SEEDS
 from .training import BATCH, MEASURED, SETTINGS, temporaries, train
 
@@ -24,22 +23,18 @@ from .training import BATCH, MEASURED, SETTINGS, temporaries, train
 def main(argv=None):
     """Train every network that the result lacks, draw the pictures, and print the table."""
     quick, networks = "one epoch of 512 images, small networks, two seeds", NETWORKS
-    args = arguments("fashion", __doc__, argv, quick=quick, settings=list(networks), extend=add_options)
-    try:
-        data = load(args.data)
-    except DataError as error:
-        sys.exit(f"python -m benchmarks.fashion: error: {error}")
+    args = arguments("fashion", __doc__, argv, quick=quick, settings=list(NETWORKS), extend=add_options)
+    data = load(args.data)
     if args.quick:
         data, args.seeds = [[array[:512] for array in part] for part in data], min(args.seeds or 2, 2)
-        small = {name: tuple(max(4, size // 16) for size in n.sizes) for name, n in networks.items()}
-        networks = {name: n._replace(sizes=small[name], epochs=1) for name, n in networks.items()}
+        networks = {k: n._replace(sizes=tuple(max(4, s // 16) for s in n.sizes), epochs=1) for k, n in NETWORKS.items()}
     settings = SETTINGS | {"images": [len(labels) for _, labels in data]}
-    settings |= {"networks": {name: networks[name]._asdict() for name in args.settings}}
+    settings |= {"networks": {name: network._asdict() for name, network in networks.items()}}
     seeds = {name: args.seeds or SEEDS.get(name, 5) for name in args.settings}
     every = itertools.product(range(max(seeds.values())), args.settings, (True, False))
     every = [(seed, name, spiking) for seed, name, spiking in every if seed < seeds[name]]
     columns = ("network", "kind", "seed"), (*MEASURED, *TIMES)
-    runs = Runs(args.out / "result.json", settings, *columns, len(every), grows="networks")
+    runs = Runs(args.out / "result.json", settings, *columns, len(every))
     held = dict(runs.result["finished"].get("temporaries", {}))
     for seed, name, spiking in every:
         network, draw = networks[name], spiking and seed == 0

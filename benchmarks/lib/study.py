@@ -1,7 +1,6 @@
 """A study: a table of runs in one file, each made once, which later runs of any surrogate, rate or seed extend."""
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -35,24 +34,19 @@ class Runs:
       key: the names of the columns that identify a run.
       measured: the names of the columns that a run returns, or that are among `TIMES`.
       total: number of runs, for the progress bar.
-      grows: the name of a setting, a mapping whose entries may be new to the file, or in the file alone.
 
     Raises:
       ValueError: the file holds runs of other settings or columns.
     """
 
     def __init__(
-        self, path: Path, settings: Mapping[str, Any], key: Sequence[str], measured: Sequence[str], total=None, grows=""
+        self, path: Path, settings: Mapping[str, Any], key: Sequence[str], measured: Sequence[str], total=None
     ):
         self.path, self.measured = path, measured
         self.result = as_json({"settings": settings, "columns": [*key, *measured, "environment"], "environments": []})
         self.result |= {"finished": {}, "rows": []}
         if path.exists():
             before = results.read(path)
-            if grows:
-                now, old = self.result["settings"], before["settings"]
-                now[grows] = old[grows] | now[grows]
-                old[grows] = now[grows] | old[grows]  # equal but for entries that both had
             for field in ("settings", "columns"):
                 if before[field] != self.result[field]:
                     raise ValueError(
@@ -188,11 +182,7 @@ def arguments(
                 parser.error(f"{name!r} is not one of {', '.join(needs)}")
             if name in lacking:
                 parser.error(f"{name} needs --{lacking[name]}: {DATA[lacking[name]]}")
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=args.out).close()
-    except OSError as error:
-        parser.error(f"--out: expected a folder to write into, got {args.out}: {error.strerror}")
+    args.out.mkdir(parents=True, exist_ok=True)
     return args
 
 

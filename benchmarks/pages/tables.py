@@ -24,7 +24,7 @@ def pages() -> dict[str, str]:
     parts = {
         "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": report.short(found)},
         "docs/evidence.md": {
-            "table": f"{report.missing(found)}{report.overview(found)}",
+            "table": report.overview(found),
             "answers": report.answers(found),
             "rates": report.by_rate(found),
             "whose": report.whose(),

@@ -126,13 +126,6 @@ def start_jax(args):
     if args.coordinator or args.distributed:
         jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
     devices = jax.devices() if jax.process_count() > 1 else jax.devices()[: args.devices]
-    if args.devices and len(devices) != args.devices * jax.process_count():
-        args.error(f"--devices: expected at most the {jax.local_device_count()} there are, got {args.devices}")
-    if mesh.BATCH % len(devices) or networks.WIDTH % len(devices):
-        args.error(
-            f"expected a number of devices that divides {mesh.BATCH} examples and {networks.WIDTH} hidden units, "
-            f"got {len(devices)}: {jax.process_count()} processes of {jax.local_device_count()}"
-        )
     return devices
 
 
@@ -140,9 +133,6 @@ def main(argv=None):
     """Run, write the result, and print it."""
     quick = "one framework, 2 devices and 2 processes"
     args, begin = arguments("robustness.scale", __doc__, argv, quick=quick, extend=add_options), time.perf_counter()
-    many = args.coordinator, args.num_processes, args.process_id
-    if any(value is not None for value in many) and (None in many or args.distributed):
-        args.error("--coordinator, --num-processes and --process-id go together, and --distributed without them")
     if args.devices or args.coordinator or args.distributed:
         runs = run_layouts(start_jax(args), args.quick)
         result = {"study": "scale", "settings": SETTINGS, **results.environment(), "runs": runs}

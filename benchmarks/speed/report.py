@@ -76,15 +76,6 @@ def claims(by_claim):
     return [claim for name, result in by_claim.items() for claim in CLAIMS[name].claims(result)]
 
 
-def on_a_gpu(folder):
-    """Return what was measured on a GPU, or that nothing was."""
-    by_claim = load(folder)
-    if not by_claim:
-        return "Not measured."
-    shown = [f"### {name}, on a GPU\n\n{CLAIMS[name].report(result)}" for name, result in by_claim.items()]
-    return "\n\n".join([f"On {_where(next(iter(by_claim.values())))}.", claim_table(claims(by_claim)), *shown])
-
-
 def parts(folder):
     """Return the parts of docs/speed.md: every claim and every table; from the JSON alone."""
     by_claim = load(folder)
@@ -92,5 +83,4 @@ def parts(folder):
     return {
         "claims": f"{claim_table(claims(by_claim))}\n\n{place}",
         "tables": "\n\n".join(section(name, by_claim.get(name)) for name in CLAIMS),
-        "gpu": on_a_gpu(folder.with_name(f"{folder.name}-gpu")),
     }

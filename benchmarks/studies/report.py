@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..lib.report import picture, table
-from . import regret, settings
+from . import regret
 from .entrants import ARCTAN, CANDIDATES, FAST_SIGMOID, PRESENT, WHOSE
 from .regret import COST, FAR, GIVEN, GRID, HALF, NAMES, RATES, TUNED, WORST, Outcome, Points
 
@@ -79,12 +79,6 @@ def overview(found: Comparison) -> str:
     unseen = (number(regret.scored(found.families[kind], found.others)) for kind in kinds)
     lines.append(("as chosen by the other families", *unseen, "", ""))
     return table(("configuration", "best rate", "given rate", "worst rate", "half-way", "furthest", "the same"), lines)
-
-
-def missing(found: Comparison) -> str:
-    """Name the settings that are not finished."""
-    names = [name for name in settings.MADE if name not in found.outcomes]
-    return f"Not finished: {listed(names)}.\n" if names else ""
 
 
 def answers(found: Comparison) -> str:

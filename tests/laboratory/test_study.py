@@ -1,6 +1,5 @@
 """A table of runs: each is made once, a stopped study goes on, and what must not be mixed is refused."""
 
-import json
 import os
 
 import jax.numpy as jnp
@@ -9,7 +8,6 @@ import pytest
 
 from benchmarks.digits import __main__ as digits
 from benchmarks.lib.study import Runs, arguments, finished, of_seeds, rows
-from benchmarks.robustness import scale
 
 
 def open_runs(path, **settings):
@@ -46,22 +44,6 @@ def test_a_file_of_other_settings_is_refused(tmp_path):
         Runs(path, {"epochs": 3, "scales": (0.1, 1.0)}, ("call", "seed"), ("test",))
 
 
-def test_a_file_may_take_in_parts_that_are_new(tmp_path):
-    """What both have is the same, or refused; a run without a part leaves it there."""
-    path = tmp_path / "a.json"
-
-    def run(call, **parts):
-        Runs(path, {"epochs": 3, "parts": parts}, ("call",), ("test",), grows="parts").run(lambda: {"test": 1}, call)
-        return json.loads(path.read_text())["settings"]["parts"]
-
-    assert run("a", a=1) == {"a": 1}
-    assert run("b", b=2) == run("c", a=1) == {"a": 1, "b": 2}
-    with pytest.raises(ValueError, match=r"holds runs with settings .*'a': 1.*now it is .*'a': 3"):
-        run("d", a=3)
-    with pytest.raises(ValueError, match="holds runs with settings"):
-        Runs(path, {"epochs": 3, "parts": {"a": 1}}, ("call",), ("test",))
-
-
 def test_runs_are_read_by_what_has_all_seeds():
     table = [{"call": call, "seed": seed, "test": seed / 10} for call, seed in (("a", 2), ("a", 1), ("a", 3), ("b", 1))]
     (columns,) = of_seeds(table, [1, 2], "call").values()
@@ -78,9 +60,6 @@ WRONG = [
     (digits.parse, ["--surrogate", "Nothing"], "--surrogate"),
     (digits.parse, ["--surrogate", "LogTailedRelu", "--alpha", "3"], "alpha"),
     (digits.parse, ["--save-every", "0"], "positive"),
-    (digits.parse, ["--out", __file__], "--out"),
-    (scale.main, ["--devices", "3"], "divides"),
-    (scale.main, ["--process-id", "0"], "--coordinator"),
     (parse, ["words"], "--speech"),
 ]
 

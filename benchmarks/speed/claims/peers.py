@@ -18,10 +18,9 @@ from tqdm import tqdm
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ...lib.tries import Tries, kept_in
-from ..libraries import AS_DOCUMENTED, BOTH, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, interpreters, run_peer
+from ..libraries import AS_DOCUMENTED, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, interpreters, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS
 from . import megabytes, seconds, spread
-from .train_step import LAYERS
 
 
 class Trial(NamedTuple):
@@ -173,7 +172,7 @@ def on_jax(result, trial):
 
 
 def claims(result):
-    made = _over_the_floor(result) + _layer_by_layer(result)
+    made = _over_the_floor(result)
     for (terms, trial), limit in LIMITS.items():
         ours, peers = _apart(best(result, trial, terms=terms))
         on = "" if terms == AS_DOCUMENTED else f" {terms} /"
@@ -199,18 +198,6 @@ def _over_the_floor(result):
         ours = [run for run in runs if run["name"] == OURS and run["mode"].endswith(ending)]
         what = f"train step, every core, `{{mode}}` / the flat products alone, {BATCH_256}"
         made += _held(limit, what, ours, floor)
-    return made
-
-
-def _layer_by_layer(result):
-    """Compare a plain call with the best way in blocks, each in a process of its own as it is, of the same inputs."""
-    made = []
-    runs = [run for run in result["runs"] if (run["name"], run["terms"]) == (OURS, AS_DOCUMENTED)]
-    for these in itertools.product((BATCH_256, BATCH_32), BOTH):
-        modes = {run["mode"]: run for run in runs if (run["trial"], run["inputs"]) == these}
-        blocks = [run for mode, run in modes.items() if mode != LAYERS and not mode.endswith("events")]
-        what = f"train step, a process each, {{ours}} / best other mode ({{other}}), {these[0]}"
-        made += _held(1.05, what, [modes[LAYERS]] if LAYERS in modes else [], blocks)
     return made
 
 
