@@ -1,4 +1,4 @@
-"""The loop over time, in a form for the platform that it will run on."""
+"""The loop over time, in a form that suits the platform."""
 
 import contextlib
 import operator
@@ -10,8 +10,8 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from ._checks import check_word, is_integer
 
-# The time steps that one iteration of a compiled loop takes where each operation of it is a kernel launch. More steps
-# give fewer launches and take longer to compile; on a TPU they also read and write more.
+# Time steps per iteration of a compiled loop on platforms that launch a kernel for each operation. More steps need
+# fewer launches and take longer to compile. On a TPU, more steps also increase the memory traffic.
 _STEPS_PER_ITERATION = {"gpu": 10, "tpu": 4}
 # On a CPU:
 _LARGE = 2**20  # bytes, of all time steps or of one
@@ -23,14 +23,14 @@ _target: Any = jax.make_user_context()  # a part of jax's cache keys
 def target_platform(name: str) -> contextlib.AbstractContextManager[None]:
     """Trace programs for another platform than jax's default backend, such as a CPU that exports for a GPU.
 
-    A loop over time has a form for its platform, which is chosen when it is traced: ten time steps in an iteration on a
-    GPU, four on a TPU, one on a CPU. Every form gives the same results up to rounding on every platform.
+    The form of a loop over time is chosen when the loop is traced. An iteration runs ten time steps on a GPU, four on
+    a TPU, and one on a CPU. All forms run on all platforms and give the same results up to rounding.
 
     Args:
-      name: ``"cpu"``, ``"gpu"`` or ``"tpu"``.
+      name: the platform, ``"cpu"``, ``"gpu"`` or ``"tpu"``.
 
     Raises:
-      ValueError: ``name`` is another string.
+      ValueError: ``name`` is not one of these.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -50,10 +50,10 @@ def _platform() -> str:
 def scan(step, carry, xs, unroll: int):
     """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
 
-    Under explicit mesh axes and in ``shard_map``, types say how an array is sharded or over which axes it varies, and
-    ``lax.scan`` requires the initial carry to have the type that a step returns. So the step is called once more, for
-    its types, and again where one part of the carry gets its type from another. XLA removes the extra calls; their side
-    effects (debug prints) still happen.
+    Under explicit mesh axes and in ``shard_map``, the type of an array includes how it is sharded, or over which axes
+    it varies. ``lax.scan`` requires an initial carry of the type that a step returns. The step is therefore called
+    once more for its types, and again if one part of the carry gets its type from another part. XLA removes the extra
+    calls, but their side effects, such as debug prints, still happen.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
@@ -69,16 +69,16 @@ def scan(step, carry, xs, unroll: int):
 def scan_steps(step, carry, xs, unroll: int):
     """Scan single time steps; on a CPU, long inputs run in a call that XLA does not inline.
 
-    jax has zeros in each array that a loop writes. XLA makes those of equal shape once, as the program starts, and a
-    copy for each loop: layer by layer, the arrays of all loops, backward too, are written and allocated from the first
-    step on. In a call that is not inlined they are made when the loop starts.
+    jax fills each array that a loop writes with zeros first. If loops are inlined, XLA allocates and fills these arrays
+    for all loops when the program starts, including the loops of the backward pass. In a call that is not inlined,
+    the arrays of a loop are allocated when the loop starts.
     """
     if unroll > 1 or _platform() != "cpu" or _bytes(xs) < _LARGE:
         return scan(step, carry, xs, unroll)
 
     @jax.jit
     def loop(carry, xs):
-        with set_xla_metadata(inlineable="true"):  # else XLA does not inline what the loop calls either
+        with set_xla_metadata(inlineable="true"):  # otherwise XLA does not inline the functions in the loop either
             return scan(step, carry, xs, unroll)
 
     with set_xla_metadata(inlineable="false"):
@@ -106,10 +106,10 @@ def _bytes(xs) -> int:
 
 
 def iterations_at_once(xs, block: int = 0) -> int:
-    """Return how many iterations of a loop over time are written out: the ``unroll`` of a scan.
+    """Return how many iterations of a loop over time are unrolled, the ``unroll`` of a scan.
 
-    On a CPU, a few steps of a megabyte or more, such as images, are written out: passes over all of them use every
-    thread, where a loop uses one.
+    On a CPU, a few steps of a megabyte or more each, such as images, are unrolled: XLA runs large operations on all
+    threads, but a loop on one.
 
     Args:
       xs: the inputs, with a leading axis of time steps, or of blocks.
@@ -119,12 +119,12 @@ def iterations_at_once(xs, block: int = 0) -> int:
     if not is_integer(length):
         return 1
     if platform in _STEPS_PER_ITERATION:
-        return _written_out(max(1, _STEPS_PER_ITERATION[platform] // max(1, block)), length)
+        return _unrolled(max(1, _STEPS_PER_ITERATION[platform] // max(1, block)), length)
     return max(1, length) if not block and length <= min(_FEW, _bytes(xs) / _LARGE) else 1
 
 
-def _written_out(most: int, length: int) -> int:
-    """Return how many iterations to write out: all of a short loop, else a divisor of its length, if one is near."""
+def _unrolled(most: int, length: int) -> int:
+    """Return how many iterations to unroll: all of a short loop, otherwise a divisor of its length, if one is near."""
     if length <= 2 * most:
         return max(1, length)
     return max([d for d in range(1 + most // 2, most + 1) if length % d == 0], default=most)

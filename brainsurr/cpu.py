@@ -1,4 +1,4 @@
-"""Train on every core of a CPU: a device of jax for each core, and pages that the process keeps; needs jax alone."""
+"""Train on all cores of a CPU, with one JAX device per core and an allocator that retains freed memory."""
 
 import ctypes
 import os
@@ -14,33 +14,34 @@ from ._checks import is_integer
 __all__ = ["split", "use_all_cores"]
 
 _FLAG = re.compile(r"--xla_force_host_platform_device_count=(\d+)")
-# Of <malloc.h>: name, number, value. Memory from mmap goes back with each array, and so does the top of a heap; a
-# thread's own heap is too small for large arrays, which then come from mmap all the same.
+# Options of <malloc.h>: name, number, value. By default, glibc returns the memory of large arrays and the top of the
+# heap to the system. The heap of another thread is too small for large arrays, which would use mmap again.
 _MALLOPT = (("M_MMAP_MAX", -4, 0), ("M_TRIM_THRESHOLD", -1, -1), ("M_ARENA_MAX", -8, 1))
 
 
 def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
-    r"""Give jax a CPU device for each core, and keep the memory that it frees. Call it before jax starts.
+    r"""Give JAX one CPU device per core, and let the process retain the memory it frees. Call this before JAX starts.
 
-    XLA runs a loop over time on one thread. With a device for each core, and the batch cut among them by
-    :func:`split`, each core runs the loop of its own part. And XLA allocates the temporaries of a program anew at each
-    call, for which the system must clear every page again, unless the process keeps them. When this pays, and what it
-    costs, is in docs/fast-on-a-cpu.md.
+    XLA runs a loop over time on one thread. With one device per core and the batch split among them by :func:`split`,
+    each core runs the loop for its part of the batch. XLA also allocates the temporaries of a program anew in each
+    call, and the system must clear every memory page again, unless the process retains the memory.
+    docs/fast-on-a-cpu.md says when this pays and what it costs.
 
-    It sets ``jax_num_cpu_devices`` of jax's configuration; a number of devices that you set, there or in ``XLA_FLAGS``,
-    stays. It keeps pages by ``mallopt`` of glibc: no large array comes from ``mmap``, no memory goes back to the system
-    until the process ends, and all threads share one heap. Other C libraries have no such switch; the answer says so.
+    The function sets ``jax_num_cpu_devices`` in JAX's configuration. It does not change a number of devices that you
+    set there or in ``XLA_FLAGS``. It calls glibc's ``mallopt``, so that large arrays do not use ``mmap``, memory
+    returns to the system only when the process ends, and all threads share one heap. Other C libraries have no such
+    option, and the returned sentence says so.
 
     Args:
-      batch: how many examples are to be cut among the devices. If there are more cores, or they can't share it equally,
-        the largest number of devices that can; None, one for each core.
-      keep_pages: False leaves the allocator as it is.
+      batch: the number of examples to split among the devices. There are as many devices as cores, or fewer if this
+        does not divide the batch equally. If None, there is one device per core.
+      keep_pages: if False, leave the allocator unchanged.
 
     Returns:
-      What was done, a sentence to be printed.
+      A sentence to print that says what was done.
 
     Raises:
-      RuntimeError: jax has started: it has made an array, or listed its devices.
+      RuntimeError: JAX has started, because it has made an array or listed its devices.
       TypeError: ``batch`` is not an integer.
       ValueError: ``batch`` is below 1.
 
@@ -67,21 +68,21 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
 
 
 def split(tree, axis: int | None = 0):
-    """Cut arrays along their batch axis, a part for each device of jax; or copy them to each.
+    """Split arrays along their batch axis among all JAX devices, or replicate them on every device.
 
-    What ``jax.jit`` computes of them runs on all devices; with one device, nothing changes. The numbers are those of
-    one device, but for rounding: sums over the batch are added up in another order.
+    A ``jax.jit`` function of these arrays runs on all devices. With one device, nothing changes. The results equal the
+    results of one device up to rounding, since sums over the batch are added in another order.
 
     Args:
       tree: an array, or a tree of arrays.
-      axis: that of the examples, 1 in ``[time, batch, features]``; None copies: parameters, the optimiser's state, and
-        what was restored from a checkpoint.
+      axis: the batch axis, 1 for ``[time, batch, features]``. If None, replicate the arrays, as parameters, optimiser
+        state and restored checkpoints need it.
 
     Returns:
-      The arrays, placed.
+      The arrays on their devices.
 
     Raises:
-      ValueError: an array has no such axis, or the devices can't share it equally.
+      ValueError: an array does not have the axis, or the devices can't share it equally.
 
     Example:
       >>> import jax.numpy as jnp
@@ -109,9 +110,9 @@ def _check_shared(shape: tuple[int, ...], axis: int, devices: int):
 
 
 def _given_devices() -> int:
-    """Return the number of CPU devices that was asked for, 0 if none was."""
+    """Return the number of CPU devices that the user has set, or 0."""
     *_, flag = ["0", *_FLAG.findall(os.environ.get("XLA_FLAGS", ""))]
-    config: Any = jax.config  # whose type has no such option in every jax
+    config: Any = jax.config  # some versions of jax lack the option in its type
     return max(0, config.jax_num_cpu_devices) or int(flag)
 
 
@@ -121,7 +122,7 @@ def _cores() -> int:
 
 
 def _keep_pages() -> str:
-    """Make malloc keep what is freed; return what was done."""
+    """Make malloc retain freed memory; return a sentence that says whether it does."""
     try:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version  # noqa: B018, an AttributeError in other libraries

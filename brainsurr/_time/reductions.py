@@ -1,4 +1,4 @@
-"""The reductions of `unroll` over time: what to keep of one block, and how to combine that of all blocks."""
+"""The reductions of `unroll` over time: one block is reduced to a part, and the parts of all blocks are combined."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 
 class Reduction(NamedTuple):
-    """A reduction over time in two steps: within each block, which may differ in length, and over the blocks.
+    """A reduction over time in two stages: within each block, and then over the blocks, which may differ in length.
 
     Attributes:
-      block: ``block(y)`` returns what to keep of the outputs of one block, ``[time, ...]``: an array or several.
-      combine: ``combine(parts, steps, dtype)`` returns the outputs of all ``steps``, of what was kept, one or two trees
-        with a leading axis of blocks; ``dtype`` is that of the outputs of a block.
+      block: ``block(y)`` reduces the outputs of one block, ``[time, ...]``, to one or several arrays, its part.
+      combine: ``combine(parts, steps, dtype)`` returns the reduction over all ``steps``. ``parts`` holds one or two
+        trees of parts with a leading axis of blocks. ``dtype`` is the dtype of the outputs of a block.
     """
 
     block: Callable
@@ -44,8 +44,8 @@ def _max(parts, steps, dtype):
 def _shared_maximum(values, counts):
     """Return the maximum over the leading axis, and the sum of the counts of the entries that attain it.
 
-    These share its gradient in proportion to their counts. The gradient is NaN for all entries where the maximum is
-    NaN, and 0 where it is infinite. Integers and booleans have none, and no counts.
+    These entries share the gradient in proportion to their counts. The gradient of all entries is NaN if the maximum is
+    NaN, and 0 if it is infinite. Integers and booleans have neither a gradient nor counts.
     """
     largest = jax.lax.stop_gradient(jnp.max(values, axis=0))
     if not jnp.issubdtype(values.dtype, jnp.inexact):
@@ -53,7 +53,7 @@ def _shared_maximum(values, counts):
     counts = jnp.where(values == jnp.expand_dims(largest, 0), counts, 0)
     total = jnp.sum(counts, axis=0)
     shares = (counts / jnp.expand_dims(total, 0)).astype(values.dtype)  # 0 / 0 = NaN where nothing equals the maximum
-    # Zeros with the gradient of the values: the weighted sum of the values themselves is rounded and may overflow.
+    # Zeros with the gradient of the values: a weighted sum of the values themselves is rounded and may overflow.
     finite = jnp.where(jnp.isinf(values), jnp.zeros_like(values), values)
     return largest + jnp.sum(shares * (finite - jax.lax.stop_gradient(finite)), axis=0), total
 

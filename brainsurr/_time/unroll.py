@@ -17,7 +17,7 @@ from .guard import trying_stateless_layers
 from .reductions import REDUCTIONS
 
 REMATS = ("none", "dots", "full")
-_ROWS = 1536  # of the matrix products of a block: more take more memory, and save little time
+_ROWS = 1536  # per matrix product of a block: more rows need more memory and save little time
 
 
 def unroll(
@@ -32,44 +32,45 @@ def unroll(
 ) -> tuple[Any, Any]:
     r"""Run ``block`` over a long sequence, time first, in blocks of ``block_size`` time steps.
 
-    Values and gradients are those of ``block(carry, xs)``. Within a block the network runs layer by layer, so each
-    matrix product is large and activations stay in cache; from block to block a ``lax.scan`` carries the state. With
-    blocks of :math:`b` steps, the backward pass of ``remat="full"`` stores :math:`T / b` carries and the activations
-    of one block: :math:`O(T / b + b)`, smallest at :math:`b = \sqrt T`.
+    The result has the values and gradients of ``block(carry, xs)``. Within a block, the network runs layer by layer:
+    each matrix product is large, and activations stay in the cache. A ``lax.scan`` carries the state from block to
+    block. With blocks of :math:`b` steps, the backward pass of ``remat="full"`` stores :math:`T / b` carries and the
+    activations of one block. The memory is :math:`O(T / b + b)`, and smallest at :math:`b = \sqrt T`.
 
     Args:
       block: any function ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
-        Only its carry may depend on earlier blocks, and nothing on later ones, or on how many steps there are: a sum
-        over the time axis, say, is a sum over one block. Random numbers from a key that is in neither ``carry`` nor
-        ``xs`` are the same in each block: a mask of ``xs.shape`` repeats, which raises no error. Use ``key``.
+        Only its carry may depend on earlier blocks. Its outputs must not depend on later blocks or on the number of
+        steps: a sum over the time axis, for example, would be a sum over one block. A random key that the function
+        closes over gives the same random numbers in each block, and raises no error. Use ``key`` instead.
       carry: the state before the first step.
-      xs: inputs, an array ``[time, ...]`` or a tree of these. Spikes can be uint8 or bool, a quarter of the memory of
-        float32: the layers here make floats of them, of one block at a time.
-      block_size: time steps per block. If None, as many as have 1536 examples ``[time, *batch, features]`` together,
-        from :math:`\sqrt T / 2` to :math:`2 \sqrt T`: the divisor of :math:`T` there that is closest. If none is within
-        a factor of 2, that number rounded down, or half of :math:`T`. A batch that ``jax.vmap`` adds is not counted,
-        nor an axis of symbolic size. For a small batch, larger blocks can be faster, and need more memory. The last
-        block may be shorter; a block size that divides :math:`T` avoids a copy of the inputs and compiling the block
-        twice.
-      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` all but matrix products,
-        ``"full"`` everything, from the carry. With a single block, or few time steps, ``"full"`` saves no memory.
-      reduce: None returns all outputs ``[time, ...]``; ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
-        time without storing them. The gradient of ``"max"`` is shared by ties, NaN where the maximum is NaN, and 0
-        where it is infinite. The mean of integers is a float. Where the outputs are a tree, a tree of these words has
-        one for each, or for all outputs at its place: ``reduce=("last", "mean")`` for ``ys, spikes``.
-      key: of what a block draws, such as random spikes: it is called as ``block(carry, xs, key=)``, with a new key each
-        time, which is the same where it is recomputed.
+      xs: inputs, an array ``[time, ...]`` or a tree of such arrays. Spikes can be uint8 or bool, which takes a quarter
+        of the memory of float32. The layers of brainsurr convert one block at a time to floats.
+      block_size: time steps per block. If None, a block has about 1536 examples ``[time, *batch, features]``, but from
+        :math:`\sqrt T / 2` to :math:`2 \sqrt T` steps; divisors of :math:`T` within a factor of 2 are preferred. A
+        batch axis that ``jax.vmap`` adds and axes of symbolic size are not counted. With a small batch, larger blocks
+        can be faster, and need more memory. The last block may be shorter. A block size that divides :math:`T` saves
+        a copy of the inputs and a second compilation of the block.
+      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+        products, ``"full"`` everything, from the carry. With a single block or few time steps, ``"full"`` saves no
+        memory.
+      reduce: None returns all outputs ``[time, ...]``. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
+        time without storing them. The mean of integers is a float. Entries that tie for the maximum share the gradient
+        of ``"max"``; the gradient is NaN if the maximum is NaN, and 0 if it is infinite. If the outputs are a tree,
+        pass a tree of strings, each for the outputs at its position: ``reduce=("last", "mean")`` for ``ys, spikes``.
+      key: a random key for blocks that draw random numbers, such as random spikes. The block is called as
+        ``block(carry, xs, key=)`` with a new key each time. A block that is recomputed gets the same key again.
 
     Returns:
-      The state after the last step, from which a stream can go on, and the outputs.
+      The state after the last step, from which a stream can continue, and the outputs.
 
     Raises:
       TypeError: ``block_size`` is not an integer.
-      ValueError: a bad ``block_size``, ``remat`` or ``reduce``; no time axis, or lengths that differ; a reduction
-        over zero steps; ``block`` does not return an output for each step.
+      ValueError: invalid ``block_size``, ``remat`` or ``reduce``.
+      ValueError: the inputs have no time axis, or time axes of different lengths.
+      ValueError: a reduction over zero time steps, or ``block`` does not return an output for each step.
 
     Note:
-      Call it inside ``jax.jit``. Outside, each call compiles again, like ``lax.scan`` with a new function.
+      Call it inside ``jax.jit``. Outside of it, each call compiles again, like ``lax.scan`` with a new function.
 
     References:
       Chen, Xu, Zhang, Guestrin 2016, "Training Deep Nets with Sublinear Memory Cost", section 4.1.
@@ -86,7 +87,7 @@ def unroll(
       4.0
     """
     if key is not None:
-        keys = jax.random.split(key, _steps("xs", as_arrays("xs", xs)))  # of which a block takes its first
+        keys = jax.random.split(key, _steps("xs", as_arrays("xs", xs)))  # a block uses the first key of its steps
         block, xs = partial(_with_key, block), (xs, keys)
     return unroll_blocks(JAX, block, carry, xs, block_size, remat, reduce)
 
@@ -97,9 +98,9 @@ def _with_key(block, carry, inputs):
 
 
 class Transforms(NamedTuple):
-    """The scan and the checkpoint of a framework. Both take functions of a block, a carry and inputs.
+    """The scan and the checkpoint of a framework, for functions of a block, a carry and inputs.
 
-    The block is an argument of its own because flax linen calls such a function with a copy of the module.
+    The block is a separate argument because Flax Linen calls such a function with a copy of the module.
 
     Attributes:
       scan: ``scan(f, block, carry, xs, unroll) -> (carry, ys)`` with ``f(block, carry, x) -> (carry, y)``.
@@ -128,7 +129,7 @@ JAX = transforms_of(scan, jax.checkpoint)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What a reduction keeps of one output of a block, its word, and the dtype of that output."""
+    """A partial reduction of one output of a block, with the name of the reduction and the dtype of the output."""
 
     kept: Any
     word: str | None = dataclasses.field(metadata={"static": True})
@@ -148,7 +149,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
     size = _block_size(block_size, xs, steps)
 
-    # A new function at each call: jax caches by identity, and the weights of a module may have changed.
+    # A new function for each call: jax caches by identity, and the weights of a module may have changed.
     def block_and_reduce(block, carry, xs):
         carry, ys = outputs_of(block, carry, xs)
         return carry, _reduced(words, places, ys)
@@ -158,7 +159,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
     blocks = steps // size if size < steps else 0
-    parts = []  # of the blocks of equal length, and of the rest
+    parts = []  # one for the blocks of equal length, one for the shorter block
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with trying_stateless_layers(min(steps, max(2 * size, 32))):
@@ -176,7 +177,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 
 @hook
 def outputs_of(block, carry, xs):
-    """Return the carry and the outputs of a block, a pair with an output for each step."""
+    """Return the carry and the outputs of a block; check that there is an output for each step."""
     returned = block(carry, xs)
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
@@ -187,7 +188,7 @@ def outputs_of(block, carry, xs):
 
 
 def _products_saveable(primitive, *args, **params) -> bool:
-    """Return whether an operation is a product, one of `brainsurr.events` too."""
+    """Return whether an operation is a matrix product or convolution, dense or of `brainsurr.events`."""
     return primitive.name == "events_product" or jax.checkpoint_policies.dots_saveable(primitive, *args, **params)
 
 
@@ -198,7 +199,7 @@ def as_arrays(name: str, tree):
 
 
 def _reduced(words, places, ys):
-    """Return a `_Part` for each output of a block. A word of ``reduce`` is for all outputs at its place."""
+    """Return a `_Part` for each output of a block. A string of ``reduce`` holds for all outputs at its position."""
     try:
         outputs = places.flatten_up_to(ys)
     except ValueError as error:
