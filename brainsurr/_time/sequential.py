@@ -1,4 +1,4 @@
-"""Layers in sequence over time, and what their layers of neurons return besides the output."""
+"""Layers in sequence over time, and the spikes that they return with the outputs."""
 
 import contextlib
 import math
@@ -23,7 +23,7 @@ from .guard import check_stateless_layer, name_of
 @hook
 @contextlib.contextmanager
 def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
-    """Wrap the call of a layer: name it in the program, and in a note on any error with the shape of its input."""
+    """Name a layer in the program while it is called, and in a note on errors with the shape of its input."""
     try:
         with jax.named_scope(f"{index} {name_of(layer)}"):
             yield
@@ -36,7 +36,7 @@ def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
 
 
 def check_network(net: Any):
-    """Raise a TypeError for a class among the layers of a network, or a flag that is not a boolean."""
+    """Raise a TypeError if a layer is a class, or if a flag is not a boolean."""
     for flag in ("return_spikes", "mixes_examples", "events"):
         check_flag(f"SpikingSequential: {flag}", getattr(net, flag), optional=flag == "events")
     for layer in net.layers:
@@ -47,7 +47,7 @@ def check_network(net: Any):
 class SequentialBase:
     """The constructor of a network."""
 
-    _listed: ClassVar[Callable] = tuple  # of a framework, what holds layers
+    _listed: ClassVar[Callable] = tuple  # the container for layers of a framework
 
     def __init__(
         self,
@@ -64,18 +64,18 @@ class SequentialBase:
 
 
 def is_stateful(layer: Any) -> bool:
-    """Return whether a layer is called as ``layer(carry, xs)``. Its carry may be anything, so it can't tell."""
+    """Return whether a layer is called as ``layer(carry, xs)``."""
     return hasattr(layer, "initialize_carry") or cell_inside(layer) is not None
 
 
 def cell_inside(layer: Any) -> Any:
-    """Return the cell of an RNN of flax over time, time first, whose carry a network keeps; None of any other layer."""
+    """Return the cell of a time-major flax RNN, whose carry the network keeps; None for any other layer."""
     is_rnn = type(layer).__name__ == "RNN" and type(layer).__module__.startswith("flax.")
     return layer.cell if is_rnn and layer.time_major and not layer.reverse else None
 
 
 def call_layer(layer: Any, carry, xs):
-    """Call a layer on a stretch of time; return its carry and outputs. A layer without a state leaves its carry."""
+    """Call a layer on a block of time; return its carry and outputs. A stateless layer returns its carry unchanged."""
     if cell_inside(layer) is not None:
         return layer(xs, initial_carry=carry, return_carry=True)
     return layer(carry, xs) if is_stateful(layer) else (carry, layer(xs))
@@ -83,10 +83,10 @@ def call_layer(layer: Any, carry, xs):
 
 @hook
 def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
-    """Call a layer; return its carry, its outputs, and the spikes that it returns beside them, or None.
+    """Call a layer; return its carry, its outputs, and the spikes that it returns with them, or None.
 
-    Raise a ValueError if its state takes on the time axis of ``xs``. A cell does that: to a cell, which takes one step,
-    time looks like a batch.
+    Raise a ValueError if its state gets the time axis of ``xs``, as the state of a cell does: a cell runs one step, and
+    treats the time axis as a batch.
     """
     after, ys = call(layer, carry, xs)
     shapes_before, shapes_after = ([getattr(a, "shape", ()) for a in jax.tree.leaves(c)] for c in (carry, after))
@@ -109,13 +109,13 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
 
 @hook
 def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs: Callable) -> tuple[Any, ...]:
-    """Return the carry of each layer before the first step, None of one without a state.
+    """Return the carry of each layer before the first step; None for stateless layers.
 
     Args:
       layers: modules and functions.
-      input_shape: of one time step of the input, ``(*batch, features)``.
-      start: of the framework, ``start(i, layer, shape)`` returns the carry of layer ``i`` for an input of that shape.
-      outputs: of the framework, ``outputs(i, layer, carry, xs)``; it is followed for its shapes alone.
+      input_shape: the shape of one time step of the input, ``(*batch, features)``.
+      start: ``start(i, layer, shape)`` of the framework returns the carry of layer ``i`` for an input of that shape.
+      outputs: ``outputs(i, layer, carry, xs)`` of the framework returns the outputs; only their shapes are used.
     """
     carries: list[Any] = []
     xs: Any = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
@@ -127,7 +127,7 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
 
 
 def _check_places(index: int, layer: Any, xs: Any, before: int, name: str, sizes: tuple[int, int]):
-    """Raise a ValueError if a layer with a state would run over the examples of a batch."""
+    """Raise a ValueError if a stateful layer would run over the examples of a batch instead of time."""
     if xs.shape[:2] != sizes:
         steps, examples = sizes
         raise ValueError(
@@ -139,11 +139,11 @@ def _check_places(index: int, layer: Any, xs: Any, before: int, name: str, sizes
 
 
 def call_on_rows(product: Callable, xs):
-    """Call a product over the last axis on ``[time * batch, features]``.
+    """Call a matrix product over the last axis on ``[time * batch, features]``.
 
-    XLA on a CPU copies ``[time, batch, features]`` into another order for the gradient of the weights, and not this.
-    In a trace, a checkpoint lets the backward pass keep ``xs`` as it is, integers too, not a second array of rows of
-    floats. Outside of one it would take longer than the product.
+    For the gradient of the weights, XLA on a CPU copies ``[time, batch, features]`` into another order, but not rows.
+    In a trace, a checkpoint makes the backward pass store ``xs`` itself, possibly integers, and not a second array of
+    floats. Outside of a trace, the checkpoint would take longer than the product.
     """
 
     def on_rows(xs):
@@ -154,7 +154,7 @@ def call_on_rows(product: Callable, xs):
 
 
 def overridden_functions(layer: Any) -> tuple[str, ...]:
-    """Return the names of the functions of a linear layer or a convolution of flax that are the user's."""
+    """Return the names of the functions of a flax linear layer or convolution that the user has replaced."""
     names = ("dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls")
     usual = (None, jax.lax.dot_general, jax.lax.conv_general_dilated)
     replaced = [name for name in names if getattr(layer, name, None) not in usual]
@@ -164,15 +164,15 @@ def overridden_functions(layer: Any) -> tuple[str, ...]:
 
 
 def is_of_flax(function, name: str) -> bool:
-    """Return whether a function is flax's own of that name."""
+    """Return whether a function is flax's own function of that name."""
     return getattr(function, "__name__", "") == name and getattr(function, "__module__", "").startswith("flax.")
 
 
 def is_in_one_block(xs) -> bool:
-    """Return whether time and batch of ``xs`` can become one axis without moving data from one device to another.
+    """Return whether time and batch of ``xs`` can become one axis without moving data between devices.
 
-    In ``shard_map`` every array is the part of one device. Where mesh axes are explicit, the type says what is split;
-    elsewhere nothing does.
+    In ``shard_map``, each array is the part of one device. With explicit mesh axes, the type of an array says how it is
+    sharded. Otherwise, the sharding is unknown if there are several devices.
     """
     mesh = jax.sharding.get_abstract_mesh()
     kinds = set(mesh.axis_types)
@@ -184,16 +184,16 @@ def is_in_one_block(xs) -> bool:
 
 
 def call_batch_first(convolution: Callable, xs):
-    """Call a convolution, which makes one axis of time and batch, on ``[batch, time, ...]``.
+    """Call a convolution, which merges time and batch into one axis, on ``[batch, time, ...]``.
 
-    With time first, that axis has the examples of each device at each time step, and XLA sends all of them to all.
+    With time first, the merged axis interleaves the examples of the devices, and XLA sends all examples to all devices.
     """
     return jnp.swapaxes(convolution(jnp.swapaxes(xs, 0, 1)), 0, 1)
 
 
 @hook
 def gives_spikes(layer: Any) -> bool:
-    """Return whether it is known that the output of a layer holds 0, 1 and NaN alone; not of one of the user's."""
+    """Return whether the output of a layer is known to contain only 0, 1 and NaN; False for user-defined layers."""
 
     def is_ours(value):
         return type(value).__module__.partition(".")[0] == __package__.partition(".")[0]
@@ -218,24 +218,24 @@ def apply_layers(
     as_product=lambda layer: None,
     is_convolution=lambda layer: False,
 ):
-    """Call the layers of a network in a row on a stretch of time; return their carries and the outputs of the last.
+    """Call the layers of a network in sequence on a block of time; return their carries and the last outputs.
 
-    With ``return_spikes``, the outputs are a pair of these and the spikes of the layers that fire, by index: neurons,
-    surrogates, activations, and layers that return their spikes beside their outputs.
+    With ``return_spikes``, the second result is a pair of the last outputs and a dictionary of spikes by layer index.
+    It includes neurons, surrogates, activations, and layers that return their spikes with their outputs.
 
     Args:
-      net: with ``layers``, ``return_spikes``, ``mixes_examples`` and ``events``.
-      carry: the states of the layers, one for each.
+      net: a network with ``layers``, ``return_spikes``, ``mixes_examples`` and ``events``.
+      carry: the state of each layer.
       xs: inputs ``[time, ...]``.
-      as_function: of the framework, see :func:`check_stateless_layer`.
-      products_follow: of the framework, ``products_follow(layer, are_spikes)`` is a context in which the products of a
-        layer follow what is not 0, if they are to in the network that calls it. ``are_spikes`` says that its input
-        holds 0, 1 and NaN alone.
+      as_function: a function of the framework, see :func:`check_stateless_layer`.
+      products_follow: ``products_follow(layer, are_spikes)`` of the framework returns a context in which the matrix
+        products and convolutions of a layer skip zero inputs, if the network asks for it. ``are_spikes`` says that the
+        input contains only 0, 1 and NaN.
       call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
-      as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for its own module of
-        a product over the last axis, and None for any other layer, a subclass too, which may be something else. On
-        ``[time, ..., features]`` it treats each time step alone, so it is not tried.
-      is_convolution: of the framework, whether it computes a layer as a convolution.
+      as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for the framework's
+        own linear layers, and None for any other layer, including subclasses. These linear layers treat each time step
+        separately, so the guard does not check them.
+      is_convolution: ``is_convolution(layer)`` of the framework says whether a layer is computed as a convolution.
     """
     layers = net.layers
     if not isinstance(carry, tuple | list) or len(carry) != len(layers):
@@ -245,17 +245,17 @@ def apply_layers(
             "net(carry, xs) with the carry of initialize_carry"
         )
     carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
-    moved: Any = None  # by which layer examples were put where time was, and the sizes of both before it
+    moved: Any = None  # the layer that moved examples to the time axis, and the sizes of both axes before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product = as_product(layer)
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
         convolves = is_convolution(layer)
-        # Of an image for each time step and example, a convolution of flax makes one axis of both.
+        # With an image for each time step and example, a flax convolution merges these two axes.
         of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2
         is_known = product is not None or fires or (of_images and not overridden_functions(layer))
         if moved and (is_stateful(layer) or isinstance(layer, NeuronModule)):
             _check_places(index, layer, xs, *moved)
-            moved = None  # they were put back
+            moved = None  # a later layer has restored the axes
         if not is_known and check_stateless_layer(index, layer, as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])
         multiplies = product is not None or convolves

@@ -1,8 +1,8 @@
-"""Neurons as values, which know no framework: parameters, a state, and one step in time.
+"""Neurons as plain values, independent of any framework: parameters, a state, and one step in time.
 
-``neuron(state, xs)`` runs one over time in plain jax, ``neuron.step(state, x)`` takes a step, and ``brainsurr.unroll``
-goes in blocks of time. The layers of ``brainsurr.nnx``, ``brainsurr.linen``, ``brainsurr.brainstate`` and
-``brainsurr.equinox`` are made of these.
+``neuron(state, xs)`` runs a neuron over time in plain jax, ``neuron.step(state, x)`` runs one step, and
+``brainsurr.unroll`` runs it in blocks of time. The layers of ``brainsurr.nnx``, ``brainsurr.linen``,
+``brainsurr.brainstate`` and ``brainsurr.equinox`` are built from these neurons.
 """
 
 from ._neuron import Neuron
@@ -18,7 +18,7 @@ from .synaptic import *
 from .window import *
 
 __all__ = ["Neuron"]
-__all__ += [  # a file without an underscore has neurons, and their fields
+__all__ += [  # files without an underscore define neurons and their fields
     name
     for name, kind in list(globals().items())
     if isinstance(kind, type) and issubclass(kind, Neuron) and "._" not in kind.__module__

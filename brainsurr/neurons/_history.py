@@ -1,4 +1,4 @@
-"""What neurons share that keep their last inputs."""
+"""Base classes of neurons whose state is their last inputs."""
 
 from typing import Any, ClassVar
 
@@ -12,10 +12,10 @@ from ._neuron import Unmatched
 
 
 class InputHistory(Unmatched):
-    """A neuron that keeps the last inputs, ``longest`` of them, as its state. Its way over time is its step as well."""
+    """A neuron whose state is its last ``longest`` inputs. A step is a run over one time step."""
 
     longest: Any
-    state_dtype: Any = None  # that of the input of the first state
+    state_dtype: Any = None  # None: the dtype of the input of `initial_state`
     states: ClassVar[tuple[str, ...]] = ("past",)
 
     def initial_state(self, x):
@@ -29,22 +29,22 @@ class InputHistory(Unmatched):
         return state, y
 
     def _joined(self, past, xs):
-        """Return the inputs with those before them, in the dtype of the inputs, and the last of them as a new state."""
+        """Return the past and current inputs, in the dtype of the inputs, and the new state."""
         before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
         mesh = jax.sharding.get_abstract_mesh()
-        if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # zeros have no sharding type; the inputs may
+        if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # unlike the inputs, zeros have no sharding type
             before = before + jnp.zeros_like(xs[:1])
         both = jnp.concatenate([before, xs])
         return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
 
     def _filtered(self, past, xs, kernel):
-        """Return the last inputs now, and for each step the sum of its inputs so far times those of a kernel."""
+        """Return the new state, and the inputs filtered over time with a kernel."""
         both, past = self._joined(past, xs.astype(past.dtype))
         return past, sum(kernel[i] * both[i : i + len(xs)] for i in range(len(kernel)))
 
 
 class AnyDtypeHistory(InputHistory):
-    """What :class:`Delay` and :class:`Window` share: inputs of any dtype, nothing trained, no state without a past."""
+    """The base of `Delay` and `Window`: inputs of any dtype, no trainable parameters, no state if no input is kept."""
 
     _is_trained: ClassVar[bool] = False
     _as_input = staticmethod(as_real)

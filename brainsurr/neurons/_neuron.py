@@ -1,4 +1,4 @@
-"""`Neuron`, the base class: a value with parameters, a state and one step. All else follows from these."""
+"""`Neuron`, the base class: a value with parameters, a state and one step."""
 
 import dataclasses
 import functools
@@ -24,23 +24,23 @@ from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spik
 class Neuron(Value):
     r"""A neuron: parameters, a state, and one step in time; the base class.
 
-    A neuron is a value, as a surrogate is. Its fields that hold numbers, arrays and surrogates are parameters, the
-    leaves of a pytree; all others (words, booleans, integers, functions) are static. It knows no framework:
-    ``brainsurr.nnx.layer``, ``brainsurr.linen.layer`` and ``brainsurr.brainstate.layer`` make a layer of its class.
+    A neuron is a value, like a surrogate. Fields with numbers, arrays and surrogates are parameters, the leaves of a
+    pytree. All other fields (strings, booleans, integers, functions) are static. A neuron is independent of any
+    framework: ``brainsurr.nnx.layer`` and its equivalents in the other frameworks return a layer class for it.
 
-    To write one, subclass as a dataclass with fields that have defaults, and define ``initial_state(x)`` and
-    ``step(state, x)``. Both are pure maths on arrays that fit: in ``step`` the parameters, and the input, have the
-    dtype of the state and the rank of the input; the new state is cast to the dtypes of the old one, and the output to
-    that of the input. A reset whose gradient is to be stopped is ``u * (1 - brainsurr.detached(s))``.
+    To write a neuron, subclass this as a dataclass whose fields have defaults, and define ``initial_state(x)`` and
+    ``step(state, x)`` as pure functions. In ``step``, the parameters and the input have the dtype of the state and
+    the rank of the input. The new state is cast to the dtypes of the old state, and the output to the dtype of the
+    input. To stop the gradient of a reset, write ``u * (1 - brainsurr.detached(s))``.
 
     Attributes:
-      bounds: by name, the closed interval in which a layer keeps what it trains; other numbers have none.
-      states: a name for each array of the state, in the order of its leaves. brainstate's layers have states of
-        these names.
+      bounds: for each trainable parameter that is bounded, the closed interval in which a layer keeps it, by name.
+      states: a name for each array of the state, in the order of its leaves. In brainstate, these are the names of the
+        states of a layer.
 
     Raises:
-      TypeError: a field is not of the type of its default.
-      ValueError: a number is not finite; in a call, a state or an output has another shape than expected.
+      TypeError: a field does not have the type of its default.
+      ValueError: a number is not finite; or in a call, a state or an output has an unexpected shape.
 
     Example:
       >>> import dataclasses
@@ -67,19 +67,19 @@ class Neuron(Value):
     """
 
     states: ClassVar[tuple[str, ...]] = ("v",)
-    _decays: ClassVar[tuple[str, ...]] = ()  # inside their bounds also where they are fixed
-    _gives_spikes: ClassVar[bool]  # of the class itself: whether its output holds 0, 1 and NaN alone
-    _is_trained: ClassVar[bool] = True  # whether its layers have the options of what is trained
+    _decays: ClassVar[tuple[str, ...]] = ()  # within their bounds even if they are not trained
+    _gives_spikes: ClassVar[bool]  # not inherited: whether the output contains only 0, 1 and NaN
+    _is_trained: ClassVar[bool] = True  # whether its layers have trainable parameters
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # Of all bases: a class of two neurons has the limits of both.
+        # A class with several neurons as bases has the bounds of all of them.
         cls.bounds = functools.reduce(lambda all, base: all | vars(base).get("bounds", {}), cls.__mro__[::-1], {})
         cls._decays = tuple(dict.fromkeys(name for base in cls.__mro__ for name in vars(base).get("_decays", ())))
         # A count, say of refractory steps, is static: it may be the length of a loop.
         cls._always_static |= {name for base in cls.__mro__ for name, n in vars(base).items() if type(n) is int}
         for default in (value for base in cls.__mro__ for value in vars(base).values() if isinstance(value, Value)):
-            hash(default)  # of all neurons that are given no other: from now on it can't be changed
+            hash(default)  # freezes the default, which all neurons of the class share
 
     @classmethod
     def _check_class(cls):
@@ -95,16 +95,15 @@ class Neuron(Value):
         """Return the state before the first step.
 
         Args:
-          x: the input of one step, ``[..., features]``, in the dtype that the state is to have. Only its shape and
-            dtype matter.
+          x: the input of one step, ``[..., features]``, in the dtype of the state. Only its shape and dtype are used.
         """
         raise NotImplementedError(f"{type(self).__name__} gives no initial_state(self, x): define one")
 
     def step(self, state, x) -> tuple[Any, jax.Array]:
-        """Take one step; ``neuron.step(state, x, key=key)`` draws its spikes.
+        """Run one step; ``neuron.step(state, x, key=key)`` draws random spikes.
 
         Args:
-          state: as `initial_state` makes it.
+          state: a state like the result of `initial_state`.
           x: the input, ``[..., features]``.
 
         Returns:
@@ -113,16 +112,17 @@ class Neuron(Value):
         raise NotImplementedError(f"{type(self).__name__} gives no step(self, state, x): define one")
 
     def over_time(self, state, xs) -> tuple[Any, jax.Array]:
-        """Run over the leading axis of ``xs``. Override it where there is a faster way than a scan of steps."""
+        """Run over the leading axis of ``xs``. Override it if there is a faster way than a scan of steps."""
         return scan_steps(lambda state, x: self._advance(state, x), state, xs, iterations_at_once(xs))
 
     def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
         """Run over time.
 
         Args:
-          state: that before the first step.
+          state: the state before the first step.
           xs: inputs ``[time, ..., features]``.
-          key: draws the spikes of each surrogate, as in ``brainsurr.spike(x, f, key=key)``; None, the step, draws none.
+          key: a random key, with which the spikes are drawn as in ``brainsurr.spike(x, f, key=key)``. If None, the
+            spikes are deterministic.
 
         Returns:
           The state after the last step, and the outputs ``[time, ..., features]``.
@@ -130,7 +130,7 @@ class Neuron(Value):
         return run(self if key is None else drawn(self, key), state, xs)
 
     def _advance(self, state, x):
-        """Take one step from a state that fits: in the dtype of the state, which it keeps; the output is like x."""
+        """Run one step from a valid state: compute in the dtype of the state, and return an output like x."""
         owner = type(self).__name__
         dtypes = [part.dtype for part in jax.tree.leaves(state) if is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
@@ -139,7 +139,7 @@ class Neuron(Value):
             state = jax.tree.map(lambda part: part.astype(like.dtype) if is_float(part) else part, state)
         mesh = jax.sharding.get_abstract_mesh()
         if mesh.explicit_axes or mesh.manual_axes:
-            # A first state may lack the sharding type of the input, and `jnp.where` needs both of one type.
+            # An initial state may lack the sharding type of the input, and `jnp.where` needs equal types.
             state = jax.tree.map(lambda part: typed_like(part, x), state)
         neuron = self._matched(like)
         functions = {
@@ -168,13 +168,13 @@ class Neuron(Value):
 
     @classmethod
     def _converted(cls, name: str, value: Any) -> Any:
-        """Return what a field holds in place of what was given: of a list of numbers, say, an array."""
+        """Convert the value given for a field, for example a list of numbers to an array."""
         has_no_hash = callable(value) and type(value).__hash__ is None
         return functools.partial(value) if has_no_hash and name in spike_fields(cls) else value
 
     @staticmethod
     def _as_input(x, name: str) -> jax.Array:
-        """Convert an input to an array of a dtype that the neuron takes."""
+        """Convert an input to an array of a dtype that the neuron supports."""
         return as_float(x, name)
 
     @classmethod
@@ -183,11 +183,11 @@ class Neuron(Value):
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}")
 
     def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
-        """Raise a ValueError if what a step changes is rounded away in the dtype of the state.
+        """Raise a ValueError if the dtype of the state rounds away the change of a step.
 
-        Near a limit of 1, a step of ``(1 - decay)`` times what is left is rounded away below a quarter of the dtype's
-        eps. The state may stop up to a quarter short of the limit. Arrays are let be, since training may have
-        taken them there; when a layer is made, traced ones alone.
+        Near a limit of 1, a step of ``(1 - decay)`` times the distance to the limit is rounded away below a quarter of
+        the dtype's eps, so the state may stop up to a quarter short of the limit. Values of the type ``let_be`` are not
+        checked: arrays may result from training. When a layer is made, only traced arrays are exempt.
         """
         for name in self._decays:
             value = getattr(self, name)
@@ -200,38 +200,38 @@ class Neuron(Value):
                 )
 
     def _change(self, name: str, value: np.ndarray) -> np.ndarray:
-        """Return by how much of itself a decay changes a state in a step, or another of `_decays` does."""
+        """Return the relative change of a state per step, for a decay or another field of `_decays`."""
         return 1 - value
 
     def _check_bounds(self, owner: str, intervals: Mapping[str, Any]):
-        """Raise a ValueError if a layer trains a parameter in an interval that is too wide; None is unbounded."""
+        """Raise a ValueError if a layer trains a parameter in an interval that is too wide. None means unbounded."""
 
     def _check_features(self, owner: str, features: int):
-        """Raise a ValueError unless each parameter is one number, or one for each of the features of a layer."""
+        """Raise a ValueError unless each parameter is one number, or one per feature of a layer."""
         for name, value in vars(self).items():
             if is_number(value) and jnp.shape(value) not in ((), (1,), (features,)):
                 raise ValueError(f"{owner}: {name} has shape {jnp.shape(value)}, not one number or {features}")
 
 
 class Unmatched(Neuron):
-    """A neuron whose step gets parameters, state and input as they are, and not in one dtype."""
+    """A neuron whose step gets parameters, state and input unchanged, instead of in one dtype."""
 
     def _advance(self, state, x):
         return type(self).step(self, state, x)
 
 
 def by_position(default) -> Any:
-    """Return a field that a layer takes by position too, after ``features``."""
+    """Return a field that a layer also accepts by position, after ``features``."""
     return dataclasses.field(default=default, metadata={"by_position": True})
 
 
 def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
-    """Return the fields that a layer takes of a neuron."""
+    """Return the fields of a neuron that are arguments of its layer."""
     return [field for field in dataclasses.fields(kind) if field.init]
 
 
 def call_function(name: str, function: Callable, x):
-    """Call a function in the place of a surrogate, in the dtype of ``x``."""
+    """Call a function that is used instead of a surrogate; return its result in the dtype of ``x``."""
     return as_float(function(x), f"what {name} returns").astype(x.dtype)
 
 
@@ -240,26 +240,26 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan_steps) -> tuple[An
     """Run a neuron over time.
 
     Args:
-      neuron: with what is drawn or watched in the place of its surrogates.
-      state: before the first step.
-      xs: ``[time, ..., features]``.
-      host_scan: the scan of a framework, used where a function among the fields may read or write its state.
+      neuron: the neuron, whose surrogates may be replaced by `Drawn` or `Watched`.
+      state: the state before the first step.
+      xs: inputs, ``[time, ..., features]``.
+      host_scan: the scan of a framework, used if a function among the fields may read or write state.
     """
     xs = neuron._as_input(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     state = as_state(neuron, state, xs.shape[1:])
-    for part in filter(is_float, jax.tree.leaves(state)):  # one that was made by hand was not checked
+    for part in filter(is_float, jax.tree.leaves(state)):  # a state made by hand has not been checked
         neuron._check_dtype(type(neuron).__name__, part.dtype)
     functions = all_spike_functions(neuron)
-    for f in functions:  # before they are compiled, when all their numbers are traced
+    for f in functions:  # before compilation, in which all numbers are traced
         if isinstance(f, Surrogate):
             f._check_dtype(jax.tree.leaves(state)[0].dtype)
     draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
         return _over_time(neuron, draws, state, xs, host_scan)
-    # All numbers of a neuron are arguments of one compiled function, so new values do not compile again. A class that
-    # the user wrote may read anything from outside, which can change: it is traced anew in each call.
+    # All numbers of a neuron are arguments of one compiled function, so new values need no compilation. A class of the
+    # user may depend on anything outside of it, which can change, so it is traced again in each call.
     leaves, structure = jax.tree.flatten(neuron)
     if is_built_in(neuron):
         return _compiled(structure, draws, leaves, state, xs)
@@ -269,7 +269,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan_steps) -> tuple[An
 def _over_time(neuron, draws, state, xs, host_scan):
     if not draws and type(neuron).over_time is not Neuron.over_time:
         return neuron.over_time(state, xs)
-    # The keys of all steps are an input of the scan: it carries none, and a step that is computed again draws the same.
+    # The keys of all steps are an input of the scan, so a step that is recomputed draws the same spikes.
     keys, with_keys = draw_each(neuron, len(xs)) if draws else ([], lambda keys: neuron)
 
     def step(state, inputs):
@@ -288,12 +288,12 @@ _compiled = jax.jit(_from_leaves, static_argnums=(0, 1), inline=True)
 
 @hook
 def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
-    """Return a state as arrays; a ValueError unless it is one for such inputs.
+    """Return a state as arrays, or raise a ValueError if it does not fit the neuron and its inputs.
 
     Args:
-      neuron: whose state it is.
-      state: as it was given.
-      shape: of the input of one step.
+      neuron: the neuron.
+      state: the state that the user passed.
+      shape: the shape of the input of one step.
     """
     owner, expected = type(neuron).__name__, expected_state(neuron, shape)
     (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
@@ -318,7 +318,7 @@ _expected: dict[Any, Any] = {}
 
 
 def expected_state(neuron: Neuron, shape: tuple[int, ...]):
-    """Return shapes and dtypes of the first state, for an input of a shape and of float32."""
+    """Return the shapes and dtypes of the initial state, for a float32 input of the given shape."""
 
     def shapes():
         return jax.eval_shape(
@@ -338,7 +338,7 @@ def expected_state(neuron: Neuron, shape: tuple[int, ...]):
 
 @hook
 def make_first_state(initial_state: Callable, neuron: Neuron, x):
-    """Make the first state of an array; each array of it has a name."""
+    """Return the initial state, after checking that each array of it has a name."""
     owner = type(neuron).__name__
     x = neuron._as_input(x, "x")
     neuron._check_dtype(owner, x.dtype)
@@ -350,7 +350,7 @@ def make_first_state(initial_state: Callable, neuron: Neuron, x):
 
 @hook
 def take_one_step(step: Callable, neuron: Neuron, state, x, *, key=None):
-    """Take one step from a state that is checked, in its dtype; with a key, draw the spikes."""
+    """Check the state and run one step, with random spikes if there is a key."""
     x = neuron._as_input(x, "x")
     running = neuron if key is None else drawn(neuron, key)
     return running._advance(as_state(neuron, state, x.shape), x)
@@ -360,7 +360,7 @@ Neuron._checked = {"initial_state": make_first_state, "step": take_one_step}
 
 
 def _kept(neuron, before, after):
-    """Return a new state in the dtypes of the old one."""
+    """Return the new state in the dtypes of the old state."""
     structure: Any
     owner = type(neuron).__name__
     old, structure = jax.tree.flatten(before)

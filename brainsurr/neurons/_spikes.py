@@ -1,4 +1,4 @@
-"""What is done to a neuron replaces the surrogates inside it: by random spikes, or by what watches them."""
+"""Replacements for the surrogates of a neuron: random spikes, and spikes that `diagnose` observes."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .._value import Value
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """A surrogate whose spikes are drawn with a key."""
+    """A surrogate that draws random spikes with a key."""
 
     surrogate: Any
     key: Any
@@ -27,7 +27,7 @@ class Drawn:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """A spike function that another one watches: ``watch(function)`` is called in its place."""
+    """A spike function under observation: ``watch(function)`` is called instead of ``function``."""
 
     function: Any
     watch: Callable = dataclasses.field(metadata={"static": True})
@@ -37,12 +37,12 @@ class Watched:
 
 
 def spike_fields(kind: type) -> tuple[str, ...]:
-    """Return the fields of a class of neurons that hold a surrogate, or a function in the place of one."""
+    """Return the fields of a neuron class that hold a spike function: a surrogate, or another function."""
     return tuple([field.name for field in dataclasses.fields(kind) if isinstance(field.default, Surrogate)])
 
 
 def spike_functions(neuron) -> dict[str, Any]:
-    """Return the surrogates of a neuron, and the functions in the place of one, by field; not of neurons inside it."""
+    """Return the spike functions of a neuron by field, without those of inner neurons."""
     fields = spike_fields(type(neuron))
     return {
         name: value
@@ -52,14 +52,14 @@ def spike_functions(neuron) -> dict[str, Any]:
 
 
 def all_spike_functions(neuron) -> list[Any]:
-    """Return the spike functions of a neuron and of the neurons inside it."""
+    """Return the spike functions of a neuron and of its inner neurons."""
     functions = spike_functions(neuron)
     inner = [value for name, value in vars(neuron).items() if isinstance(value, Value) and name not in functions]
     return [*functions.values(), *[f for one in inner for f in all_spike_functions(one)]]
 
 
 def with_spike_functions(replace: Callable[[str, Any], Any], neuron):
-    """Return a neuron with ``replace(name, function)`` for each of its spike functions, named after its field."""
+    """Return a neuron with ``replace(field, function)`` instead of each of its spike functions."""
     changed = {name: replace(name, value) for name, value in spike_functions(neuron).items()}
     for name, value in vars(neuron).items():
         if isinstance(value, Value) and name not in changed:
@@ -68,7 +68,7 @@ def with_spike_functions(replace: Callable[[str, Any], Any], neuron):
 
 
 def drawn(neuron, key):
-    """Return a neuron that draws its spikes: the first surrogate with the key, the others with one each."""
+    """Return a neuron that draws random spikes: the first surrogate uses the key, each other one a key of its own."""
     owner, n = type(neuron).__name__, len(all_spike_functions(neuron))
     keys = iter([key, *(jax.random.fold_in(key, i) for i in range(1, n))])
 
@@ -84,7 +84,7 @@ def drawn(neuron, key):
 
 
 def draw_each(neuron, steps: int) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Return the keys of each step of a neuron that draws its spikes, and a function that puts those of one step in."""
+    """Return the keys of all steps of a neuron with random spikes, and a function that sets the keys of one step."""
     leaves, structure = jax.tree.flatten(neuron, is_leaf=lambda node: isinstance(node, Drawn))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Drawn)]
 

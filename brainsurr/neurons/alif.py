@@ -34,28 +34,29 @@ class ALIF(LIF, ALIFFields):
        s = \mathrm{spike\_fn}(u - \mathrm{threshold} - a\,[\text{threshold}]) \\
        v' &= u - (\mathrm{threshold} + a\,[\text{threshold}])\, s, \qquad a' = \rho\, a + (1 - \rho)(b\, s + c\, v')
 
-    The adaptation follows the new potential, which keeps the pair of equations stable. With ``reset_delay=True`` a
-    spike adapts the neuron one step later too, so that what is subtracted is the threshold at which it fired. With
-    ``reset_adapted=False`` it is the threshold alone, without its adaptation.
+    The adaptation uses the new potential, which keeps the pair of equations stable. With ``reset_delay=True``, a spike
+    also adapts the neuron one step later, so that the reset subtracts the threshold at which the neuron fired. With
+    ``reset_adapted=False``, the reset subtracts the threshold without its adaptation.
 
-    State: a pair of that of :class:`LIF` and the adaptation ``a``, of the same shape.
+    State: a pair of the state of :class:`LIF` and the adaptation ``a``, with the same shape.
 
-    What is not said here is as in :class:`LIF`.
+    The other arguments are described in :class:`LIF`.
 
     Args:
-      reset_delay: whether a spike resets the potential, and adapts the neuron, one step later.
-      refractory: how many steps a neuron rests after a spike. Its adaptation goes on.
-      adapts: ``"threshold"``, to which the adaptation is added, or ``"input"``, from which it is subtracted.
-      adaptation_decay: what is left of the adaptation after a step, in [0, 1]. A number or ``[features]``.
-      spike_adaptation: what a spike adds to the adaptation, times 1 - adaptation_decay. A number or ``[features]``.
-      voltage_adaptation: what the potential adds to it, times the same. With ``adapts="input"`` a potential runs away
-        where it is below -1 with ``decay_input=True``, and below decay - 1 without.
-      reset_adapted: whether ``"subtract"`` subtracts the adaptation of the threshold with the threshold.
+      reset_delay: if True, a spike resets the potential, and adapts the neuron, one step later.
+      refractory: the number of steps without spikes after a spike. The adaptation continues during these steps.
+      adapts: ``"threshold"`` adds the adaptation to the threshold; ``"input"`` subtracts it from the input.
+      adaptation_decay: the fraction of the adaptation kept per step, in [0, 1]. A number or ``[features]``.
+      spike_adaptation: the increase per spike, before it is multiplied by 1 - adaptation_decay. A number or
+        ``[features]``.
+      voltage_adaptation: the increase per unit of potential, before the same multiplication. With ``adapts="input"``,
+        the potential diverges for values below -1 if ``decay_input=True``, and below decay - 1 otherwise.
+      reset_adapted: if True, ``"subtract"`` subtracts the threshold and its adaptation.
 
     Raises:
-      TypeError: as of :class:`LIF`.
-      ValueError: as of :class:`LIF`; ``adaptation_decay`` is outside [0, 1], an unknown ``adapts``, or
-        ``reset_adapted=False`` where a spike subtracts no adaptation.
+      TypeError: as in :class:`LIF`.
+      ValueError: as in :class:`LIF`; ``adaptation_decay`` is outside [0, 1], or ``adapts`` is unknown.
+      ValueError: ``reset_adapted=False``, but the reset does not subtract an adaptation.
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of

@@ -1,4 +1,4 @@
-"""A delay by whole time steps."""
+"""A delay by an integer number of time steps."""
 
 import dataclasses
 from typing import Any
@@ -22,23 +22,24 @@ class DelayFields:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Delay(AnyDtypeHistory, DelayFields):
-    r"""A delay by whole time steps.
+    r"""A delay by an integer number of time steps.
 
     .. math:: y_t = x_{t - \mathrm{steps}}
 
-    The input may be of any real dtype; before the first input come zeros. Nothing of it is trained.
+    The input may have any real dtype. Before the first input, the output is 0. A delay has no trainable parameters.
 
-    State: the last inputs ``past``, ``[..., steps, features]``, the oldest first, with the longest of several
-    ``steps``; without a delay None.
+    State: the last inputs ``past``, ``[..., steps, features]``, the oldest first. If ``steps`` differ between channels,
+    the axis has the length of the longest delay. Without a delay, the state is None.
 
     Args:
-      steps: by how many time steps, a non-negative integer; or ``features`` of them, one for each channel.
-      state_dtype: of what the state holds. It must hold every number of the input: float32 holds those of half
+      steps: the number of time steps, a non-negative integer, or one for each of the ``features`` channels.
+      state_dtype: the dtype of the state, which must represent every number of the input: float32 represents half
         precision, bool and integers of 16 bits. The output has the dtype of the input.
 
     Raises:
       TypeError: ``state_dtype`` is not a dtype of real numbers.
-      ValueError: ``steps`` is something else; in a call, the state can't hold the input.
+      ValueError: ``steps`` is not a non-negative integer, or one for each channel.
+      ValueError: in a call, the state can't represent the input.
 
     Example:
       >>> import jax.numpy as jnp
@@ -64,7 +65,7 @@ class Delay(AnyDtypeHistory, DelayFields):
         return max(self.steps) if isinstance(self.steps, tuple) else self.steps
 
     def over_time(self, past, xs):
-        """Return the last inputs now, and the delayed ones."""
+        """Return the new state and the delayed inputs."""
         self._check_features(type(self).__name__, xs.shape[-1])
         both, past = self._joined(past, xs)
         ys = both[: len(xs)]

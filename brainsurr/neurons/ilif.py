@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron of integer spikes."""
+"""The leaky integrate-and-fire neuron with integer spikes."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,32 +20,34 @@ class ILIFFields(LIFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class ILIF(LI, ILIFFields):
-    r"""A leaky integrate-and-fire neuron of several spikes in a step: its output is an integer up to ``levels``.
+    r"""A leaky integrate-and-fire neuron that fires up to ``levels`` spikes per step: its output is an integer.
 
     .. math::
        u = \mathrm{decay} \cdot v + x, \qquad
        s = \sum_{k=0}^{\mathrm{levels} - 1} \mathrm{spike\_fn}\left(\frac{u}{\mathrm{threshold}} - k - \tfrac12\right),
        \qquad v' = u - \mathrm{threshold}\, s
 
-    So :math:`s` is the potential in units of the threshold, rounded, and cut off at 0 and at ``levels``. With the
-    default ``spike_fn``, a gradient of 1 up to 1/2 on either side, the sum has the gradient of what is cut off without
-    being rounded: 1 where 0 < u < levels threshold, and 0 beyond. On a chip, the s spikes follow one another.
+    So :math:`s` is the potential in units of the threshold, rounded and clipped to [0, ``levels``]. The default
+    ``spike_fn`` has a gradient of 1 up to a distance of 1/2. The gradient of the sum is then the gradient of the
+    clipped potential without rounding: 1 if 0 < u < levels threshold, and 0 otherwise. A chip sends the s spikes one
+    after another.
 
-    State: the potential ``v``, of the shape of the input of a step, ``[..., features]``. All is dimensionless.
+    State: the membrane potential ``v``, with the shape of the input of one step, ``[..., features]``. All quantities
+    are dimensionless.
 
-    What is not said here is as in :class:`LI`.
+    The other arguments are described in :class:`LI`.
 
     Args:
-      threshold: what one spike stands for, above 0. A number or ``[features]``.
-      levels: the most spikes in a step, a positive integer.
+      threshold: the potential that one spike represents, above 0. A number or ``[features]``.
+      levels: the maximum number of spikes per step, a positive integer.
       spike_fn: a surrogate, or any other function of the distance from a level, in units of the threshold. Random
-        spikes of all levels are drawn with one number, so that they round at random; they need a distribution, such as
-        ``Sigmoid(4.0)``, which the default is not.
+        spikes use one random number for all levels, which rounds the potential stochastically. They need a
+        distribution such as ``Sigmoid(4.0)``; the default is not one.
 
     Raises:
-      TypeError: ``spike_fn`` can't be called; ``levels`` is not an integer, a number is not one.
-      ValueError: ``decay`` is outside [0, 1], ``threshold`` not above 0 and finite, or ``levels`` below 1 or
-        above what the dtype of the state counts (256 in bfloat16).
+      TypeError: ``spike_fn`` is not callable, ``levels`` is not an integer, or another argument is not a number.
+      ValueError: ``decay`` is outside [0, 1], or ``threshold`` is not finite and above 0.
+      ValueError: ``levels`` is below 1, or too large for the dtype of the state (256 in bfloat16).
 
     References:
       Luo, Yao, Chou, Xu, Li 2024, "Integer-Valued Training and Spike-Driven Inference Spiking Neural Network for

@@ -1,4 +1,4 @@
-"""Delays that are trained, by a kernel over time that narrows."""
+"""Trainable delays, as a kernel over time that becomes narrower during training."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -22,29 +22,30 @@ class LearnableDelayFields:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LearnableDelay(InputHistory, LearnableDelayFields):
-    r"""A delay for each channel that can be trained: a bell over the last inputs, which narrows to one of them.
+    r"""A trainable delay for each channel: a Gaussian kernel over the last inputs, made narrower during training.
 
     .. math:: y_t = \sum_{n=0}^{\mathrm{longest}} k_n\, x_{t - n}, \qquad
        k_n \propto \exp\left(-\frac{(n - \mathrm{delay})^2}{2\, \mathrm{width}^2}\right), \qquad \sum_n k_n = 1
 
-    Train with a ``width`` of about half of ``longest`` at first, which sees everything, down to 1/2 at the end, and
-    then write :class:`Delay` with the rounded delays. Before the first input come zeros.
+    Start the training with a ``width`` of about half of ``longest``, so that the kernel covers all inputs, and decrease
+    it to 1/2. Then replace the layer by :class:`Delay` with the rounded delays. Inputs before the first step are 0.
 
     State: the last inputs ``past``, ``[..., longest, features]``, the oldest first, in the dtype of the state.
 
     Args:
-      longest: the longest delay, in whole time steps, a positive integer; time and memory grow with it.
-      delay: in time steps, in [0, longest], where a layer keeps it. A number or ``[features]``.
-      width: of the bell, in time steps, at least 0.01. A number or ``[features]``. It is not meant to be trained.
+      longest: the longest delay in time steps, a positive integer. Time and memory are proportional to it.
+      delay: the delay in time steps, in [0, longest]; a layer keeps it there. A number or ``[features]``.
+      width: the standard deviation of the kernel in time steps, at least 0.01. A number or ``[features]``. It is not
+        meant to be trained.
 
     Raises:
-      TypeError: ``longest`` is not an integer, ``delay`` or ``width`` no number.
-      ValueError: ``longest`` is below 1, ``delay`` outside [0, longest], or ``width`` below 0.01 or not finite.
+      TypeError: ``longest`` is not an integer, or ``delay`` or ``width`` is not a number.
+      ValueError: ``longest`` is below 1, ``delay`` is outside [0, longest], or ``width`` is not finite or below 0.01.
 
     References:
       Hammouamri, Khalfaoui-Hassani, Masquelier 2024, "Learning Delays in Spiking Neural Networks using Dilated
-      Convolutions with Learnable Spacings", ICLR, eq. 7 and 8, where each synapse has a delay; here each channel has,
-      the axon before the weights of a layer.
+      Convolutions with Learnable Spacings", ICLR, eq. 7 and 8. There, each synapse has a delay; here, each input
+      channel of the next layer has one.
 
     Example:
       >>> import jax.numpy as jnp
@@ -80,7 +81,7 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
         check_counts(f"{owner}: longest", self.longest, dtype)
 
     def over_time(self, past, xs):
-        """Return the last inputs now, and the delayed ones."""
+        """Return the new state and the delayed inputs."""
         super()._check_features(type(self).__name__, xs.shape[-1])
         back = jnp.arange(self.longest, -1, -1, dtype=past.dtype)[:, None]
         delay, width = (jnp.atleast_1d(jnp.asarray(n, past.dtype))[None] for n in (self.delay, self.width))

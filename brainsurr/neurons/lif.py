@@ -24,18 +24,20 @@ class LIFields:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LI(Neuron, LIFields):
-    r"""A leaky integrator, the usual readout: its output is its potential.
+    r"""A leaky integrator, the usual readout: its output is its membrane potential.
 
     .. math:: v' = \mathrm{decay} \cdot v + x
 
-    State: the potential ``v``, of the shape of the input of a step, ``[..., features]``. All is dimensionless.
+    State: the membrane potential ``v``, with the shape of the input of one step, ``[..., features]``. All quantities
+    are dimensionless.
 
     Args:
-      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
-      decay_input: whether the input is multiplied by 1 - decay, so that the potential tends to a constant input.
+      decay: the fraction of the potential kept per step, exp(-dt / tau), in [0, 1]. A number or ``[features]``.
+      decay_input: if True, the input is multiplied by 1 - decay, so that a constant input is the limit of the
+        potential.
 
     Raises:
-      TypeError: ``decay`` is not a real number or array, ``decay_input`` not a boolean.
+      TypeError: ``decay`` is not a real number or array, or ``decay_input`` is not a boolean.
       ValueError: ``decay`` is outside [0, 1].
 
     Example:
@@ -83,39 +85,41 @@ class LIF(LI, LIFFields):
        s &= \mathrm{spike\_fn}(u - \mathrm{threshold}) \\
        v' &= u - \mathrm{threshold}\, s \ (\text{subtract}), \quad u\,(1 - s)\ (\text{zero}), \quad u\ (\text{none})
 
-    With ``reset_delay=True`` the spikes of the last step, :math:`s_0`, reset the potential in the place of :math:`s`:
+    With ``reset_delay=True``, the spikes of the last step, :math:`s_0`, reset the potential instead of :math:`s`:
 
     .. math::
        v' = u - \mathrm{threshold}\, s_0 \ (\text{subtract}), \quad u\,(1 - s_0)\ (\text{zero}), \qquad
        s = \mathrm{spike\_fn}(v' - \mathrm{threshold})
 
-    A neuron that has fired keeps :math:`v'` for as many steps as ``refractory`` says: it neither decays, nor takes its
-    input, nor fires.
+    For ``refractory`` steps after a spike, a neuron keeps :math:`v'`. Its potential does not decay, its input is
+    ignored, and it does not fire.
 
-    State: the potential ``v``, with a delayed reset a pair of it and the last spikes ``s``, each of the shape of the
-    input of a step, ``[..., features]``. With a refractory period, ``left`` comes last: the steps that are left of it.
-    All is dimensionless.
+    State: the membrane potential ``v``, with the shape of the input of one step, ``[..., features]``. With a delayed
+    reset, the state is a pair of ``v`` and the last spikes ``s``. With a refractory period, the last array is ``left``,
+    the number of refractory steps that remain. All quantities are dimensionless.
 
     Args:
-      decay: what is left of the potential after a step, in [0, 1]: exp(-dt / tau). A number or ``[features]``.
-      decay_input: whether the input is multiplied by 1 - decay, so that the potential tends to a constant input.
+      decay: the fraction of the potential kept per step, exp(-dt / tau), in [0, 1]. A number or ``[features]``.
+      decay_input: if True, the input is multiplied by 1 - decay, so that a constant input is the limit of the
+        potential.
       threshold: a number or ``[features]``. With a fixed threshold of 0 or below, as in some NIR files, a neuron at
         rest fires at every step.
-      spike_fn: a surrogate, or any other function of ``u - threshold``. The gradient of the default is 1 at the
+      spike_fn: a surrogate, or any other function of ``u - threshold``. The default has a gradient of 1 at the
         threshold and 0.07 at a distance of 1.
-      reset: ``"subtract"`` the threshold, set to ``"zero"``, or ``"none"``. Under ``"zero"`` an infinite potential
-        becomes NaN.
-      reset_delay: whether a spike resets the potential one step later, and the state holds it as it was before. What is
-        subtracted does not decay then, and ``"zero"`` loses the input of that step.
-      reset_grad: whether the gradient flows through the reset. None: yes, but not for ``"zero"``, where each step
-        multiplies it by :math:`1 - s - u\,g'`, which explodes when g' is large far from the threshold.
-      refractory: how many steps a neuron rests after a spike, a non-negative integer. No gradient passes the spikes
-        that it can't fire.
+      reset: ``"subtract"`` the threshold, set the potential to ``"zero"``, or ``"none"``. With ``"zero"``, an infinite
+        potential becomes NaN.
+      reset_delay: if True, a spike resets the potential one step later, and the state is the potential before the
+        reset. The subtracted threshold does not decay, and ``"zero"`` discards the input of that step.
+      reset_grad: if True, the gradient flows through the reset. If None, it does unless ``reset="zero"``. With
+        ``"zero"``, each step multiplies the gradient by :math:`1 - s - u\,g'`, which explodes if g' is large far from
+        the threshold.
+      refractory: the number of steps without spikes after a spike, a non-negative integer. No gradient flows through
+        these suppressed spikes.
 
     Raises:
-      TypeError: ``spike_fn`` can't be called; a number or a flag is not one.
-      ValueError: ``decay`` is outside [0, 1], ``threshold`` not finite, ``refractory`` below 0, or ``reset`` unknown
-        or ``"none"`` with ``reset_delay`` or ``reset_grad``.
+      TypeError: ``spike_fn`` is not callable, or an argument is not a number or a boolean as expected.
+      ValueError: ``decay`` is outside [0, 1], ``threshold`` is not finite, or ``refractory`` is below 0.
+      ValueError: ``reset`` is unknown, or it is ``"none"`` and ``reset_delay`` or ``reset_grad`` is set.
 
     References:
       Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 5, with the
@@ -137,7 +141,7 @@ class LIF(LI, LIFFields):
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
 
-    keeps_spikes: bool = dataclasses.field(default=False, init=False)  # in the state, as `Recurrent` asks
+    keeps_spikes: bool = dataclasses.field(default=False, init=False)  # in the state; set by `Recurrent`
 
     def _check(self, name, value):
         super()._check(name, value)
@@ -180,10 +184,10 @@ class LIF(LI, LIFFields):
         """Integrate, fire and reset; return the new state and the spikes.
 
         Args:
-          state: that of a LIF neuron.
+          state: the state of a LIF neuron.
           x: the input.
-          fired_at: the threshold of the spikes that reset.
-          threshold: that of the new spikes.
+          fired_at: the threshold at which the spikes that reset the potential were fired.
+          threshold: the threshold of the new spikes.
         """
         v, *others = state if isinstance(state, tuple) else (state,)
         u = self.integrate(v, x)

@@ -1,4 +1,4 @@
-"""The parallel spiking neuron, in the form that slides over time."""
+"""The sliding parallel spiking neuron."""
 
 import dataclasses
 from collections.abc import Callable
@@ -28,20 +28,21 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
 
     .. math:: h_t = \sum_{i=1}^{k} w_i\, x_{t - k + i}, \qquad s_t = \mathrm{spike\_fn}(h_t - \mathrm{threshold})
 
-    No step waits for the one before, so a layer computes all at once. The other forms of the paper have a weight for
-    each pair of time steps, and in one of them a spike depends on later inputs: they fix the length of a sequence and
-    have no state to go on from, so they can't run in blocks of time or in a stream.
+    A step does not depend on the spikes of earlier steps, so a layer computes all steps in parallel. The other variants
+    of the paper have a weight for each pair of time steps, and in one of them a spike depends on later inputs. They fix
+    the length of a sequence and have no state, so they can't run in blocks of time or in a stream.
 
-    State: the last inputs ``past``, ``[..., k - 1, features]``, the oldest first. All is dimensionless.
+    State: the last inputs ``past``, ``[..., k - 1, features]``, the oldest first. All quantities are dimensionless.
 
     Args:
-      weights: :math:`w`, a tuple or an array ``[k]``, the last one of the input of now. The same for all neurons.
-      threshold: a number or ``[features]``; minus the bias of the paper.
+      weights: :math:`w`, a tuple or an array ``[k]``, shared by all neurons. The last weight applies to the current
+        input.
+      threshold: the negative bias of the paper, a number or ``[features]``.
       spike_fn: a surrogate, or any other function of ``h - threshold``.
 
     Raises:
-      TypeError: ``weights`` are not real numbers, or ``spike_fn`` can't be called.
-      ValueError: ``weights`` are not a list of one or more finite numbers, or ``threshold`` is not finite.
+      TypeError: ``weights`` are not real numbers, or ``spike_fn`` is not callable.
+      ValueError: ``weights`` are not one or more finite numbers, or ``threshold`` is not finite.
 
     References:
       Fang, Yu, Zhou, Chen, Chen, Ma, Masquelier, Tian 2023, "Parallel Spiking Neurons with High Efficiency and Ability
@@ -75,11 +76,11 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
                 raise ValueError(f"{type(self).__name__}: expected weights of shape [k], got {jnp.shape(value)}")
 
     def _check_features(self, owner, features):
-        Neuron._check_features(self._with(weights=1.0), owner, features)  # these are the same for all neurons
+        Neuron._check_features(self._with(weights=1.0), owner, features)  # the weights are the same for all neurons
 
     @property
     def longest(self) -> int:
-        """How many inputs the state holds."""
+        """The number of inputs in the state."""
         return len(self.weights) - 1
 
     def over_time(self, past, xs):

@@ -1,4 +1,4 @@
-"""Neurons whose last spikes come back to them through weights."""
+"""Neurons with recurrent weights."""
 
 import dataclasses
 from typing import Any
@@ -14,21 +14,20 @@ from ._neuron import Neuron, Unmatched
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Recurrent(Unmatched):
-    r"""Neurons whose last outputs come back through weights, a neuron again.
+    r"""Neurons with recurrent weights: their last outputs are added to their inputs.
 
     .. math:: x'_t = x_t + s_{t-1} W
 
-    is the input of the neurons inside, and :math:`s_t` what they give. The product is in the dtype of the input.
+    The inner neurons get the input :math:`x'_t` and return :math:`s_t`. The matrix product has the dtype of the input.
 
-    State: that of the neurons inside, with the last spikes: of :class:`LIF` a pair ``v, s``, of :class:`ALIF`
-    ``(v, s), a``; of any other neuron a pair of its state and ``s``.
+    State: the state of the inner neurons with the last spikes. For :class:`LIF`, it is a pair ``v, s``; for
+    :class:`ALIF`, it is ``(v, s), a``; for any other neuron, it is a pair of the state and ``s``.
 
     Args:
       neuron: any neuron.
       kernel: the weights :math:`W`, ``[features, features]``, from the first axis to the second.
-      self_connections: whether a neuron feeds itself. If not, the diagonal of :math:`W` counts as 0 and gets no
-        gradient, whatever it is.
-      events: whether the product passes over what is 0, as :func:`brainsurr.events.dot`.
+      self_connections: if False, the diagonal of :math:`W` is treated as 0 and has no gradient.
+      events: if True, the matrix product skips zeros, as :func:`brainsurr.events.dot` does.
 
     Raises:
       TypeError: ``neuron`` is not a neuron.
@@ -73,7 +72,7 @@ class Recurrent(Unmatched):
 
     @property
     def weights(self) -> jax.Array:
-        """The weights that act, in the dtype of ``kernel``."""
+        """The weights, with a diagonal of 0 if there are no self-connections, in the dtype of ``kernel``."""
         kernel = jnp.asarray(self.kernel)
         return kernel if self.self_connections else jnp.where(np.eye(len(kernel)), 0, kernel)
 

@@ -24,7 +24,7 @@ class RFFields:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class RF(Neuron, RFFields):
-    r"""A resonate-and-fire neuron: input that comes in its rhythm adds up.
+    r"""A resonate-and-fire neuron: inputs at its own frequency add up.
 
     With :math:`\omega` the ``frequency`` and :math:`b` the ``damping``,
 
@@ -32,23 +32,24 @@ class RF(Neuron, RFFields):
        u' = (1 - b)\, u - \omega\, v + x, \qquad v' = \omega\, u + (1 - b)\, v, \qquad
        s = \mathrm{spike\_fn}(u' - \mathrm{threshold})
 
-    a step of Euler of the complex :math:`\dot z = (-b + i \omega) z + x`, without a reset. What it has been given grows
-    without bound where :math:`(1 - b)^2 + \omega^2 > 1`; :class:`BRF` stays below that.
+    This is an Euler step of the complex equation :math:`\dot z = (-b + i \omega) z + x`, without a reset. The state
+    diverges if :math:`(1 - b)^2 + \omega^2 > 1`; :class:`BRF` avoids this.
 
-    State: a pair of ``u`` and ``v``, each of the shape of the input of a step, ``[..., features]``. All is
-    dimensionless.
+    State: a pair of ``u`` and ``v``, each with the shape of the input of one step, ``[..., features]``. All quantities
+    are dimensionless.
 
     Args:
-      frequency: by how many radians it turns in a step, in [0, 0.99]. A number or ``[features]``. The paper draws
-        0.05 to 0.1 (its omega, times its step of 0.01).
-      damping: what it loses in a step, in [0, 1], likewise. The paper draws 0 to 0.03.
+      frequency: the angle per step in radians, in [0, 0.99]. A number or ``[features]``. The paper draws values from
+        0.05 to 0.1 (its omega times its step of 0.01).
+      damping: the fraction lost per step, in [0, 1]. A number or ``[features]``. The paper draws values from 0 to 0.03.
       threshold: a number or ``[features]``.
       spike_fn: a surrogate, or any other function of ``u' - threshold``.
 
     Raises:
-      TypeError: ``spike_fn`` can't be called; a number is not one.
-      ValueError: ``frequency`` or ``damping`` is outside its interval, or above 0 but so small that the dtype of the
-        state rounds it away beside 1 (0.02 in bfloat16), or ``threshold`` is not finite.
+      TypeError: ``spike_fn`` is not callable, or another argument is not a number.
+      ValueError: ``frequency`` or ``damping`` is outside its interval, or ``threshold`` is not finite.
+      ValueError: ``frequency`` or ``damping`` is so small that adding it to 1 has no effect in the dtype of the state
+        (0.02 in bfloat16).
 
     References:
       Izhikevich 2001, "Resonate-and-fire neurons", eq. 2. Higuchi, Kairat, Bohte, Otte 2024, "Balanced
@@ -102,7 +103,7 @@ class BRFFields(RFFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class BRF(RF, BRFFields):
-    r"""A balanced resonate-and-fire neuron: it turns without growing, and rests by itself after a spike.
+    r"""A balanced resonate-and-fire neuron: its oscillation does not diverge, and spikes make it refractory.
 
     With :math:`\omega` the ``frequency``, :math:`b` the ``damping`` and :math:`c` the ``spike_damping``,
 
@@ -110,22 +111,25 @@ class BRF(RF, BRFFields):
        k &= \sqrt{1 - \omega^2} - b - c\, q, \qquad u' = k\, u - \omega\, v + x, \qquad v' = \omega\, u + k\, v \\
        s &= \mathrm{spike\_fn}(u' - \mathrm{threshold} - q), \qquad q' = \mathrm{refractory\_decay} \cdot q + s
 
-    Without damping it turns for ever at its amplitude; it grows only where :math:`b + c\, q` is above
-    :math:`2 \sqrt{1 - \omega^2}`, so keep the two small. Each spike raises :math:`q`, which raises the threshold and
-    the damping, in the place of a reset.
+    Without damping, it oscillates with a constant amplitude. The amplitude grows only if :math:`b + c\, q` is above
+    :math:`2 \sqrt{1 - \omega^2}`, so keep both small. Instead of a reset, each spike increases :math:`q`, which raises
+    the threshold and the damping.
 
-    State: ``u``, ``v`` and ``q``, each of the shape of the input of a step, ``[..., features]``. All is dimensionless.
+    State: ``u``, ``v`` and ``q``, each with the shape of the input of one step, ``[..., features]``. All quantities are
+    dimensionless.
 
-    What is not said here is as in :class:`RF`.
+    The other arguments are described in :class:`RF`.
 
     Args:
-      damping: what it loses in a step beyond balance, in [0, 1]. A number or ``[features]``.
-      refractory_decay: what is left of ``q`` after a step, in [0, 1]. A number or ``[features]``.
-      spike_damping: how much of ``q`` adds to the damping; the step of the paper, 0.01. A number or ``[features]``.
+      damping: the fraction lost per step in addition to the balancing term, in [0, 1]. A number or ``[features]``.
+      refractory_decay: the fraction of ``q`` kept per step, in [0, 1]. A number or ``[features]``.
+      spike_damping: the damping per unit of ``q``. The default is the step of the paper, 0.01. A number or
+        ``[features]``.
 
     Raises:
-      TypeError: as of :class:`RF`.
-      ValueError: likewise; ``refractory_decay`` is outside [0, 1], or ``damping`` 0 in 16 bits.
+      TypeError: as in :class:`RF`.
+      ValueError: as in :class:`RF`; ``refractory_decay`` is outside [0, 1], or ``damping`` is 0 and the state has 16
+        bits.
 
     References:
       Higuchi, Kairat, Bohte, Otte 2024, "Balanced Resonate-and-Fire Neurons", ICML, section 3, and its code, where the
@@ -172,7 +176,7 @@ class BRF(RF, BRFFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class BHRF(BRF):
-    r"""A balanced harmonic resonate-and-fire neuron: a damped harmonic oscillator, with a spike where it moves fast.
+    r"""A balanced harmonic resonate-and-fire neuron: a damped harmonic oscillator that spikes at high speed.
 
     With :math:`\omega` the ``frequency``, :math:`b` the ``damping`` and :math:`c` the ``spike_damping``,
 
@@ -180,20 +184,21 @@ class BHRF(BRF):
        d &= \tfrac12 \omega^2 + b + c\, q, \qquad v' = v + \omega\, u, \qquad u' = (1 - 2 d)\, u - \omega\, v' + x \\
        s &= \mathrm{spike\_fn}(u' - \mathrm{threshold} - q), \qquad q' = \mathrm{refractory\_decay} \cdot q + s
 
-    It grows where :math:`d` is above :math:`1 - \tfrac14 \omega^2`, so keep the damping small.
+    The oscillation diverges if :math:`d` is above :math:`1 - \tfrac14 \omega^2`, so keep the damping small.
 
-    Here :math:`v` is the position in units of the amplitude of its speed :math:`u`: the paper's, times its omega.
+    :math:`v` is the position of the paper multiplied by omega, so that it has the amplitude of the speed :math:`u`.
 
-    State: ``u``, ``v`` and ``q``, each of the shape of the input of a step, ``[..., features]``. All is dimensionless.
+    State: ``u``, ``v`` and ``q``, each with the shape of the input of one step, ``[..., features]``. All quantities are
+    dimensionless.
 
-    What is not said here is as in :class:`BRF`.
+    The other arguments are described in :class:`BRF`.
 
     Args:
-      damping: what it loses in a step beyond balance, in [0, 1]. A number or ``[features]``.
+      damping: the fraction lost per step in addition to the balancing term, in [0, 1]. A number or ``[features]``.
 
     Raises:
-      TypeError: as of :class:`BRF`.
-      ValueError: likewise.
+      TypeError: as in :class:`BRF`.
+      ValueError: as in :class:`BRF`.
 
     References:
       Higuchi, Kairat, Bohte, Otte 2024, "Balanced Resonate-and-Fire Neurons", ICML, appendix, and its code, in the

@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron with a synaptic current, into which its spikes can come back."""
+"""The leaky integrate-and-fire neuron with a synaptic current, which recurrent spikes can charge."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -22,23 +22,23 @@ class Synaptic(LIF, SynapticFields):
 
     .. math:: i' = \mathrm{current\_decay} \cdot i + x
 
-    is the input of the :class:`LIF` neuron that it is otherwise. The same as :class:`LI` before :class:`LIF`, but that
-    recurrent spikes come back into the current.
+    The current is the input of a :class:`LIF` neuron. This equals :class:`LI` followed by :class:`LIF`, except that
+    recurrent spikes are added to the current.
 
-    A subclass gives another LIF neuron a current: ``class SynapticALIF(Synaptic, ALIF)`` is ALIF with one.
+    Subclass it to add a current to another LIF neuron: ``class SynapticALIF(Synaptic, ALIF)``.
 
-    State: a pair of that of :class:`LIF` and the current ``i``, of the shape of the input of a step.
+    State: a pair of the state of :class:`LIF` and the current ``i``, with the shape of the input of one step.
 
-    What is not said here is as in :class:`LIF`.
+    The other arguments are described in :class:`LIF`.
 
     Args:
-      decay_input: whether the current is multiplied by 1 - decay where it charges the potential.
-      refractory: how many steps a neuron rests after a spike. Its current goes on.
-      current_decay: what is left of the current after a step, in [0, 1]. A number or ``[features]``.
+      decay_input: if True, the current is multiplied by 1 - decay before it is added to the potential.
+      refractory: the number of steps without spikes after a spike. The current continues during these steps.
+      current_decay: the fraction of the current kept per step, in [0, 1]. A number or ``[features]``.
 
     Raises:
-      TypeError: as of :class:`LIF`.
-      ValueError: as of :class:`LIF`; ``current_decay`` is outside [0, 1].
+      TypeError: as in :class:`LIF`.
+      ValueError: as in :class:`LIF`; ``current_decay`` is outside [0, 1].
 
     References:
       Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 4 and 5, where spikes

@@ -1,4 +1,4 @@
-"""The last inputs side by side: what a convolution over time is a product of."""
+"""The last inputs, concatenated: the input of a convolution over time."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -19,26 +19,27 @@ class WindowFields:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Window(AnyDtypeHistory, WindowFields):
-    r"""The last inputs side by side.
+    r"""The last inputs, concatenated along the last axis.
 
     .. math:: y_t = (x_{t - \mathrm{length} + 1}, \dots, x_{t - 1}, x_t)
 
-    along the last axis: the output has ``length`` times as many features as the input. With a linear layer behind it,
-    it is a causal convolution over time, exact in blocks too. A kernel ``[length, features, out]`` of such a
-    convolution, reshaped to ``[length * features, out]``, is the kernel of that layer.
+    The output has ``length`` times as many features as the input. Followed by a linear layer, it is a causal
+    convolution over time, which is also exact in blocks of time. The kernel of the linear layer is the kernel of the
+    convolution, ``[length, features, out]``, reshaped to ``[length * features, out]``.
 
-    The input may be of any real dtype; before the first input come zeros. Nothing of it is trained.
+    The input may have any real dtype. Inputs before the first step are 0. A window has no trainable parameters.
 
-    State: the inputs ``past`` before this step, ``[..., length - 1, features]``, the oldest first; of length 1 None.
+    State: the inputs ``past`` before the current step, ``[..., length - 1, features]``, the oldest first. With a
+    length of 1, the state is None.
 
     Args:
-      length: how many inputs, this one included: a positive integer.
-      state_dtype: of what the state holds. It must hold every number of the input: float32 holds those of half
+      length: the number of inputs including the current one, a positive integer.
+      state_dtype: the dtype of the state, which must represent every number of the input: float32 represents half
         precision, bool and integers of 16 bits. The output has the dtype of the input.
 
     Raises:
-      TypeError: ``length`` is not an integer, ``state_dtype`` not a dtype of real numbers.
-      ValueError: ``length`` is below 1; in a call, the state can't hold the input.
+      TypeError: ``length`` is not an integer, or ``state_dtype`` is not a dtype of real numbers.
+      ValueError: ``length`` is below 1; or in a call, the state can't represent the input.
 
     Example:
       >>> import jax.numpy as jnp
@@ -60,15 +61,15 @@ class Window(AnyDtypeHistory, WindowFields):
 
     @property
     def longest(self) -> int:
-        """How many inputs the state holds."""
+        """The number of inputs in the state."""
         return self.length - 1
 
     @property
     def outputs_per_input(self) -> int:
-        """How many features the output has for one of the input."""
+        """The number of output features per input feature."""
         return self.length
 
     def over_time(self, past, xs):
-        """Return the last inputs now, and those of each step side by side."""
+        """Return the new state and the windows of all steps."""
         both, past = self._joined(past, xs)
         return past, jnp.concatenate([both[i : i + len(xs)] for i in range(self.length)], axis=-1)
