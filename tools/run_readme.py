@@ -1,7 +1,7 @@
 """Run the README's code as a new user would: ``python tools/run_readme.py``, in a clone.
 
-Each ``pip install`` line gets a new virtual environment, in which it runs as printed. The Python blocks below it run
-there in order, in an empty folder and in one process, and print what the text blocks below them show.
+Each ``pip install`` line runs as printed in a new virtual environment. The Python blocks of its section and above the
+first install line run there in order, in an empty folder and in one process. Their output must equal the text blocks.
 """
 
 import os
@@ -18,12 +18,12 @@ DIFFERS = 0.015  # the accuracy on another machine, by a few of 450 images
 
 def parts(text: str) -> list[tuple[str, str, str]]:
     """Return each install command, with the Python code that follows it and the output that the page shows for it."""
-    found: list[tuple[str, str, str]] = []
+    found = [("", "", "")]
     for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        command, code, output = found.pop()
         if language == "bash" and block.startswith("pip install"):
-            found.append((block, "", ""))
-        elif language in ("python", "text"):
-            command, code, output = found.pop()
+            found += [(command, code, output), (block, "", "")] if command else [(block, code, output)]
+        else:
             found.append((command, code + block * (language == "python"), output + block * (language == "text")))
     return found
 
