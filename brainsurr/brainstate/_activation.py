@@ -11,7 +11,7 @@ from brainstate import nn
 from brainstate.typing import Filter
 
 from .._bounds import Interval, clip_straight_through
-from .._modules import ParameterModule, SurrogateModule
+from .._modules import SettableModule, SurrogateModule
 from .._surrogate import Surrogate
 
 
@@ -32,7 +32,7 @@ def make_param(value, interval: Interval | None = None) -> nn.Param:
     return param
 
 
-class BrainstateModule(ParameterModule, nn.Module):
+class BrainstateModule(SettableModule, nn.Module):
     """What every layer with trainable values has."""
 
     _variable_types = (nn.Param, brainstate.State)

@@ -71,7 +71,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     _fixed: Any = _static(())
     _watch: Any = _static(None)
     _options, _construct = (Features, Trained, Options), classmethod(construct)
-    _variable_types, _arrays, _can_be_set = object, (jax.Array, np.ndarray, np.generic), False
+    _arrays = (jax.Array, np.ndarray, np.generic)
     _array = staticmethod(fixed)
     _param = staticmethod(lambda value, interval: value)
 

@@ -1,6 +1,7 @@
 """How a module of Flax Linen holds what it may train, and a surrogate as a layer."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,8 +26,6 @@ class LinenModule(ParameterModule, nn.Module):
 
     Arrays among its fields compare and hash by value, as a module must.
     """
-
-    _can_be_set = False  # flax refuses that
 
     def __init_subclass__(cls, **kwargs):
         for name in ("__eq__", "__hash__"):  # define these in the class itself, or flax writes those of a dataclass
@@ -71,6 +70,18 @@ class LinenModule(ParameterModule, nn.Module):
             stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
             now[name] = clip_straight_through(stored, interval)
         self._now = now  # the current values, the trained ones clipped to their bounds
+
+    @nn.nowrap
+    def _value(self, name):
+        if self.scope is None and (name in self._intervals or name == "recurrent_kernel"):
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: no value of {name} in an unbound module: use layer.bind(variables), or apply")
+        now = self._numbers if self.scope is None else self._now
+        held = now[name] if name in now else getattr(self, name)
+        if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):
+            module, variables = held.unbind()  # lax.scan can't call a module, but a function of variables
+            return functools.partial(module.apply, variables)
+        return held
 
 
 class SpikingActivation(SurrogateModule, LinenModule):
@@ -119,13 +130,6 @@ class SpikingActivation(SurrogateModule, LinenModule):
         self._set_surrogate(self.surrogate_init, self.learnable, self.bounds, self.param_dtype, self.random)
         super().__post_init__()
 
-    @property
-    def surrogate(self) -> Surrogate:
-        """The surrogate with its current parameters, the trained ones clipped to their bounds."""
-        if self.scope is None and self.learnable:
-            raise ValueError("SpikingActivation: no value in an unbound module: use act.bind(variables).surrogate")
-        return self.surrogate_init if self.scope is None else super().surrogate
-
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
         return self._running()(x)
@@ -133,10 +137,6 @@ class SpikingActivation(SurrogateModule, LinenModule):
     @nn.nowrap
     def _untrained(self):
         return self.surrogate_init
-
-    @nn.nowrap
-    def _value(self, name):
-        return self._now[name]
 
     @nn.nowrap
     def _new_key(self):

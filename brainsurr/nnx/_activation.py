@@ -11,11 +11,11 @@ from flax import nnx
 from flax.typing import Dtype
 
 from .._bounds import Interval, clip_straight_through, not_trained
-from .._modules import ParameterModule, SurrogateModule
+from .._modules import SettableModule, SurrogateModule
 from .._surrogate import Surrogate
 
 
-class NNXModule(ParameterModule, nnx.Module):
+class NNXModule(SettableModule, nnx.Module):
     """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
 
     That is what ``nnx.update`` tries with the state of a layer that trains it.
