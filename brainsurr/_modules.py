@@ -1,7 +1,7 @@
 """How modules store parameters: the bases of every framework's activations and layers."""
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, ClassVar
 
