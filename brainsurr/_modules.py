@@ -72,7 +72,8 @@ class SettableModule(ParameterModule):
         if name in self._fixed and name in vars(self):  # not while a copy is put together
             current = getattr(self, self._holds)
             if name in vars(current):
-                self._check_changed(current.replace(**{name: variable_value(without_unit(value))}))
+                value = without_unit(value)
+                self._check_changed(current.replace(**{name: variable_value(value)}))
         super().__setattr__(name, value)
 
 
@@ -113,9 +114,6 @@ class SurrogateModule(ParameterModule):
     def surrogate(self) -> Surrogate:
         """The surrogate with its current parameters, the trained ones clipped to their bounds."""
         return jax.tree.map(self._value, self.template)
-
-    def _untrained(self) -> Surrogate:
-        return self.surrogate
 
     def _check_changed(self, changed):
         _checks.check_random(type(self).__name__, self.random, changed, self._fixed)
@@ -162,7 +160,8 @@ class NeuronModule(ParameterModule):
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         modules = {name: value for name, value in fields.items() if isinstance(value, SurrogateModule)}
-        values = fields | {name: module._untrained() for name, module in modules.items()}
+        # A module of Linen has no values before it is bound.
+        values = fields | {name: getattr(act, "surrogate_init", None) or act.surrogate for name, act in modules.items()}
         # Bounds given for a trained number replace those that the neuron checks.
         trained = {
             name: _number(owner, kind, name, values.pop(name))

@@ -15,7 +15,6 @@ from flax.typing import Dtype
 
 from .._arrays import is_number
 from .._bounds import Interval, clip_straight_through, initial_value, not_trained
-from .._checks import check_surrogate
 from .._modules import ParameterModule, SurrogateModule
 from .._pytree import leaf_key
 from .._surrogate import Surrogate
@@ -126,17 +125,12 @@ class SpikingActivation(SurrogateModule, LinenModule):
     deterministic: bool = False
 
     def __post_init__(self):
-        check_surrogate("surrogate_init", self.surrogate_init)
         self._set_surrogate(self.surrogate_init, self.learnable, self.bounds, self.param_dtype, self.random)
         super().__post_init__()
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
         return self._running()(x)
-
-    @nn.nowrap
-    def _untrained(self):
-        return self.surrogate_init
 
     @nn.nowrap
     def _new_key(self):

@@ -20,9 +20,8 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
     _options: ClassVar[Any] = (Features, Trained, Spiking)
 
     def __post_init__(self):
-        names = [field.name for field in dataclasses.fields(self) if field.init]
-        given = {name: getattr(self, name) for name in names if name not in ("parent", "name")}
-        self._template = self._set_neuron(**given)
+        names = {field.name for field in dataclasses.fields(self) if field.init} - {"parent", "name"}
+        self._template = self._set_neuron(**{name: getattr(self, name) for name in names})
         super().__post_init__()
 
     @nn.nowrap

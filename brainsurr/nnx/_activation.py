@@ -81,7 +81,6 @@ class SpikingActivation(SurrogateModule, NNXModule):
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
         self._set_surrogate(surrogate, learnable, bounds, param_dtype, random)
-        check_rngs("SpikingActivation", rngs, nnx.RngStream)
         self.deterministic = False
         if random:
             if rngs is None:
@@ -103,12 +102,6 @@ class SpikingActivation(SurrogateModule, NNXModule):
         """
         if deterministic is not None:
             self.deterministic = deterministic
-
-
-def check_rngs(owner: str, rngs, *others: type):
-    """Raise a TypeError unless the value is None or has keys: an ``nnx.Rngs``, or of one of the other types."""
-    if not isinstance(rngs, (nnx.Rngs, *others)) and rngs is not None:
-        raise TypeError(f"{owner}: expected rngs to be nnx.Rngs(seed), got {rngs!r}")
 
 
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
