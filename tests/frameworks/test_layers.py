@@ -105,13 +105,6 @@ def test_inputs_have_the_features_of_the_layer(host, make, kind):
 
 
 @flax
-def test_an_rnn_of_flax_runs_a_cell_over_sequences_batch_first(host):
-    rnn, xs = (nnx if host is Nnx else linen).RNN(host.layers.LIFCell(F)), jnp.swapaxes(XS, 0, 1)
-    ys = rnn(xs) if host is Nnx else rnn.init_with_output(KEY, xs)[0]
-    np.testing.assert_array_equal(jnp.swapaxes(ys, 0, 1), bs.neurons.LIF()(jnp.zeros((B, F)), XS)[1])
-
-
-@flax
 def test_shapes_are_followed_through_other_layers(host):
     """Convolution, dropout, functions and a network inside; no random number is used up."""
     layers, rngs = host.layers, nnx.Rngs(0)
