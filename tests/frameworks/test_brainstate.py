@@ -28,22 +28,13 @@ def network():
     act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
     lif = LIF(8, decay=0.75, spike_fn=act, learnable=("decay", "threshold"), recurrent=True)
     net = SpikingSequential([nn.Linear(F, 8), lif, nn.Linear(8, 2), LI(2, decay=0.75)])
-    params_of(net).assign_dict_values(coarse(params_of(net).to_dict_values()))
+    values = params_of(net).to_dict_values()
+    params_of(net).assign_dict_values(jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.ndim else p, values))
     return net
 
 
 def params_of(model):
     return model.states(brainstate.ParamState)
-
-
-def coarse(values):
-    """With weights that are multiples of 1 / 8."""
-    return jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.ndim else p, values)
-
-
-def loss(net):
-    net.reset_state(B)
-    return jnp.mean(net(XS) ** 2)
 
 
 def ready(net=None):

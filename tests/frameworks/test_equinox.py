@@ -57,7 +57,7 @@ def test_what_is_fixed_is_moved_by_nothing():
     assert not jax.tree.leaves(eqx.filter(li, eqx.is_inexact_array))
 
 
-def test_a_value_outside_its_bounds_is_not_used_and_is_projected():
+def test_a_value_outside_its_bounds_is_not_used():
     lif = LIF(F, learnable=("decay", "spike_fn.alpha"), spike_fn=bs.LogTailedRelu(0.1), bounds={"decay": (0.2, 0.95)})
     intervals = bounds(SpikingSequential([lif])).layers[0]
     assert (intervals.decay, intervals.spike_fn.alpha) == ((0.2, 0.95), (0.0, 1.0))
@@ -66,12 +66,6 @@ def test_a_value_outside_its_bounds_is_not_used_and_is_projected():
     assert bounds(inside).spike_fn.surrogate.alpha == bs.Arctan.bounds["alpha"]
     outside = eqx.tree_at(lambda lif: (lif.decay, lif.spike_fn.alpha), lif, (jnp.array(2.0), jnp.array(-1.0)))
     assert (outside.neuron.decay, outside.neuron.spike_fn.alpha) == (np.float32(0.95), 0.0)
-    params = eqx.filter(outside, eqx.is_inexact_array)
-    tx = project(bounds(lif))
-    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
-    np.testing.assert_allclose(eqx.apply_updates(outside, updates).decay, 0.95, rtol=1e-6)
-    with pytest.raises(ValueError, match=r"LIF: decay = 2.0 is outside \[0.0, 1.0\]"):
-        LIF(F, decay=2.0, learnable="decay")
 
 
 def test_a_network_is_saved_and_read(tmp_path):
@@ -131,8 +125,6 @@ def test_spikes_are_drawn_with_a_key():
         LIF(F, recurrent=True)
     with pytest.raises(ValueError, match="recurrent=True"):
         LIF(F, recurrent_kernel=jnp.eye(F))
-    with pytest.raises(ValueError, match="kernel"):
-        LIF(F, recurrent=True, recurrent_kernel=jnp.eye(F + 1))((start, start), XS)
 
 
 def test_a_network_gives_its_layers_keys():
