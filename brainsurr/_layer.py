@@ -36,12 +36,8 @@ class NoBounds(dict):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-class Arguments:
-    """What a layer takes besides the fields of its neuron."""
-
-
 @options
-class Size(Arguments):
+class Size:
     """The last base of a layer, whose field comes first.
 
     Args:
@@ -60,7 +56,7 @@ class Features(Size):
 
 
 @options
-class Trained(Arguments):
+class Trained:
     """The options of a layer.
 
     Args:
@@ -207,9 +203,7 @@ def _docstring(cls) -> str | None:
     kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
-    options = _arguments(
-        [own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, NeuronModule)]
-    )
+    options = _arguments([own for own in cls.__mro__ if not issubclass(own, NeuronModule)])
     described, features = _arguments(kind.__mro__), options.pop("features")
     fields = {"features": features} | {f.name: described[f.name] for f in fields_of(kind) if f.name in described}
     opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")

@@ -117,8 +117,5 @@ def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
       >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
       (0.0, 1.0)
     """
-
-    def interval(variable):
-        return variable.get_metadata().get("bounds")
-
-    return jax.tree.map(interval, nnx.state(model, wrt), is_leaf=lambda node: isinstance(node, nnx.Variable))
+    state, is_variable = nnx.state(model, wrt), lambda node: isinstance(node, nnx.Variable)
+    return jax.tree.map(lambda variable: variable.get_metadata().get("bounds"), state, is_leaf=is_variable)

@@ -108,11 +108,10 @@ def _products_follow(layer, are_spikes):
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes; None for any other layer."""
     kind = type(layer)
-    if kind not in (nnx.Linear, nnx.LinearGeneral) or _CALLS[kind] is not kind.__call__:
+    general = kind is nnx.LinearGeneral and layer.axis == (-1,) and not layer.batch_axis
+    if not (kind is nnx.Linear or general) or _CALLS[kind] is not kind.__call__:
         return None
-    if sequential.overridden_functions(layer):
-        return None
-    return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
+    return None if sequential.overridden_functions(layer) else layer
 
 
 def _is_convolution(layer) -> bool:

@@ -15,7 +15,7 @@ from close import assert_close
 from flax import linen, nnx
 
 import brainsurr as bs
-from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Equinox, Linen, Nnx, by_name
+from tools.frameworks import HOSTS, OF_VARIABLES, Equinox, Linen, Nnx, by_name
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear and Orthogonal
 T, B, F = 5, 2, 3
