@@ -2,6 +2,7 @@
 
 import ast
 from graphlib import CycleError, TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def modules(package: str) -> dict[str, Path]:
 
 def imported(name: str, path: Path, known) -> set[str]:
     """Return the modules among ``known`` that a module imports when it runs, within functions too."""
-    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     imports, tree = set(), ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -29,8 +30,7 @@ def imported(name: str, path: Path, known) -> set[str]:
         if isinstance(node, ast.Import):
             imports |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            source = ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
+            source = resolve_name("." * node.level + (node.module or ""), package)
             # `from package import name` takes the module of that name where there is one, else what the package has.
             names = {f"{source}.{alias.name}" for alias in node.names}
             imports |= {name if name in known else source for name in names}
