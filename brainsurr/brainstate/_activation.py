@@ -10,6 +10,7 @@ import jax
 from brainstate import nn
 from brainstate.typing import Filter
 
+from .._arrays import variable_value
 from .._bounds import Interval, clip_straight_through
 from .._modules import SettableModule, SurrogateModule
 from .._surrogate import Surrogate
@@ -40,10 +41,7 @@ class BrainstateModule(SettableModule, nn.Module):
     _array = brainstate.LongTermState
 
     def _value(self, name):
-        held = getattr(self, name)
-        if isinstance(held, nn.Param):
-            return held.value()
-        return held.value if isinstance(held, brainstate.State) else held
+        return variable_value(getattr(self, name))
 
     def __pretty_repr_item__(self, name, value):
         return None if name.startswith("_") else super().__pretty_repr_item__(name, value)

@@ -47,8 +47,7 @@ class LinenModule(ParameterModule, nn.Module):
     def _set_values(self, values, intervals, param_dtype):
         """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
         self._numbers, self._intervals = values, intervals
-        for name, value in {"learnable": tuple(intervals), "bounds": FrozenDict(intervals)}.items():
-            setattr(self, name, value)  # type checkers would take an assignment for a declaration
+        vars(self).update(learnable=tuple(intervals), bounds=FrozenDict(intervals))
         self._fixed = tuple(name for name in values if name not in intervals)
 
     def __post_init__(self):
@@ -73,8 +72,8 @@ class LinenModule(ParameterModule, nn.Module):
     @nn.nowrap
     def _value(self, name):
         if self.scope is None and (name in self._intervals or name == "recurrent_kernel"):
-            owner = type(self).__name__
-            raise ValueError(f"{owner}: no value of {name} in an unbound module: use layer.bind(variables), or apply")
+            what = f"{type(self).__name__}: no value of {name} in an unbound module"
+            raise ValueError(f"{what}: use layer.bind(variables), or layer.apply(variables, ...)")
         now = self._numbers if self.scope is None else self._now
         held = now[name] if name in now else getattr(self, name)
         if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):

@@ -119,13 +119,9 @@ def test_what_is_elsewhere_is_found(name, says):
         getattr(brainsurr, name)
 
 
-def test_a_missing_module_of_ours_is_not_blamed_on_the_framework():
-    with pytest.raises(ModuleNotFoundError) as error, needs("flax"):
-        import brainsurr._no_such_module  # noqa: F401
-    assert str(error.value) == "No module named 'brainsurr._no_such_module'"
-
-
-def test_a_broken_framework_shows_its_own_error():
-    with pytest.raises(ImportError, match=r"^cannot import name") as error, needs("flax"):
-        from jax import no_such_name  # noqa: F401
-    assert not isinstance(error.value, ModuleNotFoundError)
+@pytest.mark.parametrize("line", ["import brainsurr._no_such_module", "from jax import no_such_name"])
+def test_other_errors_of_an_import_are_shown_as_they_are(line):
+    """A missing module of ours, and a framework that is broken."""
+    with pytest.raises(ImportError, match="no_such") as error, needs("flax"):
+        exec(line)
+    assert "install" not in str(error.value)
