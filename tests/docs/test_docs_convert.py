@@ -12,7 +12,6 @@ from pages import DOCS, patched, run
 from brainsurr import nnx
 
 PAGE = (DOCS / "convert-relu.md").read_text()
-STEPS = 7  # the program that is given, and six diffs
 
 
 def shown(title, language):
@@ -80,7 +79,7 @@ def accuracy(scope):
 def test_every_step_reaches_the_accuracy_that_the_page_states(lenient, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     accuracies, relu, steps = [], None, list(programs())
-    assert len(steps) == STEPS
+    assert len(steps) == 7  # the program that is given, and six diffs
     for program in steps:
         scope = run(program)
         relu = relu or scope["net"]
