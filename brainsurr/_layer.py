@@ -161,10 +161,7 @@ _TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recu
 
 def _new_layer_class(base, kind):
     kind._check_class()
-    for field in fields_of(kind):
-        if field.default is field.default_factory:  # both are missing
-            raise TypeError(f"{kind.__name__}: expected a default for {field.name}: write {field.name}: Any = 0.5")
-    fields, states = [field.name for field in fields_of(kind)], kind().states
+    fields, states = [field.name for field in fields_of(kind)], kind().states  # each field has a default
     taken = {"features", *_TAKEN, *(field.name for field in dataclasses.fields(base._options[2]))}
     for name in (*fields, *states):
         keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")

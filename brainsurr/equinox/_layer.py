@@ -80,9 +80,9 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
         self.features, owner = int(features), type(self).__name__
         if self.recurrent:
             kernel, shape = given["recurrent_kernel"], (self.features, self.features)
-            if kernel is None and key is None:
-                raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
             if kernel is None:
+                if key is None:
+                    raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
                 kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(self.param_dtype))
             self.recurrent_kernel: Any = jnp.asarray(kernel, self.param_dtype)
             self._intervals |= {(".recurrent_kernel", None)}
