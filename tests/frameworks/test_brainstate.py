@@ -86,17 +86,6 @@ def test_loops_and_remat_give_the_same_gradients():
         assert_close(gradient(cell, partial(loop, cell)), expected, GRADIENT)
 
 
-@pytest.mark.slow
-def test_vmap_over_a_batch_with_states_of_its_own():
-    net = network()
-    nn.vmap_init_all_states(net, axis_size=B, state_tag="batch")
-    assert net.layers[1].v.value.shape == (B, 8)
-    hidden = net.states("batch")
-    ys = transform.vmap(net, in_axes=1, out_axes=1, in_states=hidden, out_states=hidden)(XS)
-    net.init_state(B)
-    np.testing.assert_array_equal(ys, net(XS))
-
-
 # States and shapes ----------------------------------------------------------------------------------------------
 
 
