@@ -16,7 +16,7 @@ from flax.typing import Dtype
 from .._arrays import is_number
 from .._bounds import Interval, clip_straight_through, initial_value, not_trained
 from .._modules import ParameterModule, SurrogateModule
-from .._pytree import leaf_key
+from .._pytree import value_key
 from .._surrogate import Surrogate
 
 
@@ -40,8 +40,7 @@ class LinenModule(ParameterModule, nn.Module):
 
     @nn.nowrap
     def _key(self):
-        values = (getattr(self, field.name) for field in dataclasses.fields(self) if field.compare)
-        return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
+        return tuple(value_key(getattr(self, field.name)) for field in dataclasses.fields(self) if field.compare)
 
     @nn.nowrap
     def _set_values(self, values, intervals, param_dtype):
