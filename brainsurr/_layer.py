@@ -36,12 +36,8 @@ class NoBounds(dict):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
-class Arguments:
-    """What a layer takes besides the fields of its neuron."""
-
-
 @options
-class Size(Arguments):
+class Size:
     """The last base of a layer, whose field comes first.
 
     Args:
@@ -60,11 +56,11 @@ class Features(Size):
 
 
 @options
-class Trained(Arguments):
+class Trained:
     """The options of a layer.
 
     Args:
-      learnable: the name or names of what to train{example}.
+      learnable: the name or names of the fields to train.
       bounds: closed intervals for these by name, in place of the neuron's own; None trains unbounded.
       carry_init: initialiser of the first array of the state; None: as the neuron makes it.
       param_dtype: of parameters and of the state. The output has the dtype of the input.
@@ -81,6 +77,7 @@ class Spiking(Trained):
     """The options of a layer that fires.
 
     Args:
+      learnable: the name or names of the fields to train, and of parameters of surrogates: ``"spike_fn.alpha"``.
       recurrent: whether the spikes of the last step come back through trained weights, ``recurrent_kernel``.
       recurrent_kernel_init: their initialiser.
       self_connections: whether a neuron feeds itself. If not, the diagonal is neither used nor trained.
@@ -154,10 +151,7 @@ def layer_class(base: Any, kind: Any) -> Any:
       ValueError: a field has a name that a layer uses for something else.
     """
     if not (isinstance(kind, type) and issubclass(kind, Neuron)) or kind in (Neuron, Recurrent):
-        hint = ": give that of the neuron inside, and recurrent=True to its layer" if kind is Recurrent else ""
-        if isinstance(kind, Neuron):
-            hint = f": give its class, layer({type(kind).__name__}), and its fields to the layer"
-        raise TypeError(f"expected a class of neurons, such as brainsurr.neurons.LIF, got {kind!r}{hint}")
+        raise TypeError(f"expected a class of neurons, not Recurrent, such as brainsurr.neurons.LIF, got {kind!r}")
     known = base._layers.get(kind)
     return known if known is not None and known._made_of == fields_of(kind) else _new_layer_class(base, kind)
 
@@ -167,10 +161,7 @@ _TAKEN = {"neuron", "s", "in_size", "out_size", "name", "parent", "scope", "recu
 
 def _new_layer_class(base, kind):
     kind._check_class()
-    for field in fields_of(kind):
-        if field.default is field.default_factory:  # both are missing
-            raise TypeError(f"{kind.__name__}: expected a default for {field.name}: write {field.name}: Any = 0.5")
-    fields, states = [field.name for field in fields_of(kind)], kind().states
+    fields, states = [field.name for field in fields_of(kind)], kind().states  # each field has a default
     taken = {"features", *_TAKEN, *(field.name for field in dataclasses.fields(base._options[2]))}
     for name in (*fields, *states):
         keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")
@@ -184,9 +175,7 @@ def _new_layer_class(base, kind):
     options = [options[bool(spike_fields(kind))]] if kind._is_trained else []
     name = f"{kind.__name__}{'Cell' if base.__name__ == 'Cell' else ''}"
     about = {"_made_by": base.__name__.lower(), "__module__": base.__module__.rpartition(".")[0]}
-    its = [(field.name, field.type, copy.copy(field)) for field in fields_of(kind)]
-    mixin = dataclasses.make_dataclass("Fields", its, bases=(size,), eq=False)
-    bases = (*parents, mixin) if parents else (base, *options, mixin)
+    bases = tuple(parents) or (base, *options, size)
     return types.new_class(name, bases, {"kind": kind}, lambda namespace: namespace.update(about))
 
 
@@ -211,14 +200,9 @@ def _docstring(cls) -> str | None:
     kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
-    options = _arguments(
-        [own for own in cls.__mro__ if issubclass(own, Arguments) and not issubclass(own, NeuronModule)]
-    )
+    options = _arguments([own for own in cls.__mro__ if not issubclass(own, NeuronModule)])
     described, features = _arguments(kind.__mro__), options.pop("features")
     fields = {"features": features} | {f.name: described[f.name] for f in fields_of(kind) if f.name in described}
-    paths = [*kind.bounds][:1] + [f"{name}.alpha" for name in spike_fields(kind)][:1]
-    such_as = ", such as " + " or ".join(f"``{path!r}``" for path in paths) if paths else ""
-    options = {name: text.format(example=such_as) for name, text in options.items()}
     opening, _, example = inspect.cleandoc(base.__doc__).partition("Example:\n")
     before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
     parts = [opening.replace("LIF", kind.__name__, 1), before, _section("Args", fields)]

@@ -1,7 +1,7 @@
 """How modules store parameters: the bases of every framework's activations and layers."""
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -29,43 +29,12 @@ class ParameterModule:
     """
 
     fires: ClassVar[bool]
-    _fixed: tuple[str, ...] = ()  # the names of what is not trained, which is checked where it is set again
-    # What stays as it is.
-    _made_for: ClassVar[Any] = ("features", "recurrent", "self_connections", "carry_init", "param_dtype", "random")
-    _not_stored: ClassVar[tuple[str, ...]] = ("learnable", "bounds", "origin")  # a layer is made by them, and has none
-    _can_be_set: ClassVar[bool] = True
+    _fixed: tuple[str, ...] = ()  # the names of what is not trained
     _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
-    _variable_types: ClassVar[Any] = ()  # the classes of what holds a number
-    _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
     _arrays: ClassVar[Any] = (jax.Array, np.ndarray)  # what `_array` is to hold
     _param: Callable
     _array: Callable
     _value: Callable
-
-    def _check_changed(self, changed: Any):
-        """Check the surrogate or neuron that a layer holds when one of its numbers was set."""
-
-    def _values(self, names: Iterable[str]) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in names}
-        return {
-            name: self._value(name) if isinstance(held, self._variable_types) else held for name, held in values.items()
-        }
-
-    def __setattr__(self, name, value):
-        held, owner = vars(self).get(name), type(self).__name__
-        if isinstance(held, self._variable_types) and not isinstance(value, self._variable_types):
-            kind = type(held).__name__
-            raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
-        is_option = name in getattr(type(self), "__dataclass_fields__", {name})
-        made_for = name in self._made_for and value is not held and (name in vars(self) or not is_option)
-        if made_for or (self._can_be_set and name in self._not_stored):
-            raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
-        if self._can_be_set and name in self._fixed and name in vars(self):  # not while a copy is put together
-            current = getattr(self, self._holds)
-            if name in vars(current):
-                value = without_unit(value)
-                self._check_changed(current.replace(**{name: variable_value(value)}))
-        super().__setattr__(name, value)
 
     def _set_values(self, values: dict[str, Any], intervals: dict[str, Any], param_dtype: Any):
         """Set an attribute for each value: a parameter if it has an interval, which may be None."""
@@ -77,6 +46,35 @@ class ParameterModule:
         if name in intervals:
             return self._param(initial_value(value, param_dtype), intervals[name])
         return self._array(jnp.asarray(value)) if isinstance(value, self._arrays) else value
+
+
+_MADE_FOR = ("features", "recurrent", "self_connections", "carry_init", "param_dtype", "random")
+_NOT_STORED = ("learnable", "bounds", "origin")
+
+
+class SettableModule(ParameterModule):
+    """A module whose numbers and options can be set later, which checks them again; those of other frameworks can't."""
+
+    _variable_types: ClassVar[Any]  # the classes of what holds a number
+    _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
+
+    def _check_changed(self, changed: Any):
+        """Check the surrogate or neuron that a layer holds when one of its numbers was set."""
+
+    def __setattr__(self, name, value):
+        held, owner = vars(self).get(name), type(self).__name__
+        if isinstance(held, self._variable_types) and not isinstance(value, self._variable_types):
+            kind = type(held).__name__
+            raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
+        is_first = name not in vars(self) and name in getattr(type(self), "__dataclass_fields__", {name})
+        if name in _NOT_STORED or (name in _MADE_FOR and value is not held and not is_first):
+            raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
+        if name in self._fixed and name in vars(self):  # not while a copy is put together
+            current = getattr(self, self._holds)
+            if name in vars(current):
+                value = without_unit(value)
+                self._check_changed(current.replace(**{name: variable_value(value)}))
+        super().__setattr__(name, value)
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
@@ -116,9 +114,6 @@ class SurrogateModule(ParameterModule):
     def surrogate(self) -> Surrogate:
         """The surrogate with its current parameters, the trained ones clipped to their bounds."""
         return jax.tree.map(self._value, self.template)
-
-    def _untrained(self) -> Surrogate:
-        return self.surrogate
 
     def _check_changed(self, changed):
         _checks.check_random(type(self).__name__, self.random, changed, self._fixed)
@@ -165,7 +160,8 @@ class NeuronModule(ParameterModule):
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         modules = {name: value for name, value in fields.items() if isinstance(value, SurrogateModule)}
-        values = fields | {name: module._untrained() for name, module in modules.items()}
+        # A module of Linen has no values before it is bound.
+        values = fields | {name: getattr(act, "surrogate_init", None) or act.surrogate for name, act in modules.items()}
         # Bounds given for a trained number replace those that the neuron checks.
         trained = {
             name: _number(owner, kind, name, values.pop(name))
@@ -221,10 +217,9 @@ class NeuronModule(ParameterModule):
 
     def _neuron(self, spikes: Callable) -> Neuron:
         """Return the neuron with its current values, and with ``spikes(activation)`` for each activation."""
-        values = self._values([*vars(self._template), *["recurrent_kernel"] * self.recurrent])
-        for name, held in values.items():
-            if isinstance(held, SurrogateModule):
-                values[name] = spikes(held)
+        names = [*vars(self._template), *["recurrent_kernel"] * self.recurrent]
+        held = {name: self._value(name) for name in names}
+        values = {name: spikes(value) if isinstance(value, SurrogateModule) else value for name, value in held.items()}
         kernel = values.pop("recurrent_kernel", None)
         neuron = self._template._with(**values)
         return with_recurrence(neuron, kernel, self.self_connections) if self.recurrent else neuron

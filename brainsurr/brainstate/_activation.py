@@ -10,8 +10,9 @@ import jax
 from brainstate import nn
 from brainstate.typing import Filter
 
+from .._arrays import variable_value
 from .._bounds import Interval, clip_straight_through
-from .._modules import ParameterModule, SurrogateModule
+from .._modules import SettableModule, SurrogateModule
 from .._surrogate import Surrogate
 
 
@@ -32,7 +33,7 @@ def make_param(value, interval: Interval | None = None) -> nn.Param:
     return param
 
 
-class BrainstateModule(ParameterModule, nn.Module):
+class BrainstateModule(SettableModule, nn.Module):
     """What every layer with trainable values has."""
 
     _variable_types = (nn.Param, brainstate.State)
@@ -40,10 +41,7 @@ class BrainstateModule(ParameterModule, nn.Module):
     _array = brainstate.LongTermState
 
     def _value(self, name):
-        held = getattr(self, name)
-        if isinstance(held, nn.Param):
-            return held.value()
-        return held.value if isinstance(held, brainstate.State) else held
+        return variable_value(getattr(self, name))
 
     def __pretty_repr_item__(self, name, value):
         return None if name.startswith("_") else super().__pretty_repr_item__(name, value)

@@ -61,15 +61,11 @@ class SpikingSequential(SequentialBase, nn.Module):
 
     def init_state(self, batch_size: int | None = None, **kwargs):
         """Make the states of all layers."""
-        for layer in self.layers:
-            if isinstance(layer, nn.Module):
-                nn.init_all_states(layer, batch_size)
+        nn.init_all_states(self.layers, batch_size)
 
     def reset_state(self, batch_size: int | None = None, **kwargs):
         """Reset the states of all layers to those before the first step."""
-        for layer in self.layers:
-            if isinstance(layer, nn.Module):
-                nn.reset_all_states(layer, batch_size)
+        nn.reset_all_states(self.layers, batch_size)
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]

@@ -71,7 +71,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     _fixed: Any = _static(())
     _watch: Any = _static(None)
     _options, _construct = (Features, Trained, Options), classmethod(construct)
-    _variable_types, _arrays, _can_be_set = object, (jax.Array, np.ndarray, np.generic), False
+    _arrays = (jax.Array, np.ndarray, np.generic)
     _array = staticmethod(fixed)
     _param = staticmethod(lambda value, interval: value)
 
@@ -80,9 +80,9 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
         self.features, owner = int(features), type(self).__name__
         if self.recurrent:
             kernel, shape = given["recurrent_kernel"], (self.features, self.features)
-            if kernel is None and key is None:
-                raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
             if kernel is None:
+                if key is None:
+                    raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
                 kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(self.param_dtype))
             self.recurrent_kernel: Any = jnp.asarray(kernel, self.param_dtype)
             self._intervals |= {(".recurrent_kernel", None)}

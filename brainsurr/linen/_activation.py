@@ -1,6 +1,7 @@
 """How a module of Flax Linen holds what it may train, and a surrogate as a layer."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,9 +15,8 @@ from flax.typing import Dtype
 
 from .._arrays import is_number
 from .._bounds import Interval, clip_straight_through, initial_value, not_trained
-from .._checks import check_surrogate
 from .._modules import ParameterModule, SurrogateModule
-from .._pytree import leaf_key
+from .._pytree import value_key
 from .._surrogate import Surrogate
 
 
@@ -25,8 +25,6 @@ class LinenModule(ParameterModule, nn.Module):
 
     Arrays among its fields compare and hash by value, as a module must.
     """
-
-    _can_be_set = False  # flax refuses that
 
     def __init_subclass__(cls, **kwargs):
         for name in ("__eq__", "__hash__"):  # define these in the class itself, or flax writes those of a dataclass
@@ -42,15 +40,13 @@ class LinenModule(ParameterModule, nn.Module):
 
     @nn.nowrap
     def _key(self):
-        values = (getattr(self, field.name) for field in dataclasses.fields(self) if field.compare)
-        return tuple(leaf_key(v) if isinstance(v, (jax.Array, np.ndarray)) else v for v in values)
+        return tuple(value_key(getattr(self, field.name)) for field in dataclasses.fields(self) if field.compare)
 
     @nn.nowrap
     def _set_values(self, values, intervals, param_dtype):
         """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
         self._numbers, self._intervals = values, intervals
-        for name, value in {"learnable": tuple(intervals), "bounds": FrozenDict(intervals)}.items():
-            setattr(self, name, value)  # type checkers would take an assignment for a declaration
+        vars(self).update(learnable=tuple(intervals), bounds=FrozenDict(intervals))
         self._fixed = tuple(name for name in values if name not in intervals)
 
     def __post_init__(self):
@@ -71,6 +67,18 @@ class LinenModule(ParameterModule, nn.Module):
             stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
             now[name] = clip_straight_through(stored, interval)
         self._now = now  # the current values, the trained ones clipped to their bounds
+
+    @nn.nowrap
+    def _value(self, name):
+        if self.scope is None and (name in self._intervals or name == "recurrent_kernel"):
+            what = f"{type(self).__name__}: no value of {name} in an unbound module"
+            raise ValueError(f"{what}: use layer.bind(variables), or layer.apply(variables, ...)")
+        now = self._numbers if self.scope is None else self._now
+        held = now[name] if name in now else getattr(self, name)
+        if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):
+            module, variables = held.unbind()  # lax.scan can't call a module, but a function of variables
+            return functools.partial(module.apply, variables)
+        return held
 
 
 class SpikingActivation(SurrogateModule, LinenModule):
@@ -115,28 +123,12 @@ class SpikingActivation(SurrogateModule, LinenModule):
     deterministic: bool = False
 
     def __post_init__(self):
-        check_surrogate("surrogate_init", self.surrogate_init)
         self._set_surrogate(self.surrogate_init, self.learnable, self.bounds, self.param_dtype, self.random)
         super().__post_init__()
-
-    @property
-    def surrogate(self) -> Surrogate:
-        """The surrogate with its current parameters, the trained ones clipped to their bounds."""
-        if self.scope is None and self.learnable:
-            raise ValueError("SpikingActivation: no value in an unbound module: use act.bind(variables).surrogate")
-        return self.surrogate_init if self.scope is None else super().surrogate
 
     def __call__(self, x) -> jax.Array:
         """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
         return self._running()(x)
-
-    @nn.nowrap
-    def _untrained(self):
-        return self.surrogate_init
-
-    @nn.nowrap
-    def _value(self, name):
-        return self._now[name]
 
     @nn.nowrap
     def _new_key(self):

@@ -1,7 +1,6 @@
 """Layers of neurons for Flax Linen: how a module holds a neuron of which some parts are trained."""
 
 import dataclasses
-import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -21,9 +20,8 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
     _options: ClassVar[Any] = (Features, Trained, Spiking)
 
     def __post_init__(self):
-        names = [field.name for field in dataclasses.fields(self) if field.init]
-        given = {name: getattr(self, name) for name in names if name not in ("parent", "name")}
-        self._template = self._set_neuron(**given)
+        names = {field.name for field in dataclasses.fields(self) if field.init} - {"parent", "name"}
+        self._template = self._set_neuron(**{name: getattr(self, name) for name in names})
         super().__post_init__()
 
     @nn.nowrap
@@ -35,7 +33,6 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
 
     def setup(self):
         super().setup()
-        self._kernel = None
         if self.recurrent:
             shape = (self.features, self.features)
 
@@ -43,39 +40,14 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
                 weights = self.recurrent_kernel_init(key, shape, drawing_dtype(self.param_dtype))
                 return jax.tree.map(lambda array: array.astype(self.param_dtype), weights)
 
-            self._kernel = self.param("recurrent_kernel", init)
-
-    @property
-    def neuron(self) -> Neuron:
-        """The neuron with its current values, the trained ones clipped to their bounds."""
-        if self.scope is not None:
-            return super().neuron
-        held = [getattr(self, name) for name in vars(self._template)]
-        if self.recurrent or self._intervals or any(isinstance(h, SpikingActivation) and h.learnable for h in held):
-            owner = type(self).__name__
-            raise ValueError(f"{owner}: no value in an unbound module: use layer.bind(variables).neuron")
-        return self._template
-
-    @nn.nowrap
-    def _values(self, names):
-        values = dict(self._now) | {"recurrent_kernel": self._kernel}
-        for name in names:
-            held = values[name] if name in values else getattr(self, name)
-            if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):
-                module, variables = held.unbind()  # lax.scan can't call a module, but a function of variables
-                held = functools.partial(module.apply, variables)
-            values[name] = held
-        return {name: values[name] for name in names}
+            self._now = {**self._now, "recurrent_kernel": self.param("recurrent_kernel", init)}
 
     @nn.nowrap
     def _make_variables(self, x):
         """Make the variables of a spike function that is another module, outside of the scan."""
         if self.scope is None:
-            owner = type(self).__name__
-            raise TypeError(
-                f"{owner}: expected a call by apply, with variables = layer.init(key, carry, xs): write "
-                "layer.apply(variables, carry, xs)"
-            )
+            how = "expected a call by apply, not of an unbound module: write layer.apply(variables, carry, xs)"
+            raise TypeError(f"{type(self).__name__}: {how}")
         for name in vars(self._template) if self.is_initializing() else ():
             held = getattr(self, name)
             if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):

@@ -186,9 +186,7 @@ def unroll(
       [[2.]]
     """
     if net.scope is None:
-        raise ValueError(
-            "unroll: expected a bound module: inside a module's method, or unroll(net.bind(variables), carry, xs)"
-        )
+        raise ValueError("unroll: expected a bound module: in a method, or unroll(net.bind(variables), carry, xs)")
     if net.is_initializing():  # create the variables outside of the scan
         net(carry, jax.tree.map(lambda x: x[:1], xs))
     try:

@@ -11,11 +11,11 @@ from flax import nnx
 from flax.typing import Dtype
 
 from .._bounds import Interval, clip_straight_through, not_trained
-from .._modules import ParameterModule, SurrogateModule
+from .._modules import SettableModule, SurrogateModule
 from .._surrogate import Surrogate
 
 
-class NNXModule(ParameterModule, nnx.Module):
+class NNXModule(SettableModule, nnx.Module):
     """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
 
     That is what ``nnx.update`` tries with the state of a layer that trains it.
@@ -81,7 +81,6 @@ class SpikingActivation(SurrogateModule, NNXModule):
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ):
         self._set_surrogate(surrogate, learnable, bounds, param_dtype, random)
-        check_rngs("SpikingActivation", rngs, nnx.RngStream)
         self.deterministic = False
         if random:
             if rngs is None:
@@ -105,12 +104,6 @@ class SpikingActivation(SurrogateModule, NNXModule):
             self.deterministic = deterministic
 
 
-def check_rngs(owner: str, rngs, *others: type):
-    """Raise a TypeError unless the value is None or has keys: an ``nnx.Rngs``, or of one of the other types."""
-    if not isinstance(rngs, (nnx.Rngs, *others)) and rngs is not None:
-        raise TypeError(f"{owner}: expected rngs to be nnx.Rngs(seed), got {rngs!r}")
-
-
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
     """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
 
@@ -124,8 +117,5 @@ def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
       >>> print(bounds(SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")).alpha)
       (0.0, 1.0)
     """
-
-    def interval(variable):
-        return variable.get_metadata().get("bounds")
-
-    return jax.tree.map(interval, nnx.state(model, wrt), is_leaf=lambda node: isinstance(node, nnx.Variable))
+    state, is_variable = nnx.state(model, wrt), lambda node: isinstance(node, nnx.Variable)
+    return jax.tree.map(lambda variable: variable.get_metadata().get("bounds"), state, is_leaf=is_variable)

@@ -11,7 +11,7 @@ from .._arrays import drawing_dtype
 from .._layer import Features, NeuronLayer, Spiking, Trained, construct, layer_class, options, pickled_as_call
 from ..neurons import Neuron
 from ..neurons._neuron import run
-from ._activation import NNXModule, SpikingActivation, check_rngs
+from ._activation import NNXModule, SpikingActivation
 
 
 @options
@@ -34,18 +34,15 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
         return SpikingActivation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
 
     def _start(self, features, rngs=None, **given):
-        self.features = features
+        self.features, kernel = features, None
         self._set_neuron(features, **given)
-        check_rngs(type(self).__name__, rngs)
-        self.recurrent_kernel = self._drawn_kernel(given["recurrent_kernel_init"], rngs) if self.recurrent else None
-
-    def _drawn_kernel(self, init, rngs):
-        if rngs is None:
-            raise ValueError(f"{type(self).__name__}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
-        shape = (self.features, self.features)
-        kernel = nnx.Param(init(rngs.params(), shape, drawing_dtype(self.param_dtype)))
-        kernel.set_value(kernel.get_value().astype(self.param_dtype))  # with nnx.with_partitioning too
-        return kernel
+        if self.recurrent:
+            if rngs is None:
+                raise ValueError(f"{type(self).__name__}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
+            shape, init = (features, features), given["recurrent_kernel_init"]
+            kernel = nnx.Param(init(rngs.params(), shape, drawing_dtype(self.param_dtype)))
+            kernel.set_value(kernel.get_value().astype(self.param_dtype))  # with nnx.with_partitioning too
+        self.recurrent_kernel = kernel
 
     def initialize_carry(
         self,
@@ -57,7 +54,6 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
 
         It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
         """
-        check_rngs(type(self).__name__, rngs, nnx.RngStream)
         rngs = nnx.Rngs(0) if rngs is None else rngs
         key = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
         return self._first_state(self.neuron, input_shape, self.carry_init if carry_init is None else carry_init, key)

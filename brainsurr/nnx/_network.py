@@ -1,6 +1,5 @@
 """Networks of Flax NNX layers, and long sequences in blocks of time."""
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -88,9 +87,8 @@ def _as_function(layer) -> Callable | None:
     def call(xs):
         copy = nnx.clone(layer)  # made in the trace that writes to its counters
         before = _values(nnx.state(copy, _OTHER))
-        ys, after = copy(xs), _values(nnx.state(copy, _OTHER))
-        is_left = before.keys() == after.keys() and all(_same(after[path], before[path]) for path in before)
-        return ys if is_left else None
+        ys = copy(xs)
+        return None if _changed(before, _values(nnx.state(copy, _OTHER))) else ys
 
     return call
 
@@ -110,11 +108,10 @@ def _products_follow(layer, are_spikes):
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes; None for any other layer."""
     kind = type(layer)
-    if kind not in (nnx.Linear, nnx.LinearGeneral) or _CALLS[kind] is not kind.__call__:
+    general = kind is nnx.LinearGeneral and layer.axis == (-1,) and not layer.batch_axis
+    if not (kind is nnx.Linear or general) or _CALLS[kind] is not kind.__call__:
         return None
-    if sequential.overridden_functions(layer):
-        return None
-    return layer if kind is nnx.Linear or (layer.axis == (-1,) and not layer.batch_axis) else None
+    return None if sequential.overridden_functions(layer) else layer
 
 
 def _is_convolution(layer) -> bool:
@@ -174,15 +171,14 @@ def unroll(
         carry, ys = net(carry, xs)
         parts: Any = nnx.split(net, nnx.Param, ...)
         after = _values(parts[2])
-        if changed := [path for path, values in _values(parts[1]).items() if not _same(values, fixed[path])]:
-            names = ", ".join(".".join(map(str, path)) for path in changed)
+        if changed := _changed(fixed, _values(parts[1])):
             raise ValueError(
-                f"unroll: expected net to write to no nnx.Param, it wrote to {names}, which all blocks share: make it "
-                "a variable of another kind, nnx.Variable, which goes from block to block, or call the blocks in a loop"
+                f"unroll: expected net to write to no nnx.Param, it wrote to {_names(changed)}, which all blocks "
+                "share: make it a variable of another kind, nnx.Variable, which goes from block to block"
             )
-        if new := [".".join(map(str, path)) for path in after if path not in before]:
-            raise ValueError(f"unroll: expected net to create no new variables, it created {', '.join(new)}")
-        written.update({path for path, values in after.items() if not _same(values, before[path])})
+        if new := after.keys() - before.keys():
+            raise ValueError(f"unroll: expected net to create no new variables, it created {_names(new)}")
+        written.update(_changed(before, after))
         return (carry, parts[2]), ys
 
     (carry, state), ys = unroll_blocks(JAX, block, (carry, state), xs, block_size, remat, reduce)
@@ -196,6 +192,14 @@ def _values(state) -> dict[tuple[Any, ...], list[Any]]:
     return {path: jax.tree.leaves(variable) for path, variable in nnx.to_flat_state(state)}
 
 
-def _same(left: list[Any], right: list[Any]) -> bool:
-    """Return whether these are the same objects."""
-    return len(left) == len(right) and all(map(operator.is_, left, right))
+def _changed(before, after) -> list[tuple[Any, ...]]:
+    """Return the paths of variables that hold other objects than before, or that only one of two states has."""
+
+    def objects(values, path):
+        return [id(array) for array in values.get(path, [None])]
+
+    return [path for path in before | after if objects(before, path) != objects(after, path)]
+
+
+def _names(paths) -> str:
+    return ", ".join(".".join(map(str, path)) for path in paths)

@@ -10,7 +10,6 @@ import tomllib
 import types
 
 import jax
-import jax.numpy as jnp
 import pytest
 from cases import label
 from pages import HOSTS, ROOT, patched, run_blocks, run_page
@@ -37,13 +36,10 @@ def test_page_of_equinox(tmp_path, monkeypatch):
     scope = run_page("equinox")
     assert scope["last"] < scope["first"]
     assert scope["losses"][-1] < scope["losses"][0]
-    assert scope["network"].layers[1].decay != jnp.float32(0.9)
     assert (scope["in_training"] != scope["in_evaluation"]).any()
     trained = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(scope["parameters"])}
     weights = {f".{layer}.{name}" for layer in ("first", "last") for name in ("weight", "bias")}
     assert trained == weights | {".lif.decay", ".lif.spike_fn.alpha"}
-    assert scope["net"].lif.spike_fn.alpha != jax.numpy.float32(0.02)
-    assert scope["slower"].li == bs.neurons.LI(decay=0.95)
 
 
 def test_the_tables_name_every_page_and_every_peer():

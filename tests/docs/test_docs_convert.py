@@ -2,60 +2,16 @@
 
 import re
 
+import brainstate
+import jax
+import numpy as np
+import optax
 import pytest
 from pages import DOCS, patched, run
 
 from brainsurr import nnx
 
 PAGE = (DOCS / "convert-relu.md").read_text()
-STEPS = 7  # the program that is given, and six diffs
-# The page shows no training in these: it stays as it is.
-TRAIN = {
-    "Flax Linen": """
-net = Classifier()
-params = net.init(jax.random.key(0), x_train[:1])["params"]
-tx = optax.adam(2e-3)
-state = tx.init(params)
-
-
-@jax.jit
-def train_step(params, state, x, y):
-    def loss_fn(params):
-        return optax.softmax_cross_entropy_with_integer_labels(net.apply({"params": params}, x), y).mean()
-
-    updates, state = tx.update(jax.grad(loss_fn)(params), state, params)
-    return optax.apply_updates(params, updates), state
-
-
-rng = np.random.default_rng(0)
-for _ in range(500):
-    rows = rng.integers(len(x_train), size=64)
-    params, state = train_step(params, state, x_train[rows], y_train[rows])
-""",
-    "brainstate": """
-brainstate.random.seed(0)
-net = Classifier()
-params = net.states(brainstate.ParamState)
-tx = optax.adam(2e-3)
-state = brainstate.LongTermState(tx.init(params.to_dict_values()))
-
-
-@brainstate.transform.jit
-def train_step(x, y):
-    def loss_fn():
-        return optax.softmax_cross_entropy_with_integer_labels(net(x), y).mean()
-
-    grads, values = brainstate.transform.grad(loss_fn, params)(), params.to_dict_values()
-    updates, state.value = tx.update(grads, state.value, values)
-    params.assign_dict_values(optax.apply_updates(values, updates))
-
-
-rng = np.random.default_rng(0)
-for _ in range(500):
-    rows = rng.integers(len(x_train), size=64)
-    train_step(x_train[rows], y_train[rows])
-""",
-}
 
 
 def shown(title, language):
@@ -82,6 +38,37 @@ def networks(framework):
         yield last.partition("class Classifier")[0] + lines
 
 
+def trained(scope):
+    """Train the network of another framework: the page shows that for Flax NNX alone."""
+    brainstate.random.seed(0)
+    net, tx, rng = scope["Classifier"](), optax.adam(2e-3), np.random.default_rng(0)
+
+    def loss(logits, y):
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    if "nn" in scope:
+        jit, params = jax.jit, net.init(jax.random.key(0), scope["x_train"][:1])["params"]
+        gradient = jax.grad(lambda params, x, y: loss(net.apply({"params": params}, x), y))
+    else:
+        jit, states = brainstate.transform.jit, net.states(brainstate.ParamState)
+        params = states.to_dict_values()
+
+        def gradient(params, x, y):
+            states.assign_dict_values(params)
+            return brainstate.transform.grad(lambda: loss(net(x), y), states)()
+
+    @jit
+    def step(params, state, x, y):
+        updates, state = tx.update(gradient(params, x, y), state, params)
+        return optax.apply_updates(params, updates), state
+
+    state = tx.init(params)
+    for _ in range(500):
+        rows = rng.integers(len(scope["x_train"]), size=64)
+        params, state = step(params, state, scope["x_train"][rows], scope["y_train"][rows])
+    return scope | {"net": net, "params": params}
+
+
 def accuracy(scope):
     net, x = scope["net"], scope["x_test"]
     logits = net.apply({"params": scope["params"]}, x) if "nn" in scope else net(x)
@@ -92,7 +79,7 @@ def accuracy(scope):
 def test_every_step_reaches_the_accuracy_that_the_page_states(lenient, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     accuracies, relu, steps = [], None, list(programs())
-    assert len(steps) == STEPS
+    assert len(steps) == 7  # the program that is given, and six diffs
     for program in steps:
         scope = run(program)
         relu = relu or scope["net"]
@@ -114,12 +101,12 @@ def test_every_step_reaches_the_accuracy_that_the_page_states(lenient, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("framework", TRAIN)
+@pytest.mark.parametrize("framework", ["Flax Linen", "brainstate"])
 def test_the_network_of_another_framework_trains(framework, lenient):
     """From scratch, and it starts from the weights of the one with ReLU."""
     _, *copies = shown("Start from your trained weights", "python")
-    copy, (before, after) = copies[list(TRAIN).index(framework)], networks(framework)
-    relu, spiking = (run(network, TRAIN[framework]) for network in (before, after))
+    copy, (before, after) = copies[framework == "brainstate"], networks(framework)
+    relu, spiking = (trained(run(network)) for network in (before, after))
     started = run(after, copy, relu=relu["net"], relu_params=relu["params"])
     assert min(accuracy(relu), accuracy(spiking)) > 0.95
     assert accuracy(started) > 0.9

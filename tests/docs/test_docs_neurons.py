@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import label
-from close import assert_close, bound, distances, largest
+from close import assert_close
 from flax import nnx
 from pages import DOCS, blocks, run
 
@@ -19,17 +19,6 @@ PAGE = DOCS / "neurons.md"
 COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(PAGE)
 APART, DELAYS, LEARNED, CONVOLUTION, LOOP, *PLAIN = BLOCKS
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
-
-
-def same(first, second, operations=200):
-    """Two programs with the same numbers, in which no potential is so near to its threshold that rounding decides.
-
-    A step rounds some twenty times, and what it rounds decays by .9: two hundred times in all.
-    """
-    with distances() as near:
-        expected = first()
-    assert min(near) > bound(operations, 2)
-    assert_close(second(), expected, operations, scale=max(2, float(largest(expected))))
 
 
 def test_synaptic():
@@ -72,8 +61,6 @@ def test_resonate():
     scope = run(COMMON, RESONATE)
     assert scope["ys"].shape == (30, 8, 32)
     assert 0.05 < scope["ys"].mean() < 10
-    _, ys = scope["net"](scope["carry"], 0 * scope["xs"])
-    assert np.all(np.isfinite(ys))
 
 
 def test_integers():
@@ -101,11 +88,8 @@ def test_refractory_and_apart():
 @pytest.mark.slow
 def test_adaptive():
     scope = run(COMMON, ADAPTIVE)
-    spikes, net = scope["spikes"], scope["net"]
-    assert 0.01 < spikes.mean() < 0.95
-    grads = nnx.jit(nnx.grad(lambda net: net(net.initialize_carry((8, 16)), scope["xs"])[1].sum()))(net)
-    for name in scope["trained"]:
-        assert np.abs(grads["layers"][1][name][...]).max() > 0
+    assert 0.01 < scope["spikes"].mean() < 0.95
+    assert set(scope["trained"]) <= vars(scope["net"].layers[1]).keys()
 
 
 def test_delays():
@@ -126,20 +110,14 @@ def test_learned_delays():
     xs = jax.random.normal(jax.random.key(0), (30, 2, 32))
     _, ys = neuron(neuron.initial_state(xs[0]), xs)
     assert_close(ys, last(last.initialize_carry((2, 32)), xs)[1], 20)
-    graph, params, rest = nnx.split(axons, nnx.Param, ...)
-    loss = lambda params: jnp.sum(nnx.merge(graph, params, rest)(axons.initialize_carry((2, 32)), xs)[1] ** 2)  # noqa: E731
-    assert all(np.all(leaf != 0) for leaf in jax.tree.leaves(jax.grad(loss)(params)))
 
 
 @pytest.mark.slow
 def test_convolution():
     scope = run(COMMON, CONVOLUTION)
-    net, images = scope["conv_net"], scope["images"]
     assert scope["ys"].shape == (10, 2, 10)
     assert jax.tree.map(jnp.shape, scope["carry"][2]) == (2, 12, 12, 8)
     assert scope["carry"][5][1].any(), "the last spikes"
-    two, one = (net.initialize_carry((n, 12, 12, 1)) for n in (2, 1))  # examples are not mixed
-    same(lambda: net(two, images[:3])[1][:, :1], lambda: net(one, images[:3, :1])[1])
 
 
 @pytest.mark.slow
@@ -167,14 +145,8 @@ def test_recurrent_weights_mix_channels_at_a_pixel(host):
 @pytest.mark.slow
 def test_without_a_framework():
     scope = run(COMMON, *PLAIN)
-    xs, plain, now = scope["xs"], bs.neurons.LIF(decay=0.9), scope["now"]
-    assert scope["lif"] == plain
+    assert scope["lif"] == bs.neurons.LIF(decay=0.9)
     assert (scope["Layer"], scope["Cell"]) == (bs.nnx.LIF, bs.nnx.LIFCell)
     assert 0.05 < scope["spikes"].mean() < 0.95
-    layer, few = scope["trained"], xs[:10, :2]
-    over = jax.jit(lambda neuron: neuron(neuron.initial_state(few[0]), few))
-    same(lambda: layer(layer.initialize_carry((2, 16)), few), lambda: over(now))
-    trained = nnx.to_flat_state(nnx.state(layer, nnx.Param))
+    trained = nnx.to_flat_state(nnx.state(scope["trained"], nnx.Param))
     assert {path for path, _ in trained} == {("decay",), ("spike_fn", "alpha")}
-    gradient = jax.grad(lambda neuron: over(neuron)[1].sum())(plain)
-    assert all(value != 0 for value in jax.tree.leaves(gradient))

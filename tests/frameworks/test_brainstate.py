@@ -28,22 +28,13 @@ def network():
     act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha")
     lif = LIF(8, decay=0.75, spike_fn=act, learnable=("decay", "threshold"), recurrent=True)
     net = SpikingSequential([nn.Linear(F, 8), lif, nn.Linear(8, 2), LI(2, decay=0.75)])
-    params_of(net).assign_dict_values(coarse(params_of(net).to_dict_values()))
+    values = params_of(net).to_dict_values()
+    params_of(net).assign_dict_values(jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.ndim else p, values))
     return net
 
 
 def params_of(model):
     return model.states(brainstate.ParamState)
-
-
-def coarse(values):
-    """With weights that are multiples of 1 / 8."""
-    return jax.tree.map(lambda p: jnp.round(8 * p) / 8 if p.ndim else p, values)
-
-
-def loss(net):
-    net.reset_state(B)
-    return jnp.mean(net(XS) ** 2)
 
 
 def ready(net=None):
@@ -93,17 +84,6 @@ def test_loops_and_remat_give_the_same_gradients():
     assert_close(gradient(layer, transform.checkpoint(lambda xs: layer(xs))), expected, GRADIENT)
     for loop in (transform.for_loop, transform.checkpointed_for_loop):
         assert_close(gradient(cell, partial(loop, cell)), expected, GRADIENT)
-
-
-@pytest.mark.slow
-def test_vmap_over_a_batch_with_states_of_its_own():
-    net = network()
-    nn.vmap_init_all_states(net, axis_size=B, state_tag="batch")
-    assert net.layers[1].v.value.shape == (B, 8)
-    hidden = net.states("batch")
-    ys = transform.vmap(net, in_axes=1, out_axes=1, in_states=hidden, out_states=hidden)(XS)
-    net.init_state(B)
-    np.testing.assert_array_equal(ys, net(XS))
 
 
 # States and shapes ----------------------------------------------------------------------------------------------

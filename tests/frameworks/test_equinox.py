@@ -57,7 +57,7 @@ def test_what_is_fixed_is_moved_by_nothing():
     assert not jax.tree.leaves(eqx.filter(li, eqx.is_inexact_array))
 
 
-def test_a_value_outside_its_bounds_is_not_used_and_is_projected():
+def test_a_value_outside_its_bounds_is_not_used():
     lif = LIF(F, learnable=("decay", "spike_fn.alpha"), spike_fn=bs.LogTailedRelu(0.1), bounds={"decay": (0.2, 0.95)})
     intervals = bounds(SpikingSequential([lif])).layers[0]
     assert (intervals.decay, intervals.spike_fn.alpha) == ((0.2, 0.95), (0.0, 1.0))
@@ -66,12 +66,6 @@ def test_a_value_outside_its_bounds_is_not_used_and_is_projected():
     assert bounds(inside).spike_fn.surrogate.alpha == bs.Arctan.bounds["alpha"]
     outside = eqx.tree_at(lambda lif: (lif.decay, lif.spike_fn.alpha), lif, (jnp.array(2.0), jnp.array(-1.0)))
     assert (outside.neuron.decay, outside.neuron.spike_fn.alpha) == (np.float32(0.95), 0.0)
-    params = eqx.filter(outside, eqx.is_inexact_array)
-    tx = project(bounds(lif))
-    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
-    np.testing.assert_allclose(eqx.apply_updates(outside, updates).decay, 0.95, rtol=1e-6)
-    with pytest.raises(ValueError, match=r"LIF: decay = 2.0 is outside \[0.0, 1.0\]"):
-        LIF(F, decay=2.0, learnable="decay")
 
 
 def test_a_network_is_saved_and_read(tmp_path):
@@ -131,8 +125,6 @@ def test_spikes_are_drawn_with_a_key():
         LIF(F, recurrent=True)
     with pytest.raises(ValueError, match="recurrent=True"):
         LIF(F, recurrent_kernel=jnp.eye(F))
-    with pytest.raises(ValueError, match="kernel"):
-        LIF(F, recurrent=True, recurrent_kernel=jnp.eye(F + 1))((start, start), XS)
 
 
 def test_a_network_gives_its_layers_keys():
@@ -152,24 +144,16 @@ def test_a_network_gives_its_layers_keys():
 
 
 def test_bounds_are_those_of_layers_and_of_neurons_beside_them():
-    class Both(eqx.Module):
-        lif: LIF
-        li: bs.neurons.LI
-        f: bs.LogTailedRelu
-        fixed: bs.neurons.LI
-
-    both = Both(
-        LIF(F, learnable="decay"), bs.neurons.LI(jnp.array(0.5)), bs.LogTailedRelu(jnp.array(0.5)), bs.neurons.LI(0.5)
-    )
+    li, f, half = bs.neurons.LI, bs.LogTailedRelu, jnp.array(0.5)
+    both = [LIF(F, learnable="decay"), li(half), f(half), li(0.5)]
     found = bounds(both)
-    assert (found.lif.decay, found.li.decay, found.f.alpha) == ((0.0, 1.0), bs.neurons.LI.bounds["decay"], (0.0, 1.0))
-    assert found.fixed.decay is None
+    assert [found[0].decay, found[1].decay, found[2].alpha] == [(0.0, 1.0), li.bounds["decay"], (0.0, 1.0)]
+    assert found[3].decay is None
     params = eqx.filter(both, eqx.is_inexact_array)
     far = jax.tree.map(lambda p: jnp.full_like(p, 9.0), params)
     updates, _ = project(found).update(far, (), params)
     after = eqx.apply_updates(both, updates)
-    assert (float(after.lif.decay), float(after.f.alpha)) == (1.0, 1.0)
-    assert float(after.li.decay) <= 1.0
+    assert [float(value) for value in (after[0].decay, after[1].decay, after[2].alpha)] == [1.0, 1.0, 1.0]
     with pytest.raises(TypeError, match=r"got a layer, LIF: write brainsurr\.equinox\.bounds"):
         optim.bounds(both)
 

@@ -27,20 +27,12 @@ OPTIONAL = {
 HOSTS = [f"brainsurr.{host.name}" for host in frameworks.HOSTS]
 
 
-def loaded(module: str) -> set[str]:
-    return set(python(f"import sys, {module}; print(*sys.modules)").split())
-
-
-def test_brainsurr_alone_loads_no_framework():
-    modules = loaded("brainsurr")
-    assert not {*FRAMEWORKS, *HOSTS} & modules
-    assert "jax" in modules
-
-
 @pytest.mark.parametrize("module", [*HOSTS, "brainsurr.nir", "brainsurr.interop"])
 def test_a_module_loads_no_framework_but_its_own(module):
     own = {module, *OPTIONAL.get(module.rpartition(".")[2], ())}
-    assert not ({*HOSTS, "flax", "brainstate"} - own) & loaded(module)
+    assert not ({*HOSTS, "flax", "brainstate"} - own) & set(
+        python(f"import sys, {module}; print(*sys.modules)").split()
+    )
 
 
 def test_a_module_is_loaded_when_it_is_first_used():
@@ -55,7 +47,7 @@ print(json.dumps([listed, before, same]))
 """
     listed, before, same = json.loads(python(code))
     assert listed == sorted([*brainsurr.__all__, *names, "__version__", "neurons", "surrogates"])
-    assert not set(FRAMEWORKS) & set(before)
+    assert not {*FRAMEWORKS, *HOSTS} & set(before)
     assert all(same)
 
 
@@ -63,28 +55,23 @@ def test_a_missing_framework_names_the_line_that_installs_it():
     """As an AttributeError too, so that `hasattr`, `inspect.getmembers` and `help` go on."""
     code = f"""
 import importlib, inspect, json, pydoc, sys
-for package in {[package for package, _ in OPTIONAL.values()]}:
-    sys.modules[package] = None
+sys.modules.update(dict.fromkeys({[package for package, _ in OPTIONAL.values()]}))
 import brainsurr as bs
 messages = {{}}
 for name in {list(OPTIONAL)}:
-    for load in (importlib.import_module, lambda path: getattr(bs, path.rpartition(".")[2])):
-        try:
-            load("brainsurr." + name)
-        except (ImportError, AttributeError) as error:
-            messages.setdefault(name, []).append([type(error).__name__, error.name, str(error)])
-there = [hasattr(bs, name) for name in ("nnx", "interop")]
+    try:
+        importlib.import_module("brainsurr." + name)
+    except ModuleNotFoundError as error:
+        messages[name] = str(error)
 inspect.getmembers(bs), pydoc.render_doc(bs)
-print(json.dumps([messages, there]))
+print(json.dumps([messages, [name for name in messages if hasattr(bs, name)], hasattr(bs, "interop")]))
 """
-    messages, there = json.loads(python(code))
-    assert messages.keys() == OPTIONAL.keys()
+    messages, loaded, there = json.loads(python(code))
     for name, (package, extra) in OPTIONAL.items():
-        (kind, missing, message), (other, _, said) = messages[name]
-        assert (kind, missing.partition(".")[0], other) == ("ModuleNotFoundError", package, "AttributeError")
-        assert message.endswith(f'install it, in a clone of brainsurr: pip install ".[{extra}]"')
-        assert said == f"brainsurr.{name} can't be loaded: {message}"
-    assert there == [False, True]
+        assert package in messages[name]
+        assert messages[name].endswith(f'install it, in a clone of brainsurr: pip install ".[{extra}]"')
+    assert not loaded
+    assert there
 
 
 @pytest.mark.parametrize(("version", "fits"), [("1.0.4", False), ("1.0.7", True), ("1.1", True), ("1.0.10.dev1", True)])
@@ -124,13 +111,9 @@ def test_what_is_elsewhere_is_found(name, says):
         getattr(brainsurr, name)
 
 
-def test_a_missing_module_of_ours_is_not_blamed_on_the_framework():
-    with pytest.raises(ModuleNotFoundError) as error, needs("flax"):
-        import brainsurr._no_such_module  # noqa: F401
-    assert str(error.value) == "No module named 'brainsurr._no_such_module'"
-
-
-def test_a_broken_framework_shows_its_own_error():
-    with pytest.raises(ImportError, match=r"^cannot import name") as error, needs("flax"):
-        from jax import no_such_name  # noqa: F401
-    assert not isinstance(error.value, ModuleNotFoundError)
+@pytest.mark.parametrize("line", ["import brainsurr._no_such_module", "from jax import no_such_name"])
+def test_other_errors_of_an_import_are_shown_as_they_are(line):
+    """A missing module of ours, and a framework that is broken."""
+    with pytest.raises(ImportError, match="no_such") as error, needs("flax"):
+        exec(line)
+    assert "install" not in str(error.value)

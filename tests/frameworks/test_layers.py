@@ -15,7 +15,7 @@ from close import assert_close
 from flax import linen, nnx
 
 import brainsurr as bs
-from tools.frameworks import HOSTS, OF_VARIABLES, Brainstate, Equinox, Linen, Nnx, by_name
+from tools.frameworks import HOSTS, OF_VARIABLES, Equinox, Linen, Nnx, by_name
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear and Orthogonal
 T, B, F = 5, 2, 3
@@ -105,13 +105,6 @@ def test_inputs_have_the_features_of_the_layer(host, make, kind):
 
 
 @flax
-def test_an_rnn_of_flax_runs_a_cell_over_sequences_batch_first(host):
-    rnn, xs = (nnx if host is Nnx else linen).RNN(host.layers.LIFCell(F)), jnp.swapaxes(XS, 0, 1)
-    ys = rnn(xs) if host is Nnx else rnn.init_with_output(KEY, xs)[0]
-    np.testing.assert_array_equal(jnp.swapaxes(ys, 0, 1), bs.neurons.LIF()(jnp.zeros((B, F)), XS)[1])
-
-
-@flax
 def test_shapes_are_followed_through_other_layers(host):
     """Convolution, dropout, functions and a network inside; no random number is used up."""
     layers, rngs = host.layers, nnx.Rngs(0)
@@ -129,13 +122,7 @@ def test_shapes_are_followed_through_other_layers(host):
     counts = jax.tree.leaves(nnx.state(net, nnx.RngCount)) if host is Nnx else []
     carry = net.initialize_carry(*[KEY] * (host is Linen), (2, 8, 8, 1))
     assert jax.tree.map(jnp.shape, tuple(carry)) == (*[None, (2, 4, 4, 3), None, None, None], (None, (2, 5)), (2, 5))
-    xs = jnp.ones((T, 2, 8, 8, 1))
-    if host is Nnx:
-        assert counts == jax.tree.leaves(nnx.state(net, nnx.RngCount))
-        _, ys = nnx.jit(lambda net, carry, xs: net(carry, xs))(net, carry, xs)
-    else:
-        _, ys = net.init_with_output({"params": KEY, "dropout": KEY}, carry, xs)[0]
-    assert ys.shape == (T, 2, 5)
+    assert counts == (jax.tree.leaves(nnx.state(net, nnx.RngCount)) if host is Nnx else [])
 
 
 class Summing(brainstate.nn.Module):
@@ -149,20 +136,15 @@ class Summing(brainstate.nn.Module):
         return self.v.value / brainunit.mV
 
 
-@of_variables
-def test_a_cell_is_no_layer_over_time(host):
-    if host is Brainstate:
-        net = host.layers.SpikingSequential([Summing()])
-        net.init_state(2)
-        run, name = lambda: net(XS), "Summing"
-    elif host is Nnx:
-        net = host.layers.SpikingSequential([nnx.GRUCell(3, 3, rngs=nnx.Rngs(0))])
-        run, name = lambda: net.initialize_carry((2, 3)), "GRUCell"
-    else:
-        net = host.layers.SpikingSequential([linen.GRUCell(3)])
-        run, name = lambda: net.initialize_carry(KEY, (2, 3)), "GRUCell"
-    with pytest.raises(ValueError, match=rf"expected {name} to keep the shape of its state.*takes one step"):
-        run()
+def test_a_cell_is_no_layer_over_time():
+    says = "expected {} to keep the shape of its state.*takes one step"
+    net = bs.brainstate.SpikingSequential([Summing()])
+    net.init_state(2)
+    with pytest.raises(ValueError, match=says.format("Summing")):
+        net(XS)
+    net = bs.nnx.SpikingSequential([nnx.GRUCell(3, 3, rngs=nnx.Rngs(0))])
+    with pytest.raises(ValueError, match=says.format("GRUCell")):
+        net.initialize_carry((2, 3))
 
 
 def test_a_cell_of_flax_over_time():
@@ -251,21 +233,14 @@ def test_recurrent_weights_of_any_dtype_are_orthogonal(host, dtype):
 @pytest.mark.parametrize("hold", [nnx.Param, brainstate.ParamState, brainstate.nn.Param])
 def test_a_parameter_of_the_framework_is_one_of_a_surrogate(hold):
     """In a call alone: a surrogate would keep its array. And what it holds may be an input, or a height."""
-    of_nnx, x = hold is nnx.Param, jnp.array([-1.0, -2.0])
-
-    class Activation(nnx.Module if of_nnx else brainstate.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.alpha = hold(jnp.array([0.25, 0.5]))
-
-        def __call__(self, x):
-            return bs.log_tailed_relu(x, self.alpha).sum()
-
-    act = Activation()
-    if of_nnx:
-        alpha, dx = nnx.jit(nnx.grad(lambda act, x: act(x), argnums=(0, 1)))(act, x)
+    alpha, x = hold(jnp.array([0.25, 0.5])), jnp.array([-1.0, -2.0])
+    if hold is nnx.Param:
+        grad = nnx.jit(nnx.grad(lambda alpha, x: bs.log_tailed_relu(x, alpha).sum(), argnums=(0, 1)))
+        alpha, dx = grad(alpha, x)
     else:
-        alpha, dx = brainstate.transform.grad(act, act.states(brainstate.ParamState), argnums=0)(x)
+        states = alpha.states() if hold is brainstate.nn.Param else [alpha]
+        grad = brainstate.transform.grad(lambda x: bs.log_tailed_relu(x, alpha).sum(), states, argnums=0)
+        alpha, dx = grad(x)
     np.testing.assert_array_equal(*jax.tree.leaves(alpha), [-1, -2])
     np.testing.assert_array_equal(dx, [0.25, 0.5])
     np.testing.assert_array_equal(bs.Arctan()(hold(x)), [0, 0])

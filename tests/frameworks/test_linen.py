@@ -23,9 +23,9 @@ def test_an_activation_shows_its_surrogate_when_bound():
     f = bs.LogTailedRelu(0.1, continuous=True)
     act = SpikingActivation(f, learnable="alpha")
     assert act.surrogate_init == f
-    with pytest.raises(ValueError, match=r"no value in an unbound module: use act.bind\(variables\).surrogate"):
+    with pytest.raises(ValueError, match=r"unbound"):
         _ = act.surrogate
-    with pytest.raises(ValueError, match=r"^LIF: no value in an unbound module: use layer.bind\(variables\).neuron"):
+    with pytest.raises(ValueError, match=r"^LIF: .* unbound"):
         _ = LIF(8, learnable="decay").neuron
     assert SpikingActivation(f).surrogate == f
     assert SpikingActivation(f).init(KEY, XS) == {}

@@ -260,7 +260,6 @@ TAKEN = "expected another name than {}, which a layer or a state has"
 NAMES = ("features", "learnable", "recurrent", "name", "parent", "step", "s", "v")
 OF_A_LAYER = [(own(**{name: 0.5}), ValueError, f"{TAKEN.format(name)}$") for name in NAMES]
 OF_A_LAYER += [(made(states=("s",)), ValueError, TAKEN.format("s"))]
-OF_A_LAYER += [(own(rate=dataclasses.field(kw_only=True)), TypeError, "expected a default for rate: write rate: Any")]
 NO_FIELD = "expected reset to be a field, .*: write @dataclasses"
 OF_ANY = [
     *((made(base, ["reset"], reset="none"), TypeError, NO_FIELD) for base in (Neuron, QIF, LIF)),

@@ -1,20 +1,15 @@
 """SpikingJelly's own counters of operations, on the same weights and inputs, count the same."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 import brainsurr as bs
 from brainsurr.neurons import LIF, Recurrent
 
 torch = pytest.importorskip("torch")
-counters, layer, neuron = (
-    pytest.importorskip(f"spikingjelly.activation_based.{name}") for name in ("op_counter", "layer", "neuron")
-)
+counters, neuron = (pytest.importorskip(f"spikingjelly.activation_based.{name}") for name in ("op_counter", "neuron"))
 F = torch.nn.functional
 RNG = np.random.default_rng(0)
 T, BATCH = 6, 3
@@ -122,22 +117,3 @@ def test_recurrent_neurons_between_linear_layers():
     node.reset()
     np.testing.assert_array_equal(ours(xs), of_torch(torch.tensor(xs)).detach())
     assert 0 < counted[0] < T * BATCH * (24 + 36 + 12)
-
-
-def test_a_network_of_their_layers():
-    first, last, xs = quarters(4, 6), quarters(6, 2), spikes(T, BATCH, 4)
-
-    def linears(make, put):
-        layers = [make(*first.shape), make(*last.shape)]
-        for linear, w in zip(layers, (first, last), strict=True):
-            put(linear, w)
-        return layers
-
-    makes = partial(layer.Linear, bias=False, step_mode="m")
-    one, two = linears(makes, lambda linear, w: linear.weight.data.copy_(torch.tensor(w.T)))
-    theirs = torch.nn.Sequential(one, neuron.LIFNode(2.0, decay_input=False, v_reset=None, step_mode="m"), two)
-    one, two = linears(partial(nnx.Linear, rngs=nnx.Rngs(0)), lambda linear, w: linear.kernel.set_value(jnp.asarray(w)))
-    ours = bs.nnx.SpikingSequential([one, bs.nnx.LIF(6, decay=0.5), two])
-    counted = here(ours, ours.initialize_carry((BATCH, 4)), xs)
-    assert counted == there(theirs, xs)
-    assert 0 < counted[0] < T * BATCH * (24 + 12)
