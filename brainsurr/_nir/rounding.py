@@ -68,9 +68,8 @@ def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
             expect(_is_traced(decay) or np.all(np.equal(decay, 1)), f"decay=1.0 in layer {i}, as in Speck", decay)
             if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
                 threshold, unit = jnp.ones_like(threshold[0]), threshold
-            given = {"kernel": new[at].kernel} | ({} if new[at].bias is None else {"bias": _floats(new[at].bias)})
-            if unit.size > 1:
-                given = {name: w / jnp.expand_dims(unit, range(w.ndim - 1)) for name, w in given.items()}
+            held = {name: getattr(new[at], name) for name in ("kernel", "bias")}
+            given = {name: _floats(w) / jnp.broadcast_to(unit, w.shape) for name, w in held.items() if w is not None}
             limits = jnp.stack([lowest * jnp.max(threshold), jnp.max(threshold)])
             scale = detached(jnp.min(jnp.stack([*(_fit(w, 8) for w in given.values()), _fit(limits, 16)])))
             new[at] = new[at]._replace(**{name: nearest(w * scale) for name, w in given.items()})
@@ -149,9 +148,9 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
         neuron, recurrent = membrane.neuron, membrane.recurrent_kernel
         gain, threshold = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane)), _floats(neuron.threshold)
         unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # as in the file
-        each = jnp.broadcast_to(unit, weights.kernel.shape[-1:])
-        kernels = [_floats(kernel) / each[None] for kernel in (weights.kernel, recurrent) if kernel is not None]
-        bias = jnp.zeros(()) if weights.bias is None else _floats(weights.bias) / each
+        given = [w for w in (weights.kernel, recurrent) if w is not None]
+        kernels = [_floats(w) / jnp.broadcast_to(unit, w.shape) for w in given]
+        bias = jnp.zeros(()) if weights.bias is None else _floats(weights.bias) / unit
         threshold = jnp.max(threshold / unit) / gain
         largest, most = jnp.stack([jnp.abs(w).max() for w in kernels]).max(), jnp.abs(bias).max()
         scale = detached(jnp.stack([(256 - step) / largest, 131071 / threshold, 8190 / most]).min())
@@ -193,8 +192,8 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
             resets = layer.neuron.reset, layer.neuron.reset_delay, layer.neuron.refractory
             what = f"layer {i} with (reset, reset_delay, refractory) as for {reader}"
             expect(resets == (*TARGETS[reader].reset, 0), f"{what}, {(*TARGETS[reader].reset, 0)}", resets)
-    options: dict[str, dict[str, Any]] = {"speck": {"lowest": lowest}, "lava": {"bits": bits}, "rockpool": {}}
-    new = ROUND[reader](given, **options[reader])
+    options: dict[str, Any] = {"speck": {"lowest": lowest}, "lava": {"bits": bits}}
+    new = ROUND[reader](given, **options.get(reader, {}))
     for i, layer in enumerate(new):
         threshold = getattr(getattr(layer, "neuron", None), "threshold", 1.0)
         fires = _is_traced(threshold) or np.all(np.asarray(threshold) > 0)  # else it has no multiples
