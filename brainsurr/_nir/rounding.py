@@ -69,7 +69,8 @@ def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
             if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
                 threshold, unit = jnp.ones_like(threshold[0]), threshold
             held = {name: getattr(new[at], name) for name in ("kernel", "bias")}
-            given = {name: _floats(w) / jnp.broadcast_to(unit, w.shape) for name, w in held.items() if w is not None}
+            given = {name: _floats(w) for name, w in held.items() if w is not None}
+            given = {name: w / jnp.expand_dims(unit, range(w.ndim - unit.ndim)) for name, w in given.items()}
             limits = jnp.stack([lowest * jnp.max(threshold), jnp.max(threshold)])
             scale = detached(jnp.min(jnp.stack([*(_fit(w, 8) for w in given.values()), _fit(limits, 16)])))
             new[at] = new[at]._replace(**{name: nearest(w * scale) for name, w in given.items()})
@@ -148,9 +149,9 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
         neuron, recurrent = membrane.neuron, membrane.recurrent_kernel
         gain, threshold = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane)), _floats(neuron.threshold)
         unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # as in the file
-        given = [w for w in (weights.kernel, recurrent) if w is not None]
-        kernels = [_floats(w) / jnp.broadcast_to(unit, w.shape) for w in given]
-        bias = jnp.zeros(()) if weights.bias is None else _floats(weights.bias) / unit
+        each = jnp.broadcast_to(unit, weights.kernel.shape[-1:])
+        kernels = [_floats(kernel) / each[None] for kernel in (weights.kernel, recurrent) if kernel is not None]
+        bias = jnp.zeros(()) if weights.bias is None else _floats(weights.bias) / each
         threshold = jnp.max(threshold / unit) / gain
         largest, most = jnp.stack([jnp.abs(w).max() for w in kernels]).max(), jnp.abs(bias).max()
         scale = detached(jnp.stack([(256 - step) / largest, 131071 / threshold, 8190 / most]).min())
