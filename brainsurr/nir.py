@@ -1,7 +1,6 @@
 """Convert networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
 
 import os
-import sys
 import warnings
 from importlib import import_module
 from typing import Any
@@ -16,6 +15,7 @@ from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
 from ._nir.rounding import ROUND, RoundingReport, report, rounded
 from ._nir.targets import TARGETS, adapt_to_target
+from ._report import package_of
 from ._surrogate import Surrogate
 from ._time.guard import is_dropout
 from .neurons.lif import LIF, RESETS
@@ -331,10 +331,9 @@ def _is_number(value: Any) -> bool:
 
 def _host_of(net: Any, caller: str) -> Any:
     """Return how the framework of a network stores layers, without importing any other."""
-    for name in HOSTS:
-        package = sys.modules.get(f"brainsurr.{name}")
-        if package is not None and isinstance(net, package.SpikingSequential):
-            return import_module(f"brainsurr.{name}._nir")
+    name = package_of(net)
+    if name in HOSTS and isinstance(net, import_module(f"brainsurr.{name}").SpikingSequential):
+        return import_module(f"brainsurr.{name}._nir")
     kind = f"{type(net).__module__}.{type(net).__qualname__}"
     raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got {kind}")
 

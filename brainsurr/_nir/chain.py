@@ -152,10 +152,10 @@ class GraphWriter(Chain):
         """Record a property of the layer that NIR can't express."""
         self.lost.append(f"{self.owner}: {what}")
 
-    def refuse_unless(self, fits: Any, problem: str, owner: str | None = None):
+    def refuse_unless(self, fits: Any, problem: str):
         """Record an error of a layer unless it fits, to report all errors at once."""
         if not fits:
-            self.refused.append(f"{owner or self.owner}: {problem}")
+            self.refused.append(f"{self.owner}: {problem}")
 
     def spread(self, value: Any) -> np.ndarray:
         """Expand a number, or one for each channel, to one for each entry of a time step, in the order of NIR."""

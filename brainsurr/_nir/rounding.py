@@ -68,9 +68,9 @@ def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
             expect(_is_traced(decay) or np.all(np.equal(decay, 1)), f"decay=1.0 in layer {i}, as in Speck", decay)
             if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
                 threshold, unit = jnp.ones_like(threshold[0]), threshold
-            given = {"kernel": new[at].kernel} | ({} if new[at].bias is None else {"bias": _floats(new[at].bias)})
-            if unit.size > 1:
-                given = {name: w / jnp.expand_dims(unit, range(w.ndim - 1)) for name, w in given.items()}
+            held = {name: getattr(new[at], name) for name in ("kernel", "bias")}
+            given = {name: _floats(w) for name, w in held.items() if w is not None}
+            given = {name: w / jnp.expand_dims(unit, range(w.ndim - unit.ndim)) for name, w in given.items()}
             limits = jnp.stack([lowest * jnp.max(threshold), jnp.max(threshold)])
             scale = detached(jnp.min(jnp.stack([*(_fit(w, 8) for w in given.values()), _fit(limits, 16)])))
             new[at] = new[at]._replace(**{name: nearest(w * scale) for name, w in given.items()})
@@ -136,8 +136,14 @@ def rockpool(layers: list[Any]) -> list[Any]:
 
 
 def lava(layers: list[Any], *, bits: int) -> list[Any]:
-    """Round each layer on a scale of its own, as `integers` says."""
-    new, ends = list[Any](), [i + 1 for i, layer in enumerate(layers) if type(getattr(layer, "neuron", None)) is LIF]
+    r"""Round each layer to the numbers that Loihi has, on the largest scale on which none is clipped.
+
+    Weights are integers of 8 bits with the sign, times 2, so up to 254; of fewer bits with zeros behind. A threshold is
+    an integer up to :math:`2^{17} - 1`. Biases are in 64ths of these, of 13 bits and a shift of up to 7, and decays in
+    4096ths.
+    """
+    new, step = list[Any](), 2 ** (9 - bits)
+    ends = [i + 1 for i, layer in enumerate(layers) if type(getattr(layer, "neuron", None)) is LIF]
     for start, end in itertools.pairwise([0, *ends]):
         weights, *synapses, membrane = layers[start:end]
         neuron, recurrent = membrane.neuron, membrane.recurrent_kernel
@@ -145,49 +151,21 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
         unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # as in the file
         each = jnp.broadcast_to(unit, weights.kernel.shape[-1:])
         kernels = [_floats(kernel) / each[None] for kernel in (weights.kernel, recurrent) if kernel is not None]
-        bias = 0.0 if weights.bias is None else _floats(weights.bias) / each
-        decay, synapse = (_one(layer[0].neuron.decay, start) if layer else 0.0 for layer in ([membrane], synapses))
-        held = integers(kernels, bias, jnp.max(threshold / unit) / gain, decay, synapse, bits)
-        (kernel, *others), bias, threshold, decay, synapse, scale = held
-        new += [weights._replace(kernel=kernel, bias=None if weights.bias is None else bias)]
-        new += [Population(LoihiLI(decay=synapse), in_size=layer.in_size) for layer in synapses]
-        how = {"decay": decay, "threshold": threshold, "scale": scale / detached(gain * unit), "reset": "zero"}
-        new += [Population(LoihiLIF(**how, **_kept(neuron)), others[0] if others else None, in_size=membrane.in_size)]
+        bias = jnp.zeros(()) if weights.bias is None else _floats(weights.bias) / each
+        threshold = jnp.max(threshold / unit) / gain
+        largest, most = jnp.stack([jnp.abs(w).max() for w in kernels]).max(), jnp.abs(bias).max()
+        scale = detached(jnp.stack([(256 - step) / largest, 131071 / threshold, 8190 / most]).min())
+        part = detached(2 ** jnp.ceil(jnp.log2(jnp.maximum(64 * scale * most / 4095, 1)))) / 64
+        kernel, *others = [nearest(w * scale, step) for w in kernels]
+        new += [weights._replace(kernel=kernel, bias=None if weights.bias is None else nearest(bias * scale, part))]
+        for layer in synapses:
+            decay = nearest(jnp.clip(_one(layer.neuron.decay, start), 0, 1 - 1 / 4096), 1 / 4096)
+            new += [Population(LoihiLI(decay=decay), in_size=layer.in_size)]
+        how = {"decay": nearest(jnp.clip(_one(neuron.decay, start), 1 / 4096, 1), 1 / 4096), "reset": "zero"}
+        how |= {"threshold": nearest(threshold * scale) + 1 / 128}  # it fires above, not at it
+        how |= {"scale": scale / detached(gain * unit)} | _kept(neuron)
+        new += [Population(LoihiLIF(**how), others[0] if others else None, in_size=membrane.in_size)]
     return new
-
-
-def integers(
-    weights: list[Any], bias: Any, threshold: Any, decay: Any, synapse: Any, bits: int
-) -> tuple[list[Any], Any, Any, Any, Any, Any]:
-    r"""Round a layer to the numbers that Loihi has, on the scale on which none is clipped.
-
-    Weights are integers of 8 bits with the sign, times 2, so up to 254; of fewer bits with zeros behind. A threshold is
-    an integer up to :math:`2^{17} - 1`. Biases are in 64ths of these, of 13 bits and a shift of up to 7, and decays in
-    4096ths.
-
-    Args:
-      weights: those of its input, and recurrent ones if there are any, float32.
-      bias: of its neurons, or 0.
-      threshold: one for all.
-      decay: of the potential, one for all; the least is 1 / 4096.
-      synapse: the decay of the current before it, one for all; 0 without one, at most 1 - 1 / 4096.
-      bits: of the weights, 2 to 8.
-
-    Returns:
-      The same but ``bits``, rounded, and the scale: how many integers are 1 of what was given.
-    """
-    step, most, threshold = 2 ** (9 - bits), jnp.abs(jnp.asarray(bias)).max(), jnp.asarray(threshold)
-    largest = jnp.stack([jnp.abs(w).max() for w in weights]).max()
-    scale = detached(jnp.stack([(256 - step) / largest, 131071 / threshold, 8190 / most]).min())
-    part = detached(2 ** jnp.ceil(jnp.log2(jnp.maximum(64 * scale * most / 4095, 1)))) / 64
-    return (
-        [nearest(w * scale, step) for w in weights],
-        nearest(bias * scale, part),
-        nearest(threshold * scale) + 1 / 128,  # it fires above, not at it
-        nearest(jnp.clip(decay, 1 / 4096, 1), 1 / 4096),
-        nearest(jnp.clip(synapse, 0, 1 - 1 / 4096), 1 / 4096),
-        scale,
-    )
 
 
 def _one(decay: Any, i: int) -> Any:
@@ -215,8 +193,8 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
             resets = layer.neuron.reset, layer.neuron.reset_delay, layer.neuron.refractory
             what = f"layer {i} with (reset, reset_delay, refractory) as for {reader}"
             expect(resets == (*TARGETS[reader].reset, 0), f"{what}, {(*TARGETS[reader].reset, 0)}", resets)
-    options: dict[str, dict[str, Any]] = {"speck": {"lowest": lowest}, "lava": {"bits": bits}, "rockpool": {}}
-    new = ROUND[reader](given, **options[reader])
+    options: dict[str, Any] = {"speck": {"lowest": lowest}, "lava": {"bits": bits}}
+    new = ROUND[reader](given, **options.get(reader, {}))
     for i, layer in enumerate(new):
         threshold = getattr(getattr(layer, "neuron", None), "threshold", 1.0)
         fires = _is_traced(threshold) or np.all(np.asarray(threshold) > 0)  # else it has no multiples

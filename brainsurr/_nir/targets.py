@@ -7,7 +7,6 @@ which the target computes the same. The rows hold for the versions in docs/nir.m
 import itertools
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import nir
@@ -53,12 +52,12 @@ def adapt_to_target(to: GraphWriter):
     _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, ONE_THRESHOLD in target.rules)
     for name, node in to.nodes.items():
         kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # neurons without a reset
-        refuse_unless = partial(to.refuse_unless, owner=to.owners[name])
+        to.owner = to.owners[name]
         reads, is_recurrent = kind in ("Input", "Output", *known), f"{name}_recurrent" in to.nodes
-        refuse_unless(reads, f"{reader} reads {', '.join(known)}, not {kind}: see docs/nir.md#instead")
-        refuse_unless(not is_recurrent or kind in target.recurrent.split(), f"{reader} reads no recurrent {kind}")
+        to.refuse_unless(reads, f"{reader} reads {', '.join(known)}, not {kind}: see docs/nir.md#instead")
+        to.refuse_unless(not is_recurrent or kind in target.recurrent.split(), f"{reader} reads no recurrent {kind}")
         for kinds, fits, needed in (ONE_GROUP, *target.rules) if reads else ():
-            refuse_unless(kind not in kinds.split() or fits(node, to.how), f"{reader} needs {needed}")
+            to.refuse_unless(kind not in kinds.split() or fits(node, to.how), f"{reader} needs {needed}")
         if not name.endswith("_recurrent") and kind not in ("Input", "Output"):
             chain += f"recurrent {kind} " if is_recurrent else f"{kind} "
         to.nodes[name] = target.convert(node, to.how)
@@ -73,20 +72,20 @@ def _fold(to: GraphWriter, sums: bool, ones: bool):
     """Make averages sums, by whose size the weights behind are divided, and thresholds 1, which divide those before."""
     before, summed = None, 1.0
     for name, node in [item for item in to.nodes.items() if not item[0].endswith("_recurrent")]:
-        refuse_unless = partial(to.refuse_unless, owner=to.owners[name])
+        to.owner = to.owners[name]
         if isinstance(node, PRODUCTS):
             if summed != 1:
                 _divide(node, "weight", np.full(len(node.weight), summed))
             before, summed = node, 1.0
         elif sums and isinstance(node, nir.AvgPool2d | nir.SumPool2d):
-            refuse_unless(not np.any(node.padding), f"{to.reader} ignores the padding of a pool")
+            to.refuse_unless(not np.any(node.padding), f"{to.reader} ignores the padding of a pool")
             summed *= float(np.prod(node.kernel_size)) if type(node) is nir.AvgPool2d else 1.0
             before, to.nodes[name] = None, nir.SumPool2d(node.kernel_size, node.stride, node.padding)
         elif type(node) is nir.Flatten:
             before = None
         else:
             what = f"{to.reader} sums in a pool: put a linear layer or convolution behind it, which divides the sum"
-            refuse_unless(summed == 1, what)
+            to.refuse_unless(summed == 1, what)
             if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
                 each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
                 if np.ptp(each) > 0:

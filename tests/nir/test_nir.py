@@ -110,20 +110,6 @@ def sequential(*layers):
     return bs.nnx.SpikingSequential(layers)
 
 
-DROPOUTS = {
-    "nnx": lambda: nnx.Dropout(0.5, rngs=nnx.Rngs(0)),
-    "linen": lambda: linen.Dropout(0.5, deterministic=True),
-    "brainstate": lambda: brainstate.nn.Dropout(0.5),
-}
-
-
-@pytest.mark.parametrize("host", HOSTS)
-def test_a_dropout_is_left_out_as_in_evaluation(host):
-    package = getattr(bs, host)
-    net = package.SpikingSequential([package.LIF(6, reset="zero"), DROPOUTS[host]()])
-    assert [*written((net, {}) if host == "linen" else net, (6,)).nodes] == ["input", "lif_0", "output"]
-
-
 def test_numbers_beyond_half_precision_are_written_and_read():
     lif = bs.nnx.LIF(6, decay=1e-6, threshold=1e5, reset="zero", spike_fn=bs.Arctan(1e5))
     how = {"kernel_init": lambda key, shape, dtype: np.full(shape, 1e-40, dtype), "param_dtype": jnp.bfloat16}
@@ -377,7 +363,7 @@ NODES = [  # the input, the layers, and the names of their nodes
     ((3,), [bs.brainstate.LI(3, decay=0.5), LIF], ["cubalif_0"]),
     ((2, 2, 2), [FLAT, DENSE, LIF], ["flatten_0", "affine_1", "lif_2"]),
     ((8,), [DENSE, brainstate.nn.BatchNorm1d((B, 3)), LIF], ["affine_0", "lif_2"]),  # evaluates if nothing is said
-    ((3,), [bs.brainstate.SpikingActivation(bs.Arctan())], ["threshold_0"]),
+    ((3,), [bs.brainstate.SpikingActivation(bs.Arctan()), brainstate.nn.Dropout(0.5)], ["threshold_0"]),
 ]
 
 

@@ -17,22 +17,49 @@ from benchmarks.nir import peers
 from brainsurr import Arctan
 from brainsurr import nnx as layers
 from brainsurr._nir.on_chip import LoihiLI, LoihiLIF
-from brainsurr._nir.rounding import integers
-from brainsurr.neurons import LI, LIF
 from brainsurr.nir import quantized, rounding, to_nir
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
+N, EACH = 6, np.linspace(0.5, 0.95, 16).astype(np.float32)
 RNG = np.random.default_rng(0)
 W, RECURRENT = (RNG.normal(0, 0.3, (6, n)).astype(np.float32) for n in (4, 6))
+BIAS = np.float32([0.1, -0.2, 0.3, 0.0])
 CASES = {  # of what limits the scale: weights, recurrent ones, a threshold, a bias that its shift can't hold
-    "weights": {"weights": [W], "bias": np.zeros(4, np.float32), "threshold": 1.0},
-    "four bits": {"weights": [W], "bias": np.float32([0.1, -0.2, 0.3, 0.0]), "threshold": 0.7, "bits": 4},
-    "recurrent": {"weights": [W[:, :1].repeat(6, 1) / 9, RECURRENT], "bias": 0.0, "threshold": 0.7, "synapse": 0.6},
-    "threshold": {"weights": [W / 9999], "bias": np.float32([0.01, -0.02, 0.03, 0.0]), "threshold": 2.0},
-    "bias": {"weights": [W / 99], "bias": np.float32([0.1, -0.2, 0.3, 0.0]), "threshold": 0.7},
-    "no synapse": {"weights": [W], "bias": 0.0, "threshold": 0.7, "decay": 0.0, "synapse": 0.0},
-    "no leak": {"weights": [W], "bias": 0.0, "threshold": 0.7, "decay": 1.0, "synapse": 1.0},
+    "weights": {"threshold": 1.0},
+    "four bits": {"bias": BIAS, "bits": 4},
+    "recurrent": {"weights": W[:, :1].repeat(6, 1) / 9, "recurrent": RECURRENT, "bits": 4},
+    "threshold": {"weights": W / 9999, "bias": BIAS / 10, "threshold": 2.0},
+    "bias": {"weights": W / 99, "bias": BIAS},
+    "a threshold for each": {"bias": BIAS, "threshold": EACH[::4]},
+    "synapse": {"synapse": 0.6},
+    "no synapse": {"decay": 0.0, "synapse": 0.0},
+    "no leak": {"decay": 1.0, "synapse": 1.0},
+    "decay_input": {"synapse": 0.5, "decay_input": True},
 }
+
+
+def linear(inputs, n, bias=True):
+    how = {"use_bias": bias, "bias_init": nnx.initializers.normal(0.2)}
+    return nnx.Linear(inputs, n, **how, rngs=nnx.Rngs(inputs))
+
+
+def lif(n, **how):
+    return layers.LIF(n, **{"reset": "zero", "threshold": 0.7, "rngs": nnx.Rngs(1)} | how)
+
+
+def one_layer(weights=W, bias=None, recurrent=None, synapse=None, decay_input=False, **how):
+    """A network of one layer with these numbers."""
+    n = weights.shape[1]
+    first, fires = linear(N, n, bias is not None), lif(n, recurrent=recurrent is not None, **how)
+    for layer, name, numbers in (
+        (first, "kernel", weights),
+        (first, "bias", bias),
+        (fires, "recurrent_kernel", recurrent),
+    ):
+        if numbers is not None:
+            getattr(layer, name)[...] = numbers
+    slow = {"decay": synapse, "decay_input": decay_input, "learnable": how.get("learnable", ())[:1]}
+    return sequential(first, *([] if synapse is None else [layers.LI(n, **slow)]), fires)
 
 
 def by_hand(weights, bias, threshold, decay, synapse, bits):
@@ -54,14 +81,21 @@ def by_hand(weights, bias, threshold, decay, synapse, bits):
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_layer_is_rounded_as_loihi_holds_it(case):
-    given = {"decay": 0.9, "synapse": 0.0, "bits": 8} | case
-    weights, bias, threshold, decay, synapse, scale = by_hand(**given)
-    kernels, biases, *others, by = integers(**given)
-    for one, other in zip(kernels, weights, strict=True):
-        np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(biases, bias / 64)
-    assert others == [threshold + 1 / 128, decay, synapse]
-    np.testing.assert_allclose(by, scale, rtol=1e-6)
+    given, bits = {"weights": W, "threshold": 0.7, "decay": 0.9} | case, case.get("bits", 8)
+    net = one_layer(**{name: number for name, number in given.items() if name != "bits"})
+    held, *currents, fires = quantized(net, reader="lava", bits=bits).layers
+    unit = given["threshold"] if np.ndim(given["threshold"]) else np.float32(1)
+    gain, synapse = 0.5 if "decay_input" in case else 1.0, case.get("synapse", 0.0)
+    threshold, bias = np.max(given["threshold"] / unit) / gain, case.get("bias", np.zeros(1)) / unit
+    kernels = [given[name] / unit for name in ("weights", "recurrent") if name in given]
+    kernels, bias, threshold, decay, synapse, scale = by_hand(kernels, bias, threshold, given["decay"], synapse, bits)
+    found = [held.kernel, *([fires.recurrent_kernel] if "recurrent" in case else [])]
+    for one, other in zip(found, kernels, strict=True):
+        np.testing.assert_array_equal(value(one), other)
+    assert held.bias is None if "bias" not in case else np.all(value(held.bias) == bias / 64)
+    assert (value(fires.threshold), value(fires.decay)) == (threshold + 1 / 128, decay)
+    assert [value(layer.decay) for layer in currents] == [synapse] * ("synapse" in case)
+    np.testing.assert_allclose(value(fires.scale), scale / gain / unit, rtol=1e-6)
 
 
 def decayed(v, lost):
@@ -97,39 +131,25 @@ def test_neurons_compute_in_integers_as_loihi():
     assert np.abs(v).max() > 2**20
 
 
-def test_the_gradient_is_that_of_what_is_not_rounded():
+@pytest.mark.parametrize("case", [{"bias": BIAS}, {"synapse": 0.5}], ids=str)
+def test_the_gradient_is_that_of_what_is_not_rounded(case):
     """In the units of the layer, at nearly the same potential: by the state, weights, bias, threshold and decays."""
-    x, v = jnp.float32([1, 0, 1, 1, 0, 1]), jnp.float32([0.5, 0.25, 0.75, 0.125])
-    spike_fn, bias = Arctan(2.0), jnp.float32([0.1, -0.2, 0.3, 0.0])
+    x, v = jnp.float32([[[1, 0, 1, 1, 0, 1]]]), jnp.float32([[0.5, 0.25, 0.75, 0.125]])
+    how = {"decay": 0.875, "threshold": 1.0, "spike_fn": Arctan(2.0), "learnable": ("decay", "threshold")}
+    net = one_layer(**how, **case)
 
-    def spikes(v, weights, bias, threshold, decay, synapse, chip):
-        li, kind, scale = LI, LIF, {}
-        if chip:
-            (weights,), bias, threshold, decay, synapse, one = integers([weights], bias, threshold, decay, synapse, 8)
-            li, kind, scale, v = LoihiLI, LoihiLIF, {"scale": one}, v * one
-        neuron = kind(decay=decay, threshold=threshold, spike_fn=spike_fn, reset="zero", **scale)
-        current = li(decay=synapse).step(v, x @ weights + bias)[1]
-        return jnp.sum(neuron.step(v, current)[1])
+    def spikes(net, v, chip):
+        there = quantized(net, reader="lava") if chip else net
+        v = v * there.layers[-1].scale[...] if chip else v
+        return jnp.sum(there(jax.tree.map(lambda _: v, there.initialize_carry((1, N))), x)[1])
 
-    given = v, jnp.asarray(W), bias, *map(jnp.float32, (1.0, 0.875, 0.5))
-    exact, coarse = (jax.grad(spikes, range(6))(*given, chip) for chip in (False, True))
+    exact, coarse = (jax.tree.leaves(nnx.grad(spikes, argnums=(0, 1))(net, v, chip)) for chip in (False, True))
     for one, other in zip(exact, coarse, strict=True):
         np.testing.assert_allclose(one, other, rtol=0.02)
         assert np.abs(one).max() > 0.1
 
 
 # Networks ------------------------------------------------------------------------------------------------------------
-
-N, EACH = 6, np.linspace(0.5, 0.95, 16).astype(np.float32)
-
-
-def linear(inputs, n, bias=True):
-    how = {"use_bias": bias, "bias_init": nnx.initializers.normal(0.2)}
-    return nnx.Linear(inputs, n, **how, rngs=nnx.Rngs(inputs))
-
-
-def lif(n, **how):
-    return layers.LIF(n, **{"reset": "zero", "threshold": 0.7, "rngs": nnx.Rngs(1)} | how)
 
 
 def inhibiting(key, shape, dtype, **_):
@@ -159,29 +179,6 @@ def network(name):
     """A network and what it is rounded to, for some bits, compiled as a whole."""
     net = sequential(*NETWORKS[name]())
     return net, functools.cache(lambda bits: nnx.jit(functools.partial(quantized, reader="lava", bits=bits))(net))
-
-
-@pytest.mark.parametrize(
-    ("name", "bits"), [("synapses", 8), ("recurrent", 4), ("a threshold for each", 8), ("decay_input", 8)]
-)
-def test_a_network_holds_the_integers_of_its_layers(name, bits):
-    net, there = network(name)
-    (linear, *synapses, neurons), (held, *slow, fires) = net.layers[:-2], there(bits).layers[:-2]
-    unit = EACH if name == "a threshold for each" else np.float32(1)
-    gain, threshold = (0.5, 0.2) if name == "decay_input" else (1.0, 1.0 if unit.size > 1 else 0.7)
-    pairs = [(linear.kernel, held.kernel)]
-    pairs += [(neurons.recurrent_kernel, fires.recurrent_kernel)] if name == "recurrent" else []
-    bias = np.zeros(1) if linear.bias is None else value(linear.bias) / unit
-    kernels = [value(kernel) / unit for kernel, _ in pairs]
-    decay = value(synapses[0].decay) if synapses else 0.0
-    weights, bias, vth, decay, synapse, scale = by_hand(kernels, bias, threshold / gain, 0.9, decay, bits)
-    for (_, kernel), expected in zip(pairs, weights, strict=True):
-        np.testing.assert_array_equal(value(kernel), expected)
-    assert linear.bias is None or np.all(value(held.bias) == bias / 64)
-    assert (value(fires.threshold), value(fires.decay)) == (vth + 1 / 128, decay)
-    np.testing.assert_allclose(value(fires.scale), scale / gain / unit, rtol=1e-6)
-    assert [value(layer.decay) for layer in slow] == [synapse] * len(synapses)
-    assert 0 < np.mean(outputs_of(there(bits), XS) != outputs_of(net, XS)) < 0.25
 
 
 def test_thresholds_that_are_the_same_are_one():

@@ -27,8 +27,9 @@ from brainsurr.nnx import LI, LIF
 
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Linear
 T, B, N = 40, 3, 12
-EACH = np.linspace(0.5, 0.95, 8).astype(np.float32)
-normal = nnx.initializers.normal(0.1)
+EACH, ALL_EACH = (np.linspace(0.5, 0.95, n).astype(np.float32) for n in (8, N))
+normal, RNGS = nnx.initializers.normal(0.1), nnx.Rngs(0)
+DENSE = nnx.Linear(N, N, use_bias=False, rngs=RNGS)
 
 
 def xylo(*sizes, synapse=0.8, decay=0.9, threshold=1.0, **how):
@@ -49,15 +50,6 @@ def speck(side=8, bias=True, threshold=1.0, window=(2, 2)):
     return [*first, last, LIF(8, decay=1.0, threshold=threshold)]
 
 
-def loihi():
-    """Neurons with recurrent weights."""
-    rngs = nnx.Rngs(0)
-    return [
-        nnx.Linear(N, 8, use_bias=False, rngs=rngs),
-        LIF(8, threshold=EACH, reset="zero", recurrent=True, rngs=rngs),
-    ]
-
-
 def large(at):
     """Layers of which one has thresholds that 16 bits don't hold beside its weights."""
     layers = xylo(N, 16, 8, 8, synapse=0.97, decay=0.97)
@@ -71,7 +63,7 @@ NETWORKS = {  # reader, layers, size of an input, lowest
     "Xylo, decay_input": ("rockpool", xylo(N, 16, 8, threshold=0.1, decay_input=True), (N,), None),
     "Xylo, a large threshold": ("rockpool", large(5), (N,), None),
     "Xylo, a large last threshold": ("rockpool", large(8), (N,), None),
-    "Loihi": ("lava", loihi(), (N,), None),
+    "Loihi": ("lava", [DENSE, LIF(N, threshold=ALL_EACH, reset="zero", recurrent=True, rngs=RNGS)], (N,), None),
     "Speck": ("speck", speck(), (8, 8, 2), None),
     "Speck, no biases, limits near": ("speck", speck(bias=False), (8, 8, 2), -0.5),
     "Speck, limits far, windows of 3": ("speck", speck(12, window=(3, 3), threshold=0.6), (12, 12, 2), -300.0),
@@ -80,7 +72,7 @@ NETWORKS = {  # reader, layers, size of an input, lowest
 
 
 def counts(size):
-    """Inputs of several spikes in a step."""
+    """Inputs of ALL_EACH spikes in a step."""
     return np.random.default_rng(1).binomial(3, 0.2, (T, B, *size)).astype(np.float32)
 
 
@@ -91,13 +83,11 @@ def value(held):
 
 def held(net):
     """What a rounded network holds of each layer, by name and number as `benchmarks.nir.chips` has it."""
-    products = [layer for layer in net.layers if hasattr(layer, "kernel")]
-    fires = [layer for layer in net.layers if hasattr(layer, "threshold")]
-    named = {f"weights {i}": layer.kernel for i, layer in enumerate(products)}
-    named |= {f"bias {i}": layer.bias for i, layer in enumerate(products) if layer.bias is not None}
-    named |= {f"threshold {i}": layer.threshold for i, layer in enumerate(fires)}
-    named |= {f"lowest {i}": layer.lowest for i, layer in enumerate(fires) if hasattr(layer, "lowest")}
-    return {name: value(number) for name, number in named.items()}
+    fields, named = {"weights": "kernel", "bias": "bias", "threshold": "threshold", "lowest": "lowest"}, {}
+    for name, field in fields.items():
+        numbers = [number for layer in net.layers if (number := getattr(layer, field, None)) is not None]
+        named |= {f"{name} {i}": value(number) for i, number in enumerate(numbers)}
+    return named
 
 
 @functools.cache
@@ -127,18 +117,17 @@ def test_weights_of_speck_share_a_scale_with_their_threshold():
         )
         found, products = held(there), [layer for layer in net.layers if hasattr(layer, "kernel")]
         for i, (layer, size) in enumerate(zip(products, (1, window), strict=True)):
-            weights, threshold = value(layer.kernel) / np.float32(size), np.float32(value(net.layers[1].threshold))
-            bias = [] if layer.bias is None else [value(layer.bias)]
-            if threshold.size > 1:  # of which the file makes one
-                weights, bias, each = weights / threshold, [bias[0] / threshold], threshold
-                threshold = np.float32(1)
+            threshold = np.float32(value(net.layers[1].threshold))
+            unit = threshold if threshold.size > 1 else np.float32(1)  # the file has one threshold
+            weights, threshold = value(layer.kernel) / np.float32(size) / unit, np.max(threshold / unit)
+            bias = [] if layer.bias is None else [value(layer.bias) / unit]
             limits = np.float32([(NETWORKS[name][3] or -20) * threshold, threshold])
             scale = min(fit(limits, 16), *(fit(number, 8) for number in (weights, *bias)))
             np.testing.assert_array_equal(found[f"weights {i}"], np.round(weights * scale))
             np.testing.assert_array_equal(found[f"threshold {i}"], np.round(threshold * scale))
             np.testing.assert_array_equal(found[f"lowest {i}"], np.round(limits[0] * scale))
             fires = there.layers[1 if i == 0 else 5]  # whose surrogate sees units of floats
-            np.testing.assert_allclose(value(fires.scale), scale / (each if "each" in name else 1), rtol=1e-6)
+            np.testing.assert_allclose(value(fires.scale), scale / unit, rtol=1e-6)
             for number in bias:
                 np.testing.assert_array_equal(found[f"bias {i}"], np.round(number * scale))
 
@@ -254,15 +243,13 @@ def test_a_gradient_passes_what_is_rounded(name):
         assert np.any(gradient)
 
 
-def test_a_surrogate_and_a_reset_without_gradient_stay():
+def test_options_of_a_network_and_of_its_neurons_stay():
     how = {"spike_fn": bs.Arctan(3.0), "reset_grad": False}
-    networks = {
-        "rockpool": xylo(N, 8, 8, **how),
-        "speck": [nnx.Linear(N, 8, rngs=nnx.Rngs(0)), LIF(8, decay=1.0, **how)],
-    }
-    for reader, layers in networks.items():
-        neuron = quantized(sequential(*layers), reader=reader).layers[-1].neuron
-        assert (neuron.spike_fn, neuron.reset_grad) == (bs.Arctan(3.0), False)
+    for reader, layers in ("rockpool", xylo(N, 8, 8, **how)), ("speck", [DENSE, LIF(N, decay=1.0, **how)]):
+        net = bs.nnx.SpikingSequential(layers, return_spikes=True, events=True)
+        there = quantized(net, reader=reader)
+        assert there.return_spikes is there.events is True
+        assert {name: getattr(there.layers[-1].neuron, name) for name in how} == how
 
 
 def test_a_surrogate_sees_the_nearest_level_in_the_units_of_floats():
@@ -300,16 +287,9 @@ def test_other_frameworks_have_the_same_integers(host):
         np.testing.assert_array_equal(spikes, outputs_of(there, xs))
         (row, *_), (of, *_) = (rounding(one, reader=reader).values() for one in (given, net))
         np.testing.assert_equal(row, of)
-
-
-@pytest.mark.parametrize("host", HOSTS)
-def test_it_returns_spikes_and_passes_over_zeros_as_the_network_does(host):
-    graph = to_nir(sequential(*xylo(N, 8, 8, reset="zero")), (N,), dt=1.0)
-    read = from_nir(graph, host, dt=1.0, reset="subtract")
-    net = read[0].bind(read[1]) if isinstance(read, tuple) else read
     for flag in ("return_spikes", "events"):
-        object.__setattr__(net, flag, True)  # in Linen too
-    there = quantized(net, reader="rockpool")
+        object.__setattr__(given, flag, True)  # in Linen too
+    there = quantized(given, reader=reader)
     there = there[0] if isinstance(there, tuple) else there
     assert there.return_spikes is there.events is True
 
@@ -337,18 +317,16 @@ def test_a_report_says_what_the_chip_holds():
     assert rounding(sequential(*layers), reader="rockpool")["0 Linear"].lost == 0
 
 
-DENSE = nnx.Linear(N, N, use_bias=False, rngs=nnx.Rngs(0))
-BIASED = nnx.Linear(N, N, rngs=nnx.Rngs(0))
-GROUPS = nnx.Conv(4, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0))
-NORM = nnx.BatchNorm(N, rngs=nnx.Rngs(0))
+BIASED = nnx.Linear(N, N, rngs=RNGS)
+GROUPS = nnx.Conv(4, 4, (3, 3), feature_group_count=2, rngs=RNGS)
+NORM = nnx.BatchNorm(N, rngs=RNGS)
 POOL = functools.partial(nnx.avg_pool, window_shape=(3, 3), strides=(2, 2))
 PAIR = [DENSE, LIF(N, decay=1.0)]
 REFUSED = [  # the reader, the layers, what is said, and arguments
-    ("speck", [DENSE], "layers .*'Linear '", {}),
     ("speck", [DENSE, NORM, LIF(N, decay=1.0)], "layers .*BatchNorm", {}),
     ("speck", [*PAIR, POOL, *PAIR], "strides", {}),
     ("speck", [GROUPS, LIF(4, decay=1.0)], "layers .*grouped", {}),
-    ("speck", [DENSE, LIF(N, decay=1.0, recurrent=True, rngs=nnx.Rngs(0))], "layers .*recurrent", {}),
+    ("speck", [DENSE, LIF(N, decay=1.0, recurrent=True, rngs=RNGS)], "layers .*recurrent", {}),
     ("speck", [DENSE, LIF(N)], "decay=1.0", {}),
     ("speck", [DENSE, LIF(N, decay=1.0, reset="zero")], "reset", {}),
     ("speck", PAIR, "bits", {"bits": 4}),
@@ -362,8 +340,7 @@ REFUSED = [  # the reader, the layers, what is said, and arguments
     ("speck", PAIR, "lowest", {"lowest": 2.0}),
     ("lava", [DENSE, LIF(N)], "reset", {}),
     ("lava", [BIASED, LI(N), LIF(N, reset="zero")], "layers .*Affine CubaLIF", {}),
-    ("lava", [BIASED, LIF(N, recurrent=True, rngs=nnx.Rngs(0))], "layers .*Affine recurrent LIF", {}),
-    ("lava", [DENSE, LI(N), LIF(N, recurrent=True, rngs=nnx.Rngs(0))], "layers .*LI recurrent LIF", {}),
+    ("lava", [DENSE, LI(N), LIF(N, recurrent=True, rngs=RNGS)], "layers .*LI recurrent LIF", {}),
     ("lava", [DENSE, LIF(N, decay=np.linspace(0.5, 0.9, N), reset="zero")], "one decay", {}),
     ("lava", [DENSE, LIF(N, reset="zero")], "bits", {"bits": 9}),
 ]
