@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import neurons, surrogates
+from . import neurons, surrogates  # noqa: F401
 from ._diagnosis import Diagnosis, LayerReport, diagnose
 from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
@@ -41,13 +41,7 @@ if not TYPE_CHECKING:  # type checkers would accept any attribute
     def __getattr__(name):
         """Import the modules that need more than jax, or few need, when they are first used."""
         if name not in _OPTIONAL:
-            hint, kind = "", name.removesuffix("Cell")
-            if kind in neurons.__all__:
-                make = "layer" if kind == name else "cell"
-                hint = f": write {__name__}.neurons.{kind}, or {make}({kind}) of a framework for its {make}"
-            elif name in ("SpikingActivation", "SpikingSequential", "bounds"):
-                hint = f": each framework has its own, from {__name__}.nnx import {name}"
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         try:
             return import_module(f".{name}", __name__)
         except ImportError as error:  # as an AttributeError: hasattr, inspect and help go on

@@ -118,7 +118,7 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
 
     Raises:
       TypeError: ``xs`` is not of a floating dtype, ``off`` not a boolean, or ``dtype`` doesn't hold the spikes.
-      ValueError: ``xs`` has NaN or no time axis, or ``threshold`` is no number above 0.
+      ValueError: ``xs`` has NaN, or ``threshold`` is no number above 0.
 
     References:
       Lichtsteiner, Posch, Delbruck 2008, "A 128 x 128 120 dB 15 us Latency Asynchronous Temporal Contrast Vision
@@ -131,8 +131,6 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
       [ 0.  1.  0. -1.]
     """
     xs, dtype = _read("delta", xs, dtype, "xs", -np.inf, np.inf)
-    if not xs.ndim:
-        raise ValueError("delta: expected xs to be an array [time, ...], got a single number")
     check_flag("delta: off", off)
     if off and dtype.kind in "ub":
         raise TypeError(f"delta: expected dtype to hold -1, got {dtype}: write jnp.int8, or off=False")

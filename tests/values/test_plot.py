@@ -122,14 +122,6 @@ def test_a_raster_parts_few_steps_and_not_many():
     assert len(many.collections) == 1
 
 
-def test_nothing_is_drawn_or_refused():
-    assert plot.membrane(np.zeros(0)).lines[0].get_xdata().size == 0
-    with pytest.raises(TypeError, match="expected a surrogate or several, got none"):
-        plot.surrogate()
-    with pytest.raises(ValueError, match=r"^expected xlim to be two numbers, such as .*, got 'ab'$"):
-        plot.surrogate(bs.Arctan(), xlim="ab")
-
-
 def test_membrane_shows_potential_threshold_and_spikes():
     v = np.array([[0.0, 0.5], [1.5, 0.2]])
     axes = plot.membrane(v, threshold=1.0, spikes=v > 1)
@@ -139,6 +131,7 @@ def test_membrane_shows_potential_threshold_and_spikes():
     assert axes.lines[-1].get_linestyle() == "--"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("time (steps)", "membrane potential")
     assert legend(plot.membrane(np.eye(8))) == [f"neuron {i}" for i in range(8)]
+    assert plot.membrane(np.zeros(0)).lines[0].get_xdata().size == 0
     many = plot.membrane(np.eye(9), spikes=np.eye(9))
     assert legend(many) == ["9 neurons", "spike"]
     colors = [marks.get_facecolor()[0, :3].tolist() for marks in many.collections[:9]]
