@@ -67,6 +67,8 @@ MISTAKES = [
     (lambda: encoders.rate(jnp.arange(3), 4, key=KEY), "x"),
     (lambda: encoders.latency(jnp.full(3, -0.5), 4), "x"),
     (lambda: encoders.latency(jnp.full(3, 0.5), 4, tau=0.0), "tau"),
+    (lambda: encoders.latency(jnp.full(3, 0.5), 4, threshold=1.0), "threshold"),
+    (lambda: encoders.population(jnp.full(3, NAN), 4), "x"),
     (lambda: encoders.delta(jnp.array([0.0, NAN])), "xs"),
     (lambda: encoders.delta(jnp.zeros(3), dtype=jnp.uint8), "dtype"),
     (lambda: encoders.delta(jnp.zeros(3), -1.0), "threshold"),

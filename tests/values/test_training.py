@@ -80,29 +80,11 @@ def test_bounds_of_neurons(host):
     expected = {"decay": (0.0, 1.0), "threshold": (0.5, 2.0), "alpha": (0.0, 1.0), "recurrent_kernel": None}
     assert intervals(host, every) == expected
     assert intervals(host, li(4, learnable="decay", bounds=None)) == {"decay": None}
+    delays = {"longest": 4, "learnable": "delay"}
     for given, expected in ({}, (0.0, 4.0)), ({"delay": (0, 3)}, (0.0, 3.0)):
-        assert intervals(host, host.layers.LearnableDelay(4, **DELAYS, bounds=given)) == {"delay": expected}
-
-
-DELAYS = {"longest": 4, "learnable": "delay"}
-REFUSED = [
-    ("SpikingActivation", {"learnable": "alpha", "bounds": {"alpha": (2, 2)}}, "expected bounds with low < high"),
-    ("SpikingActivation", {"learnable": "alpha"}, r"alpha = 1.5 is outside \[0.0, 1.0\]"),
-    ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
-    ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
-    ("LIF", {"learnable": "alpha"}, r"'alpha' is not a parameter of it, which has .*threshold, spike_fn.alpha"),
-    ("LearnableDelay", DELAYS | {"bounds": {"delay": (0, 9)}}, r"bounds of delay = \(0.0, 9.0\) is outside \[0.0, 4"),
-]
-
-
-IN = [(host, *row) for row in REFUSED for host in (OF_VARIABLES if row[0] == "SpikingActivation" else HOSTS)]
-
-
-@pytest.mark.parametrize(("host", "layer", "kwargs", "message"), IN, ids=label)
-def test_what_is_refused(host, layer, kwargs, message):
-    args = (bs.LogTailedRelu(1.5),) if layer == "SpikingActivation" else (4,)
-    with pytest.raises(ValueError, match=f"{layer}: .*{message}"):
-        getattr(host.layers, layer)(*args, **kwargs)
+        assert intervals(host, host.layers.LearnableDelay(4, **delays, bounds=given)) == {"delay": expected}
+    with pytest.raises(ValueError, match="bounds of delay"):
+        host.layers.LearnableDelay(4, **delays, bounds={"delay": (0, 9)})
 
 
 @pytest.mark.parametrize("per_channel", first_quick([True, False]))
