@@ -29,6 +29,7 @@ MISTAKES = [
     (lambda: bs.spike(jnp.ones(3), bs.ReluGrad(), key=KEY), "surrogate"),
     (lambda: bs.spike(jnp.ones(3), 0.5 * bs.Sigmoid(), key=KEY), "surrogate"),
     (lambda: bs.spike(jnp.ones(3), bs.Arctan(np.ones(7, np.float32))), "alpha"),
+    (lambda: bs.spike(jnp.ones((2, 2)), bs.Arctan(np.ones((1, 2, 2), np.float32))), "alpha"),
     (lambda: bs.Arctan(True), "alpha"),
     (lambda: bs.Arctan("2"), "alpha"),
     (lambda: bs.Arctan(1j), "alpha"),

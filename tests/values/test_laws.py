@@ -15,8 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import FLOATS, HALF, all_but, each_value_once, needs_float16
-from close import assert_close, bound, largest, widen
-from jax.sharding import AxisType, PartitionSpec
+from close import assert_close, bound, widen
 from surrogate_table import CASES, DEFAULTS, EXPORTED, FAMILY, SCALED, name
 
 import brainsurr as bs
@@ -41,11 +40,8 @@ costly_cases = pytest.mark.parametrize("case", all_but(DEFAULTS, CASES), ids=nam
 # For the law that costs most by far: the simplest formula, and one with a power.
 A_FEW = [case for case in DEFAULTS if case.entry.make in (bs.LogTailedRelu, bs.QPseudoSpike)]
 FEW_FIRST = [*A_FEW, *all_but([], [case for case in CASES if case not in A_FEW])]
-# For laws of how jax transforms any surrogate: the same two in `make test`, a few more in `make test-all`.
-MORE = [case for case in DEFAULTS[::4] if case not in A_FEW]
-TRANSFORMED = [*A_FEW, *all_but([], MORE, pytest.mark.slow)]
-TRANSFORMED += all_but([], [case for case in CASES if case not in [*A_FEW, *MORE]])
-transformed_cases = pytest.mark.parametrize("case", TRANSFORMED, ids=name)
+# For laws of how jax transforms any surrogate.
+transformed_cases = pytest.mark.parametrize("case", FEW_FIRST, ids=name)
 OTHERS = [case for case in CASES if case not in DEFAULTS] + SCALED
 cases_and_scaled = pytest.mark.parametrize("case", DEFAULTS + all_but(OTHERS[::4], OTHERS, pytest.mark.slow), ids=name)
 
@@ -102,17 +98,15 @@ def test_the_table_agrees_with_itself(case):
 @cases_and_scaled
 def test_value_and_gradient_are_those_of_the_formula(case):
     with jax.enable_x64(True):
-        f, x = case.make(), jnp.asarray(GRID)
-        assert_close(f.surrogate_fun(x), case.g(GRID), FORMULA, each=True, scale=scale_on(case, GRID))
-        assert_close(f.surrogate_grad(x), case.dg(GRID), FORMULA, each=True, scale=scale_on(case, GRID))
-        np.testing.assert_array_equal(f(x), GRID >= 0)
-        spike, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
-        assert spike.dtype == slope.dtype == jnp.float64
-        np.testing.assert_array_equal(spike, GRID >= 0)
-        assert_close(slope, case.dg(GRID), FORMULA, each=True, scale=scale_on(case, GRID))
-        f = case.make(**moved(case))
-        assert_close(f.surrogate_fun(x), case.g(GRID, **moved(case)), FORMULA, each=True, scale=scale_on(case, GRID))
-        assert_close(f.surrogate_grad(x), case.dg(GRID, **moved(case)), FORMULA, each=True, scale=scale_on(case, GRID))
+        x = jnp.asarray(GRID)
+        for changes in ({}, moved(case)):
+            f, gradient = case.make(**changes), case.dg(GRID, **changes)
+            spike, slope = jax.jvp(f, (x,), (jnp.ones_like(x),))
+            assert spike.dtype == slope.dtype == jnp.float64
+            np.testing.assert_array_equal([f(x), spike], [GRID >= 0] * 2)
+            actual = f.surrogate_fun(x), f.surrogate_grad(x), slope
+            expected = case.g(GRID, **changes), gradient, gradient
+            assert_close(actual, expected, FORMULA, each=True, scale=scale_on(case, GRID))
 
 
 @costly_cases
@@ -302,8 +296,7 @@ def test_every_finite_number_of_a_half_precision(case, dtype):
 @costly_cases
 def test_extremes_of_float32(case):
     for what, y in everything_at(case, EXTREMES).items():
-        bad = np.asarray(EXTREMES)[~np.isfinite(y)]
-        assert bad.size == 0, f"{what} is not finite at {bad[:5]}"
+        assert jnp.isfinite(y).all(), what
 
 
 @cases_and_scaled
@@ -387,14 +380,10 @@ def test_scaling_twice_is_scaling_once():
     assert heights * (2 * f.scaled(width=widths)).scaled(width=0.5) == bs.Scaled(f, 2 * heights, 0.5 * widths)
     assert repr(0.5 * f) == "Scaled(surrogate=Arctan(alpha=2.0), height=0.5, width=1.0)"
 
-
-def test_scaled_origin():
     f = 0.5 * bs.Sigmoid(4.0, origin=True)
     assert f == bs.Scaled(bs.Sigmoid(4.0), 0.5, origin=True)
     assert f.scaled(height=2, width=3) == bs.Scaled(bs.Sigmoid(4.0), 1.0, 3.0, origin=True)
     assert_close(f(0.0), 0.25, 8)
-    f.origin = False
-    assert f(0.0) == 1
 
 
 @pytest.mark.parametrize("other", ["2", None, True, bs.Sigmoid(), [1.0]])
@@ -492,23 +481,3 @@ def test_an_alpha_that_rounds_to_one_is_the_next_number():
 
 def with_respect_to_alpha(f, x):
     return jax.jvp(lambda f: f(x), (f,), (jax.tree.map(jnp.ones_like, f),))[1]
-
-
-def fixed_and_trained(case):
-    """With parameters that are numbers, arrays, and arrays along the channels; as a spike and as its primitive."""
-    fixed = case.make()
-    trained = [jax.tree.map(lambda p, shape=shape: jnp.full(shape, p, jnp.float32), fixed) for shape in ((), (2,))]
-    return [f.replace(origin=origin) for f in (fixed, *trained) for origin in (False, True)]
-
-
-@transformed_cases
-def test_gradients_under_explicit_axes(case):
-    """In a mesh in which jax refuses, as it traces, whatever does not tell where it lies."""
-    gradients = jax.jit(jax.grad(lambda fs, x: sum(jnp.sum(f(x)) for f in fs), (0, 1)))
-    fs, x = fixed_and_trained(case), jnp.linspace(-2, 4, 16).reshape(8, 2)
-    expected = gradients(fs, x)
-    with jax.set_mesh(jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))):
-        df, dx = gradients(fs, jax.device_put(x, PartitionSpec("batch")))
-    assert dx.sharding.spec == PartitionSpec("batch", None)
-    assert all(da.sharding.is_fully_replicated for da in jax.tree.leaves(df))
-    assert_close((df, dx), expected, FORMULA + x.size, scale=largest(expected))

@@ -201,19 +201,6 @@ def test_plain_jax_draws_anew_in_each_block_and_step():
     np.testing.assert_array_equal(lif.step(v, xs[0])[1], 1)
 
 
-def test_networks_are_an_ensemble_under_vmap():
-    """As docs/gradients.md writes it: each with weights and spikes of its own, and the numbers of each by itself."""
-    weights, keys = jax.random.normal(KEY, (3, 5, 4)), jax.random.split(KEY, 3)
-    lif, xs = bs.neurons.LIF(spike_fn=F), jnp.ones((6, 2, 5))
-
-    def rates(w, key):
-        return lif(jnp.zeros((2, 4)), xs @ w, key=key)[1].mean(0)
-
-    together = jax.vmap(rates)(weights, keys)
-    for w, key, its in zip(weights, keys, together, strict=True):
-        assert_close(its, rates(w, key), 6)  # a sum of 0 and 1
-
-
 def test_under_explicit_mesh_axes():
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Explicit,))
     with jax.set_mesh(mesh):
