@@ -178,12 +178,6 @@ def test_inside_it_is_the_sum_and_no_more_than_rounded(own, theirs, lenient):
     assert (error <= 2 * (2 * float(jnp.finfo(updates.dtype).eps) + float(jnp.finfo(own).eps))).all()
 
 
-def test_nothing_bounded_is_left_alone():
-    tx = project({"a": None, "b": {"c": None}})
-    updates = {"a": jnp.array(3.0), "b": {"c": jnp.array(-2.0)}}
-    assert tx.update(updates, tx.init(updates), updates)[0] == updates
-
-
 @pytest.mark.parametrize("tx", [project({"a": None}), follow(lambda count: 1.0)], ids=["project", "follow"])
 def test_needs_the_parameters(tx):
     with pytest.raises(ValueError, match=r"needs the parameters: tx.update\(grads, state, params\)"):
@@ -196,20 +190,6 @@ def test_a_network_may_be_a_tuple_of_layers():
     params = ({"alpha": jnp.array(0.5)}, {"w": jnp.array(0.5)})
     after, _ = step(tx, params, ({"alpha": jnp.array(2.0)}, {"w": jnp.array(2.0)}))
     assert after == ({"alpha": 0.0}, {"w": -1.5})
-
-
-@pytest.mark.parametrize("is_last", [True, False])
-def test_it_bounds_what_is_stored_if_it_is_the_last_of_all(is_last):
-    """Of an optimiser that wraps a chain, whose parameters are not those that are stored."""
-    bounded = project((0.0, 1.0))
-    inner = optax.sgd(1.0) if is_last else optax.chain(optax.sgd(1.0), bounded)
-    tx = optax.contrib.schedule_free(inner, 1.0, b1=0.9)
-    tx = optax.chain(tx, bounded) if is_last else tx
-    p, state, seen = jnp.array(0.5), None, []
-    for gradient in np.random.default_rng(0).normal(size=40):
-        p, state = step(tx, p, jnp.float32(gradient), state)
-        seen.append(float(p))
-    assert (min(seen) >= 0 and max(seen) <= 1) == is_last
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
