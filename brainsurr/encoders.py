@@ -186,8 +186,7 @@ def _read(owner: str, x, dtype=None, name="x", low=0.0, high=1.0) -> tuple[jax.A
         raise TypeError(f"{owner}: expected {name} to be floats, got {x.dtype}: divide by 255, if it is of bytes")
     number = np.zeros(0) if isinstance(x, jax.core.Tracer) else np.asarray(x)
     if not np.all((number >= low) & (number <= high)):
-        got = f"{number.min()} to {number.max()}: {'look for NaN' if np.isnan(number.min()) else 'scale it'}"
-        raise ValueError(f"{owner}: expected {name} to be in [{low}, {high}], got {got}")
+        raise ValueError(f"{owner}: expected {name} in [{low}, {high}], got {number.min()} to {number.max()}")
     dtype = x.dtype if dtype is None else dtype
     check_dtype(f"{owner}: dtype", dtype, any_real=True)
     return x.astype(drawing_dtype(x.dtype)), jnp.dtype(dtype)

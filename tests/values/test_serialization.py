@@ -90,9 +90,7 @@ def test_flax_takes_whatever_jax_puts_into_a_leaf():
 
 @pytest.mark.parametrize("state", [{"beta": 1.0}, {"alpha": 1.0, "beta": 1.0}, {}, 1.0, None])
 def test_a_state_of_another_surrogate_is_refused(state):
-    got = r"\[.*\]" if isinstance(state, dict) else type(state).__name__
-    message = rf"LogTailedRelu: expected a state with the parameters \['alpha'\], got {got} at path \./f"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"LogTailedRelu: .*\['alpha'\], got .* at path \./f"):
         serialization.from_state_dict({"f": bs.LogTailedRelu()}, {"f": state})
 
 
