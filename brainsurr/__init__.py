@@ -41,12 +41,8 @@ if not TYPE_CHECKING:  # type checkers would accept any attribute
     def __getattr__(name):
         """Import the modules that need more than jax, or few need, when they are first used."""
         if name not in _OPTIONAL:
-            hint, kind = "", name.removesuffix("Cell")
-            if kind in neurons.__all__:
-                make = "layer" if kind == name else "cell"
-                hint = f": write {__name__}.neurons.{kind}, or {make}({kind}) of a framework for its {make}"
-            elif name in ("SpikingActivation", "SpikingSequential", "bounds"):
-                hint = f": each framework has its own, from {__name__}.nnx import {name}"
+            layers = (*neurons.__all__, "SpikingActivation", "SpikingSequential", "bounds")
+            hint = ": import it from brainsurr.nnx or another framework" if name.removesuffix("Cell") in layers else ""
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         try:
             return import_module(f".{name}", __name__)

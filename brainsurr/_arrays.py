@@ -1,6 +1,7 @@
 """Input conversion, dtypes, and broadcasting of parameters."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,14 +27,22 @@ def variable_value(x: Any) -> Any:
     return x
 
 
-def has_unit(x: Any) -> bool:
-    """Return whether it is a brainunit Quantity that is not dimensionless; brainunit is not imported."""
-    return hasattr(x, "mantissa") and not x.unit.dim.is_dimensionless
+def without_unit(x: Any, name: str) -> Any:
+    """Return a dimensionless brainunit Quantity as its number; a TypeError if it has a unit. All else is unchanged."""
+    if not hasattr(x, "mantissa"):  # brainunit is not imported
+        return x
+    if not x.unit.dim.is_dimensionless:
+        raise TypeError(f"expected a dimensionless {name}, got the unit {x.unit}: docs/units.md says what to divide by")
+    return x.to_decimal()
 
 
-def without_unit(x: Any) -> Any:
-    """Return a dimensionless Quantity as its number, all else unchanged."""
-    return x.to_decimal() if hasattr(x, "mantissa") and not has_unit(x) else x
+def mapped(function: Callable, value: Any) -> Any:
+    """Apply a function to the entries of lists, which become tuples, tuples and dictionaries, nested ones too."""
+    if isinstance(value, list) or type(value) is tuple:
+        return tuple(mapped(function, entry) for entry in value)
+    if type(value) is dict:
+        return {key: mapped(function, entry) for key, entry in value.items()}
+    return function(value)
 
 
 def as_float(x: Any, name: str = "x") -> jax.Array:
@@ -48,11 +57,7 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
 
 def as_array(x: Any, name: str) -> jax.Array:
     """Convert to an array of any dtype; a TypeError says what came."""
-    if x is None or isinstance(x, (str, bytes)):
-        raise TypeError(f"expected {name} to be a real array, got {x!r}")
-    x = without_unit(variable_value(x))
-    if has_unit(x):
-        raise TypeError(f"expected a dimensionless {name}, got one with the unit {x.unit}: divide by it")
+    x = without_unit(variable_value(x), name)
     try:
         return jnp.asarray(x)
     except (TypeError, ValueError) as error:
@@ -74,10 +79,6 @@ def as_real(x: Any, name: str) -> jax.Array:
 
 def as_scalar(x: Any, loss: str) -> jax.Array:
     """Convert what a loss returns to a scalar of a floating dtype; a TypeError names the loss."""
-    if isinstance(x, tuple | list):
-        raise TypeError(
-            f"expected {loss} to return a scalar, got a tuple: pass lambda net: loss_fn(net)[0], without aux"
-        )
     x = as_float(x, f"what {loss} returns")
     if x.ndim:
         raise TypeError(f"expected {loss} to return a scalar, got shape {x.shape}")
@@ -85,20 +86,23 @@ def as_scalar(x: Any, loss: str) -> jax.Array:
 
 
 def as_parameter(value: Any, name: str) -> Any:
-    """Return the number of a quantity, and integers beyond int32 as floats; a TypeError for a framework's variable.
+    """Return the number of a quantity, and integers beyond int32 as floats, in containers as well.
 
-    In lists, tuples and dictionaries as well. All else is unchanged, and so is a quantity with a unit.
+    All else is unchanged, but for lists, which become tuples.
+
+    Raises:
+      TypeError: it is a framework's variable, or has a unit.
     """
-    if type(value) in (list, tuple):
-        return type(value)(as_parameter(entry, name) for entry in value)
-    if type(value) is dict:
-        return {key: as_parameter(entry, name) for key, entry in value.items()}
+    return mapped(lambda entry: _as_number(entry, name), value)
+
+
+def _as_number(value, name: str):
     if variable_value(value) is not value:
         raise TypeError(
             f"{name} can't be a {type(value).__name__}, which no optimiser would reach in there: give the array that "
             "it holds, and its name in learnable= of a layer, such as SpikingActivation, to train it"
         )
-    value = without_unit(value)
+    value = without_unit(value, name)
     # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
         return float(value)

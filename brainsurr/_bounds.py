@@ -1,6 +1,6 @@
 """Trained parameters and the closed intervals they stay in, for the layers of every framework."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -20,7 +20,6 @@ def trained_intervals(
     bounds: Mapping[str, Interval | None] | None,
     defaults: Mapping[str, Interval],
     param_dtype: Any,
-    check: Callable[[str, Mapping[str, Interval | None]], None] | None = None,
 ) -> dict[str, Interval | None]:
     """Return the interval of each parameter to be trained, or None where it is unbounded.
 
@@ -31,10 +30,9 @@ def trained_intervals(
       bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
       defaults: intervals by name.
       param_dtype: of a parameter that was given as a Python number.
-      check: called with the owner and the intervals, which it may refuse.
 
     Raises:
-      TypeError: ``learnable`` or ``bounds`` is of another type, or ``param_dtype`` not a floating dtype.
+      TypeError: ``learnable`` is of another type, or ``param_dtype`` not a floating dtype.
       ValueError: an unknown name, an interval that is not one, or a value outside its interval.
     """
     check_dtype(f"{owner}: param_dtype", param_dtype)
@@ -42,8 +40,6 @@ def trained_intervals(
     for name in names:
         if name not in values:
             raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}")
-    if not isinstance(bounds, Mapping | None):
-        raise TypeError(f"{owner}: expected bounds to be intervals by name, {{'alpha': (0.0, 1.0)}}, got {bounds!r}")
     for name in bounds or ():
         if name not in names:
             raise ValueError(f"{owner}: bounds name {name!r}, which is not learnable; add it to learnable=")
@@ -54,17 +50,12 @@ def trained_intervals(
             interval = checked_interval(f"{owner}: {name}", interval)
             check_inside(f"{owner}: {name}", values[name], interval)
         intervals[name] = interval
-    if check is not None:
-        check(owner, intervals)
     return intervals
 
 
 def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
     """Return a name or several as a tuple, or raise a TypeError."""
-    try:
-        names = (value,) if isinstance(value, str) else tuple(value)
-    except TypeError:  # not iterable
-        names = (None,)
+    names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     if not all(isinstance(name, str) for name in names):
         raise TypeError(f"{owner}: expected {argument} to be a name or several, got {value!r}")
     return names
@@ -109,12 +100,8 @@ def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Ar
 
 def checked_interval(name: str, interval) -> Interval:
     """Return an interval as two numbers, or raise a ValueError."""
-    try:
-        low, high = map(float, interval)
-        fits = low < high
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
+    low, high = map(float, interval)
+    if not low < high:
         raise ValueError(f"{name}: expected bounds with low < high, got {interval!r}")
     return low, high
 

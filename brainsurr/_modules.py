@@ -72,7 +72,7 @@ class SettableModule(ParameterModule):
         if name in self._fixed and name in vars(self):  # not while a copy is put together
             current = getattr(self, self._holds)
             if name in vars(current):
-                value = without_unit(value)
+                value = without_unit(value, f"{owner}: {name}")
                 self._check_changed(current.replace(**{name: variable_value(value)}))
         super().__setattr__(name, value)
 
@@ -80,9 +80,7 @@ class SettableModule(ParameterModule):
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
     value = kind._converted(name, as_parameter(value, f"{owner}: {name}"))
     if not is_number(value):
-        raise TypeError(
-            f"{owner}: expected {name} to be a real number or array, got {value!r}{kind._hint(name, value)}"
-        )
+        raise TypeError(f"{owner}: expected {name} to be a real number or array, got {value!r}")
     kind._check_number(owner, name, value)
     return value
 
@@ -180,7 +178,8 @@ class NeuronModule(ParameterModule):
         for field, surrogate in surrogates.items():
             parameters |= {f"{field}.{name}": value for name, value in surrogate.named_parameters()[1].items()}
             defaults = {f"{field}.{name}": pair for name, pair in surrogate._all_bounds().items()} | defaults
-        intervals = trained_intervals(owner, parameters, learnable, bounds, defaults, param_dtype, neuron._check_bounds)
+        intervals = trained_intervals(owner, parameters, learnable, bounds, defaults, param_dtype)
+        neuron._check_bounds(owner, intervals)
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
         self._set_values(numbers, {name: pair for name, pair in intervals.items() if name in numbers}, param_dtype)
         for field, surrogate in surrogates.items():

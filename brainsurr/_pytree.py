@@ -10,16 +10,11 @@ import jax
 import numpy as np
 from jax import export
 
-from ._arrays import is_number
+from ._arrays import is_number, mapped
 
 _names: collections.Counter[str] = collections.Counter()  # how many classes of each name were registered
 _unknown_to_flax: list[type] = []
 _lock = threading.Lock()
-
-
-def flag_names(f) -> frozenset[str]:
-    """Return which attributes of a value are flags; the others are parameters."""
-    return getattr(f, "_flags", f._flags_at_first)
 
 
 # jax calls these many times in each trace: they call nothing of Python's.
@@ -27,9 +22,9 @@ def flag_names(f) -> frozenset[str]:
 
 def flatten(f):
     """Return the parameters of a value, and what is static: their names, and the flags with theirs."""
-    flags, parameters, static = getattr(f, "_flags", f._flags_at_first), {}, []
+    parameters, static = {}, []
     for item in f.__dict__.items():
-        if item[0] in flags:
+        if item[0] in f._flags:
             static.append(item)
         else:
             parameters[item[0]] = item[1]
@@ -84,14 +79,14 @@ def is_parameter(value) -> bool:
 
 def frozen(value):
     """Copy arrays and containers. Copied arrays are read-only and lists become tuples; a dict can still be changed."""
-    if isinstance(value, np.ndarray):
-        value = value.copy()
-        value.flags.writeable = False
-    elif isinstance(value, list) or type(value) is tuple:
-        value = tuple(map(frozen, value))
-    elif type(value) is dict:
-        value = {key: frozen(entry) for key, entry in value.items()}
-    return value
+
+    def read_only(leaf):
+        if isinstance(leaf, np.ndarray):
+            leaf = leaf.copy()
+            leaf.flags.writeable = False
+        return leaf
+
+    return mapped(read_only, value)
 
 
 def unhashable(value) -> str:
@@ -166,8 +161,8 @@ def _json(structure) -> bytes:
 
 
 def tuples(value):
-    """Return lists as tuples, and so what is inside of both."""
-    return tuple(map(tuples, value)) if type(value) in (list, tuple) else value
+    """Return lists as tuples, nested ones too."""
+    return mapped(lambda leaf: leaf, value)
 
 
 def _to_state(f) -> dict:
@@ -182,11 +177,10 @@ def _from_state(f, state: dict):
 
     parameters = _parameters(f)
     if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would leave out what is too many
-        what = f"{type(f).__name__}: expected a state with the parameters {sorted(parameters)}"
-        got = sorted(state) if isinstance(state, dict) else type(state).__name__
-        raise ValueError(f"{what}, got {got} at path {current_path()}")
+        owner, names = type(f).__name__, sorted(parameters)
+        raise ValueError(f"{owner}: expected a state with the parameters {names}, got {state} at path {current_path()}")
     return rebuild(type(f), flatten(f)[1], from_state_dict(parameters, state).values())
 
 
 def _parameters(f) -> dict:
-    return {name: value for name, value in vars(f).items() if name not in flag_names(f)}
+    return {name: value for name, value in vars(f).items() if name not in f._flags}

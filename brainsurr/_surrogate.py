@@ -77,7 +77,7 @@ class Surrogate(Value):
 
     is_distribution: ClassVar[bool] = False
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
-    _flags_at_first: ClassVar[frozenset[str]] = frozenset({"origin"})
+    _first_flags: ClassVar[frozenset[str]] = frozenset({"origin"})
     _checked: ClassVar[dict[str, Callable]] = {"surrogate_fun": elementwise, "surrogate_grad": elementwise}
 
     _: dataclasses.KW_ONLY
@@ -244,16 +244,14 @@ class Scaled(Surrogate):
         return Scaled(self.surrogate, height, width, origin=self.origin)
 
     def _check_dtype(self, dtype):
-        info, width = jnp.finfo(dtype), self.width
+        info, most = jnp.finfo(dtype), float(jnp.finfo(dtype).max)
         # Below the first, a CPU takes a width for 0; below the second, its reciprocal is infinite.
-        least = max(float(info.smallest_normal) if info.bits > 16 or info.nexp == 8 else 0.0, 1 / float(info.max))
-        if not isinstance(width, jax.core.Tracer) and not np.all(np.asarray(width) >= least):
-            raise ValueError(f"Scaled: expected a width of at least {least:.3g} for an x of {dtype}, got {width!r}")
-        for name, value in {"height": self.height, "width": width}.items():
-            if not isinstance(value, jax.core.Tracer) and not np.all(np.abs(value) <= float(info.max)):
-                raise ValueError(
-                    f"Scaled: expected a {name} of at most {float(info.max):.3g} for an x of {dtype}, got {value!r}"
-                )
+        least = max(float(info.smallest_normal) if info.bits > 16 or info.nexp == 8 else 0.0, 1 / most)
+        for name, value, low in (("height", self.height, -most), ("width", self.width, least)):
+            known = np.zeros(0) if isinstance(value, jax.core.Tracer) else np.asarray(value)
+            if not np.all((known >= low) & (known <= most)):
+                limits = f"from {low:.3g} to {most:.3g}"
+                raise ValueError(f"Scaled: expected a {name} {limits} for an x of {dtype}, got {value!r}")
 
     def surrogate_fun(self, x):
         return self.height * self.width * self.surrogate.surrogate_fun(_quotient(x, self.width))

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from . import _pytree
-from ._arrays import as_parameter, has_unit, is_number, match_dtype_and_rank
+from ._arrays import as_parameter, is_number, mapped, match_dtype_and_rank
 from ._checks import check_flag
 
 
@@ -45,7 +45,7 @@ class Value:
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     _always_static: ClassVar[frozenset[str]] = frozenset()  # as named in `static=`
-    _flags_at_first: ClassVar[frozenset[str]] = frozenset()  # class attributes until they are assigned
+    _first_flags: ClassVar[frozenset[str]] = frozenset()  # flags that each value has, with the default of its class
     _lower_limits: ClassVar[dict[str, float]] = {}  # by name, what a parameter must be above
     _checked: ClassVar[dict[str, Callable]] = {}  # by the name of a method, what calls it with checked arguments
 
@@ -65,7 +65,10 @@ class Value:
 
     def __new__(cls, *args, **kwargs):
         cls._check_class()
-        return super().__new__(cls)
+        value = super().__new__(cls)
+        vars(value).update({name: getattr(value, name) for name in cls._first_flags})
+        object.__setattr__(value, "_flags", cls._first_flags)
+        return value
 
     @classmethod
     def _check_class(cls):
@@ -73,18 +76,16 @@ class Value:
         annotations, own, names = inspect.get_annotations(cls), vars(cls), _field_names(cls)
         if "__init__" in own and "__dataclass_fields__" not in own:  # it sets them itself
             return
-        hints = {
-            name: f"write @dataclasses.dataclass above class {cls.__name__}"
-            for name, annotation in annotations.items()
-            if name not in ("_", *own.get("__dataclass_fields__", ())) and "ClassVar" not in str(annotation)
-        }
+        for name, annotation in annotations.items():
+            if name not in ("_", *own.get("__dataclass_fields__", ())) and "ClassVar" not in str(annotation):
+                raise TypeError(
+                    f"{cls.__name__}: expected {name} to be a field, got none: write @dataclasses.dataclass"
+                )
         for name, value in own.items():
             is_field = name in names and not isinstance(value, property)
             is_meant = is_field or (not name.startswith("_") and (is_number(value) or _is_value(value)))
             if is_meant and name not in annotations:
-                hints[name] = f"annotate it, {name}: Any = {value!r}"
-        for name, hint in hints.items():
-            raise TypeError(f"{cls.__name__}: expected {name} to be a field, got an attribute of the class: {hint}")
+                raise TypeError(f"{cls.__name__}: expected {name} to be a field: annotate it, {name}: Any = {value!r}")
 
     def replace(self, **changes) -> Self:
         """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
@@ -101,7 +102,7 @@ class Value:
         """Copy, with other values of some attributes, which stay parameters or flags; nothing is checked."""
         changed = object.__new__(type(self))
         vars(changed).update(vars(self), **values)
-        object.__setattr__(changed, "_flags", _pytree.flag_names(self))
+        object.__setattr__(changed, "_flags", self._flags)
         return changed
 
     def _matched(self, like, inside: bool = False) -> Self:
@@ -111,9 +112,8 @@ class Value:
           ValueError: one does not broadcast into the array.
         """
         changed: dict[str, Any] = {}
-        flags = getattr(self, "_flags", ())
         for name, value in vars(self).items():
-            if name in flags or type(value) is float:
+            if name in self._flags or type(value) is float:
                 continue
             if isinstance(value, Value):
                 changed |= {name: value._matched(like, inside)} if inside else {}
@@ -134,14 +134,14 @@ class Value:
 
     def _inner_bounds(self) -> dict[str, tuple[float, float]]:
         """Return the bounds of the values inside, under the names that their parameters have here."""
-        intervals: dict[str, tuple[float, float]] = {}
-        template, _ = self.named_parameters()
-        inner, names = (jax.tree.leaves(_pytree.flatten(f)[0], is_leaf=_is_value) for f in (self, template))
-        for f, its_names in zip(inner, names, strict=True):
-            if _is_value(f):
-                here = dict(zip(f.named_parameters()[1], jax.tree.leaves(its_names), strict=True))
-                intervals |= {here[name]: interval for name, interval in f._all_bounds().items() if name in here}
-        return intervals
+        inner = jax.tree.map(
+            lambda leaf: leaf._tree_of_bounds() if _is_value(leaf) else None,
+            self,
+            is_leaf=lambda node: _is_value(node) and node is not self,
+        )
+        names, structure = jax.tree.flatten(self.named_parameters()[0])
+        intervals = zip(names, structure.flatten_up_to(inner), strict=True)  # type: ignore[attr-defined]
+        return {name: interval for name, interval in intervals if interval is not None}
 
     def _all_bounds(self) -> dict[str, tuple[float, float]]:
         return self._inner_bounds() | self.bounds
@@ -159,8 +159,6 @@ class Value:
                 f"Make a copy: f = f.replace({name}={value!r})"
             )
         _pytree.register_with_flax()  # flax may have been loaded since the class was made
-        for flag in self._flags_at_first - vars(self).keys():
-            vars(self)[flag] = getattr(self, flag)
         fields = cls.__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:
             names = ", ".join(_field_names(cls))
@@ -174,8 +172,7 @@ class Value:
         static, value = static or not _pytree.is_parameter(value), _own(_pytree.frozen(value))
         if static and (kind := _pytree.unhashable(value)):
             raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
-        flags = _pytree.flag_names(self)
-        object.__setattr__(self, "_flags", flags | {name} if static else flags - {name})
+        object.__setattr__(self, "_flags", self._flags | {name} if static else self._flags - {name})
         self.__dict__[name] = value
 
     def _check(self, name, value):
@@ -189,19 +186,10 @@ class Value:
             counts = isinstance(default, int) and name in self._always_static
             if not (type(value) is int if counts else is_number(value)):
                 kind = "an integer" if counts else "a real number or array"
-                raise TypeError(f"{what} {kind}, got {value!r}{self._hint(name, value)}")
+                raise TypeError(f"{what} {kind}, got {value!r}")
         low = self._lower_limits.get(name)
         if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
             raise ValueError(f"{what} above {low:g}, got {value!r}")
-
-    @classmethod
-    def _hint(cls, name: str, value: Any) -> str:
-        """Return what to add to an error about a value that is no number."""
-        if not has_unit(value):
-            return ""
-        if name.endswith("decay"):
-            return f": give {name}=exp(-dt / tau), a number"
-        return ": no number has a unit here, docs/units.md says what to divide by"
 
     def __copy__(self):
         return self._with(**{name: _own(value) for name, value in vars(self).items()})
@@ -288,11 +276,7 @@ def _field_names(kind: type) -> list[str]:
 
 def _own(value):
     """Copy the values inside, in tuples and dicts too: who holds them may change them."""
-    if type(value) is tuple:
-        return tuple(map(_own, value))
-    if type(value) is dict:
-        return {key: _own(entry) for key, entry in value.items()}
-    return copy.copy(value) if isinstance(value, Value) else value
+    return mapped(lambda leaf: copy.copy(leaf) if _is_value(leaf) else leaf, value)
 
 
 def _is_value(node) -> bool:

@@ -70,7 +70,7 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
         new = as_array(new, f"{name} in the source")
         if new.dtype != like.dtype and not (is_float(new) and is_float(like)):
             raise TypeError(f"{name}: dtype {new.dtype} in the source, {like.dtype} in the target")
-        moved, hint = new, ""
+        moved = new
         if new.ndim > 2 and _is_brainstates(origin) != _is_brainstates(path):  # a convolution
             other = jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)
             if kernels is None and new.shape == other.shape:
@@ -80,10 +80,8 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
                 )
             if name in (kernels or ()):
                 moved = other
-            elif other.shape == like.shape:
-                hint = f"; is it that of a transposed convolution? Then give transposed=({name!r},)"
         if _ending(name, moved.shape) != _ending(name, like.shape):
-            raise ValueError(f"{name}: shape {new.shape} in the source, {like.shape} in the target{hint}")
+            raise ValueError(f"{name}: shape {new.shape} in the source, {like.shape} in the target")
         fitted = moved.astype(like.dtype).reshape(like.shape)
         if not isinstance(fitted, jax.core.Tracer) and jnp.isinf(fitted).sum() > jnp.isinf(moved).sum():
             raise ValueError(f"{name}: numbers in the source are too large for {like.dtype}, the dtype in the target")

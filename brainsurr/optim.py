@@ -99,11 +99,7 @@ def project(bounds: Any) -> optax.GradientTransformation:
             # An update may itself be a tree: a Variable of nnx, all that has no bounds.
             return u if interval is None else jax.tree.map(functools.partial(_inside, interval), u, p)
 
-        try:
-            return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
-        except ValueError as error:
-            error.add_note("project: expected bounds to be a tree like the updates and the parameters")
-            raise
+        return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 

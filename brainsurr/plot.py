@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import as_float, is_number
+from ._arrays import as_float
 from ._checks import check_surrogate
 from ._extras import needs
 from ._surrogate import Surrogate
@@ -46,8 +46,7 @@ def surrogate(
       The two axes. A surrogate that has no primitive is drawn in the second alone.
 
     Raises:
-      TypeError: something that isn't a surrogate, or nothing.
-      ValueError: ``xlim`` is not two numbers.
+      TypeError: something that isn't a surrogate.
 
     Example:
       The two pictures of LogTailedRelu in one call:
@@ -58,12 +57,8 @@ def surrogate(
       >>> [axis.get_ylabel() for axis in axes]
       ['primitive g(x)', "gradient g'(x)"]
     """
-    if not surrogates:
-        raise TypeError("plot.surrogate: expected a surrogate or several, got none")
     for f in surrogates:
         check_surrogate("surrogates", f)
-    if np.shape(xlim) != (2,) or not all(map(is_number, xlim)):
-        raise ValueError(f"expected xlim to be two numbers, such as (-3.0, 3.0), got {xlim!r}")
     own = axes is None
     if own:
         figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")

@@ -31,8 +31,7 @@ class Entry:
     settings: list[dict[str, Any]]  # the first holds the defaults
     g: Callable  # primitive
     dg: Callable  # gradient
-    limits: Callable = lambda **_: (0, 1)  # primitive at -inf and +inf, whose difference is the area
-    slopes: Callable = lambda **_: (0, 0)  # gradient at -inf and +inf
+    ends: Callable | None = None  # primitive and gradient at -inf and +inf, if they are not those at -1e150 and 1e150
     kinks: Callable = lambda **_: [0.0]  # where the gradient jumps or has a corner
     static: tuple[str, ...] = ()
 
@@ -45,7 +44,9 @@ class Entry:
     def is_distribution(self) -> bool:
         """Whether the primitive rises from 0 to 1 in all settings, and so is the probability of a random spike."""
         x = np.linspace(-8, 8, 1601)
-        return all(self.limits(**s) == (0, 1) and np.all(self.dg(x, **s) > -1e-12) for s in self.settings)
+        return all(
+            np.allclose(Case(self, s).ends[0], (0, 1)) and np.all(self.dg(x, **s) > -1e-12) for s in self.settings
+        )
 
 
 @dataclasses.dataclass
@@ -71,10 +72,19 @@ class Case:
     @property
     def peak(self) -> float:
         """The largest gradient: at 0, or on either side of a kink."""
-        return self.dg(np.add.outer([-1e-9, 0, 1e-9], [0.0, *self.known("kinks")])).max()
+        return self.dg(np.add.outer([-1e-9, 0, 1e-9], [0.0, *self.kinks])).max()
 
-    def known(self, name):
-        return getattr(self.entry, name)(**self.setting)
+    @property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """The primitive at -inf and +inf, and the gradient; a primitive with no limit has grown beyond 100 by 1e150."""
+        if self.entry.ends:
+            return np.broadcast_arrays(*self.entry.ends(**self.setting), np.zeros(2))[:2]
+        far = [-1e150, 1e150]
+        return np.where(np.abs(self.g(far)) > 100, np.copysign(INF, far), self.g(far)), self.dg(far)
+
+    @property
+    def kinks(self) -> list[float]:
+        return self.entry.kinks(**self.setting)
 
     def _call(self, formula, x, changes):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -164,7 +174,6 @@ FAMILY = [
         [{"alpha": 1.0}, {"alpha": 3.0}],
         g=lambda x, alpha: np.sign(x) * np.log(1 + alpha * np.abs(x)),
         dg=lambda x, alpha: alpha / (1 + alpha * np.abs(x)),
-        limits=lambda alpha: (-INF, INF),
     ),
     Entry(
         bs.ERF,
@@ -177,8 +186,6 @@ FAMILY = [
         [{"c": 0.01, "w": 1.0}, {"c": 0.0, "w": 0.5}, {"c": 0.2, "w": 2.0}],
         g=lambda x, c, w: np.where(x < -w, c * (x + w), np.where(x > w, c * (x - w) + 1, x / (2 * w) + 0.5)),
         dg=lambda x, c, w: np.where(np.abs(x) <= w, 1 / (2 * w), c),
-        limits=lambda c, w: (-INF, INF) if c else (0, 1),
-        slopes=lambda c, w: (c, c),
         kinks=lambda c, w: [-w, w],
     ),
     Entry(
@@ -186,7 +193,7 @@ FAMILY = [
         [{"n": 2, "t_period": 8.0}, {"n": 1, "t_period": 3.0}, {"n": 5, "t_period": 8.0}],
         g=lambda x, n, t_period: 0.5 + 2 / np.pi * sum(np.sin(k * 2 * np.pi * x / t_period) / k for k in harmonics(n)),
         dg=lambda x, n, t_period: 4 / t_period * sum(np.cos(k * 2 * np.pi * x / t_period) for k in harmonics(n)),
-        limits=lambda n, t_period: (0.5, 0.5),
+        ends=lambda n, t_period: (0.5, 0),
         kinks=lambda n, t_period: [],
         static=("n",),
     ),
@@ -199,16 +206,13 @@ FAMILY = [
         dg=lambda x, alpha, beta, epsilon: np.where(
             x < 0, alpha * logistic(alpha * x) * logistic(-alpha * x), beta / (np.maximum(x, 0) + 1 + epsilon)
         ),
-        limits=lambda alpha, beta, epsilon: (0, INF),
     ),
     Entry(
         bs.QPseudoSpike,
         [{"alpha": 2.0}, {"alpha": 1.0}, {"alpha": 0.5}, {"alpha": 6.0}, {"alpha": 1.02}],
         g=q_pseudo,
         dg=lambda x, alpha: (1 + 2 * np.abs(x) / (alpha + 1)) ** -alpha,
-        limits=lambda alpha: (
-            (0.5 - (alpha + 1) / (2 * (alpha - 1)), 0.5 + (alpha + 1) / (2 * (alpha - 1))) if alpha > 1 else (-INF, INF)
-        ),
+        ends=lambda alpha: (0.5 + np.array([-0.5, 0.5]) * ((alpha + 1) / (alpha - 1) if alpha > 1 else INF), 0),
     ),
     Entry(
         bs.NormalizedQPseudoSpike,
@@ -221,16 +225,12 @@ FAMILY = [
         [{"alpha": 0.1, "beta": 1.0}, {"alpha": 1.0, "beta": 1.0}, {"alpha": 0.0, "beta": 0.5}],
         g=lambda x, alpha, beta: np.where(x < 0, alpha, beta) * x,
         dg=lambda x, alpha, beta: np.where(x < 0, alpha, beta),
-        limits=lambda alpha, beta: (-INF if alpha else 0, INF),
-        slopes=lambda alpha, beta: (alpha, beta),
     ),
     Entry(
         bs.LogTailedRelu,
         [{"alpha": 0.0, "continuous": False}, {"alpha": 0.2, "continuous": True}],
         g=log_tailed,
         dg=lambda x, alpha, continuous: np.where(x <= 0, alpha, 1 / np.maximum(x, 1)),
-        limits=lambda alpha, continuous: (-INF if alpha else 0, INF),
-        slopes=lambda alpha, continuous: (alpha, 0),
         kinks=lambda alpha, continuous: [0, 1],
         static=("continuous",),
     ),
@@ -239,7 +239,6 @@ FAMILY = [
         [{"alpha": 0.3, "width": 1.0}, {"alpha": 1.0, "width": 2.0}],
         g=lambda x, alpha, width: 0.5 + np.sign(x) * alpha / 2 * (width**2 - np.maximum(width - np.abs(x), 0) ** 2),
         dg=lambda x, alpha, width: alpha * np.maximum(width - np.abs(x), 0),
-        limits=lambda alpha, width: (0.5 - alpha * width**2 / 2, 0.5 + alpha * width**2 / 2),
         kinks=lambda alpha, width: [-width, 0, width],
     ),
     Entry(
@@ -247,28 +246,24 @@ FAMILY = [
         [{"sigma": 0.5, "alpha": 0.5}, {"sigma": 1.5, "alpha": 2.0}],
         g=lambda x, sigma, alpha: 0.5 + alpha * (normal_cdf(x, sigma) - 0.5),
         dg=lambda x, sigma, alpha: alpha * normal(x, sigma),
-        limits=lambda sigma, alpha: (0.5 - alpha / 2, 0.5 + alpha / 2),
     ),
     Entry(
         bs.MultiGaussianGrad,
         [{"h": 0.15, "s": 6.0, "sigma": 0.5, "scale": 0.5}, {"h": 0.4, "s": 2.0, "sigma": 1.0, "scale": 1.5}],
         g=multi_gaussian,
         dg=multi_gaussian_grad,
-        limits=lambda h, s, sigma, scale: (0.5 - scale * (1 - h) / 2, 0.5 + scale * (1 - h) / 2),
     ),
     Entry(
         bs.InvSquareGrad,
         [{"alpha": 100.0}, {"alpha": 25.0}, {"alpha": 1.0}],
         g=lambda x, alpha: 0.5 + x / (1 + alpha * np.abs(x)),
         dg=lambda x, alpha: 1 / (1 + alpha * np.abs(x)) ** 2,
-        limits=lambda alpha: (0.5 - 1 / alpha, 0.5 + 1 / alpha),
     ),
     Entry(
         bs.SparseFastSigmoid,
         [{"alpha": 100.0, "width": 1.0}, {"alpha": 1.0, "width": 2.0}],
         g=lambda x, alpha, width: 0.5 + np.clip(x, -width, width) / (1 + alpha * np.abs(np.clip(x, -width, width))),
         dg=lambda x, alpha, width: np.where(np.abs(x) < width, 1 / (1 + alpha * np.abs(x)) ** 2, 0.0),
-        limits=lambda alpha, width: (0.5 - width / (1 + alpha * width), 0.5 + width / (1 + alpha * width)),
         kinks=lambda alpha, width: [-width, 0, width],
     ),
     Entry(
@@ -276,14 +271,12 @@ FAMILY = [
         [{"alpha": 1.0}, {"alpha": 4.0}],
         g=lambda x, alpha: 0.5 + np.sign(x) * (1 - np.exp(-alpha * np.abs(x))) / alpha,
         dg=lambda x, alpha: np.exp(-alpha * np.abs(x)),
-        limits=lambda alpha: (0.5 - 1 / alpha, 0.5 + 1 / alpha),
     ),
     Entry(
         bs.SpikeRateEscape,
         [{"beta": 1.0, "slope": 25.0, "mu": 0.0}, {"beta": 2.0, "slope": 3.0, "mu": 1.0}],
         g=escape,
         dg=lambda x, beta, slope, mu: slope * np.exp(-beta * np.abs(x - mu)),
-        limits=lambda beta, slope, mu: tuple(escape(np.array([-INF, INF]), beta, slope, mu)),
         kinks=lambda beta, slope, mu: [0.0, mu],
     ),
     Entry(
@@ -294,7 +287,6 @@ FAMILY = [
             + np.where(alpha * np.abs(x) <= 1, alpha * x, np.sign(x) * (1 + np.log(np.maximum(alpha * np.abs(x), 1))))
         ),
         dg=lambda x, alpha: np.minimum(alpha, 1 / np.abs(x)),
-        limits=lambda alpha: (-INF, INF),
         kinks=lambda alpha: [-1 / alpha, 1 / alpha],
     ),
     Entry(
@@ -302,14 +294,12 @@ FAMILY = [
         [{"alpha": 1.0}, {"alpha": 0.3}, {"alpha": 3.0}],
         g=lambda x, alpha: 0.5 + alpha * x / np.sqrt(x**2 + alpha**2),
         dg=lambda x, alpha: (1 + (x / alpha) ** 2) ** -1.5,
-        limits=lambda alpha: (0.5 - alpha, 0.5 + alpha),
     ),
     Entry(
         lambda alpha, height, width: bs.Scaled(bs.Sigmoid(alpha), height, width),
         [{"alpha": 4.0, "height": 1.0, "width": 1.0}, {"alpha": 2.0, "height": 0.5, "width": 3.0}],
         g=lambda x, alpha, height, width: height * width * logistic(alpha * x / width),
         dg=lambda x, alpha, height, width: height * alpha * logistic(alpha * x / width) * logistic(-alpha * x / width),
-        limits=lambda alpha, height, width: (0, height * width),
     ),
 ]
 
@@ -324,13 +314,9 @@ def scaled(entry: Entry, height: float, width: float) -> Case:
     def inner(setting):
         return {name: setting[new] for name, new in names.items()}
 
-    def stretched(known, *scales):
-        """What is known of the entry, times height to one power and width to another."""
-
-        def of(height, width, **setting):
-            return np.multiply(known(**inner(setting)), height ** scales[0] * width ** scales[1])
-
-        return of
+    def ends(height, width, **setting):
+        limits, slopes = Case(entry, inner(setting)).ends
+        return height * width * limits, height * slopes
 
     stretched_entry = dataclasses.replace(
         entry,
@@ -338,8 +324,7 @@ def scaled(entry: Entry, height: float, width: float) -> Case:
         settings=[{new: entry.settings[0][name] for name, new in names.items()} | {"height": height, "width": width}],
         g=lambda x, height, width, **setting: height * width * entry.g(x / width, **inner(setting)),
         dg=lambda x, height, width, **setting: height * entry.dg(x / width, **inner(setting)),
-        limits=stretched(entry.limits, 1, 1),
-        slopes=stretched(entry.slopes, 1, 0),
+        ends=ends,
         kinks=lambda height, width, **setting: [width * kink for kink in entry.kinks(**inner(setting))],
     )
     return Case(stretched_entry, stretched_entry.settings[0])

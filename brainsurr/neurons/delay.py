@@ -83,6 +83,5 @@ def _whole(owner: str, steps) -> int | tuple[int, ...]:
     if not each or not all(is_integer(n) and n >= 0 for n in each):
         raise ValueError(
             f"{owner}: expected steps to be a non-negative integer, or one for each channel, got {steps!r}"
-            f"{AnyDtypeHistory._hint('steps', steps)}"
         )
     return tuple(map(int, each)) if isinstance(delays, tuple | list) else int(delays)

@@ -126,31 +126,3 @@ def test_traced_values_that_are_none_show(encode):
 @pytest.mark.parametrize(("name", "axis", "out"), [("latency", 0, 1), ("delta", 1, 1), ("population", 0, 0)])
 def test_a_batch_by_vmap(name, axis, out):
     np.testing.assert_array_equal(jax.jit(jax.vmap(ALL[name], axis, out))(X), ALL[name](X))
-
-
-def test_keys_that_are_mapped_draw_each_its_own():
-    keys = jax.random.split(KEY, 3)
-    drawn = jax.jit(jax.vmap(lambda key: encoders.rate(X, 5, key=key)))(keys)
-    np.testing.assert_array_equal(drawn, np.stack([encoders.rate(X, 5, key=key) for key in keys]))
-
-
-@pytest.mark.parametrize(
-    ("encode", "said"),
-    [
-        (partial(ALL["rate"], np.full(3, 255, np.uint8)), "rate: expected x to be floats, got uint8: divide by 255"),
-        (
-            partial(ALL["latency"], np.float32([0.5, 255])),
-            r"expected x to be in \[0.0, 1.0\], got 0.5 to 255.0",
-        ),
-        (partial(ALL["population"], np.float32([np.nan])), "got nan to nan: look for NaN"),
-        (partial(encoders.delta, X, dtype=jnp.uint8), "to hold -1, got uint8: write jnp.int8, or off=F"),
-        (
-            partial(encoders.latency, X, 4, threshold=1.0),
-            r"expected threshold to be a number in \[0, 1\), got 1",
-        ),
-        (partial(encoders.delta, X, 0.0), "delta: expected threshold to be a number above 0, got 0.0"),
-    ],
-)
-def test_what_is_refused_is_told_what_to_write(encode, said):
-    with pytest.raises((TypeError, ValueError), match=said):
-        encode()

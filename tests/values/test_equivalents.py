@@ -136,8 +136,6 @@ UNKNOWN = [
     ("spikingjelly", "atan", {}, r"spikingjelly has no surrogate 'atan'\. There are: Pie"),
     ("braintools", "Sigmoid", {}, "the surrogates of braintools have the same names here"),
     ("snntorch", "atan", {"slope": 25}, r"snntorch\.atan takes alpha=2\.0: got an unexpected keyword .* 'slope'"),
-    ("sparx", "StraightThrough", {"alpha": 1.0}, r"sparx\.StraightThrough takes no parameters: got an unexpected"),
-    ("norse", "tanh", {}, r"norse\.tanh takes alpha: missing a required argument: 'alpha'"),
     ("snnTorch", "Leaky", {"beta": 0.9}, r"snnTorch\.Leaky is a neuron, not a surrogate: docs/coming-from-else"),
 ]
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import why_no_float16
+from cases import needs_float16
 from close import assert_close
 
 import brainsurr as bs
@@ -43,9 +43,6 @@ def test_equal_parameters_are_equal_and_nothing_else_is(make):
     assert [f == other() for other in DIFFERENT] == [other is make for other in DIFFERENT]
     assert hash(f) == hash(make())
     assert {f: 1}[make()] == 1
-
-
-def test_numbers_of_other_types_are_equal():
     assert bs.LogTailedRelu(jnp.arange(3.0)) == bs.LogTailedRelu(np.arange(3, dtype=np.float32))
     assert bs.LogTailedRelu(1) == bs.LogTailedRelu(1.0) == bs.LogTailedRelu(np.float64(1))
 
@@ -72,6 +69,17 @@ def test_origin_switches_at_once():
     assert_close(bs.spike(X, f), [-0.3, 0.5, np.log(2)], FORMULA)
     f.origin = False
     np.testing.assert_array_equal(f(X), spikes)
+
+    class Own(bs.Surrogate):
+        origin = True
+
+        def __init__(self):
+            self.alpha = 2.0
+
+        def surrogate_fun(self, x):
+            return self.alpha * x
+
+    assert Own()(0.5) == 1.0
 
 
 @dataclasses.dataclass
@@ -102,8 +110,6 @@ def test_a_value_inside_belongs_to_one_owner():
     assert not bs.neurons.LIF().spike_fn.origin
     with pytest.raises(TypeError, match="has been hashed"):
         bs.neurons.LIF.spike_fn.alpha = 1.0
-    with pytest.raises(TypeError, match="unsupported operand"):
-        bs.Sigmoid() * bs.Arctan()
 
 
 @pytest.mark.parametrize("use", [hash, lambda f: jax.jit(f)(X), lambda f: {f: 1}, lambda f: f in {f}])
@@ -115,8 +121,7 @@ def test_assignment_after_the_hash_is_refused(use, name, value):
         setattr(f, name, value)
     assert f == bs.LogTailedRelu(0.1)
     changed = f.replace(**{name: value})
-    assert getattr(changed, name) == value
-    assert getattr(f, name) != value
+    assert (getattr(changed, name), changed == f) == (value, False)
     setattr(changed, name, getattr(f, name))  # the copy has not been hashed
     assert changed == f
 
@@ -204,33 +209,28 @@ def test_arrays_that_tree_map_puts_in_are_fixed_by_the_hash():
         f.alpha[0] = 0.9
 
 
-LARGE = [3_000_000_000, -3_000_000_000, np.int64(3_000_000_000), np.array([2, 3_000_000_000]), 2**31]
-
-
-@pytest.mark.parametrize("alpha", LARGE)
-def test_integers_beyond_int32_are_parameters(alpha):
-    x = jnp.full(2, 2.0**-31)  # alpha x is near 1 and exact in no shorter way
-    expected = 1 / (1 + np.asarray(alpha, np.float64) * 2.0**-31) ** 2
-    for f in (bs.InvSquareGrad(alpha), bs.InvSquareGrad().replace(alpha=alpha)):
-        for grad in (jax.grad(lambda x, f: jnp.sum(f(x))), jax.jit(jax.grad(lambda x, f: jnp.sum(f(x))))):
-            np.testing.assert_allclose(grad(x, f), np.broadcast_to(expected, 2), rtol=1e-5)
-
-
-def test_integers_beyond_int32_in_a_container():
-    class Slopes(Of):
-        def surrogate_fun(self, x):
-            return self.p[0] * x + self.p[1]["b"]
-
-    assert jax.grad(Slopes(p=[3_000_000_000, {"b": 3_000_000_000}]))(1.0) == 3e9
-    np.testing.assert_array_equal(bs.spike([3_000_000_000, -1], bs.Arctan()), [1, 0])
-
-
 class Of(bs.Surrogate):
     """Of any parameters, and no formula."""
 
     def __init__(self, **parameters):
         for name, value in parameters.items():
             setattr(self, name, value)
+
+
+LARGE = [3_000_000_000, -3_000_000_000, np.int64(3_000_000_000), np.array([2, 3_000_000_000]), 2**31]
+
+
+@pytest.mark.parametrize("alpha", LARGE)
+def test_integers_beyond_int32_are_parameters(alpha):
+    class Slopes(Of):
+        def surrogate_fun(self, x):
+            return self.p[0] * x + self.p[1]["b"]
+
+    x = jnp.ones(2)
+    for f in (bs.LeakyRelu(beta=alpha), bs.LeakyRelu().replace(beta=alpha), Slopes(p=[alpha, {"b": alpha}])):
+        for grad in (jax.grad(lambda x, f: jnp.sum(f(x))), jax.jit(jax.grad(lambda x, f: jnp.sum(f(x))))):
+            np.testing.assert_array_equal(grad(x, f), np.broadcast_to(np.float32(alpha), 2))
+    np.testing.assert_array_equal(bs.spike([3_000_000_000, -1], bs.Arctan()), [1, 0])
 
 
 def test_two_parameters_of_one_name_are_called_by_their_paths():
@@ -240,36 +240,11 @@ def test_two_parameters_of_one_name_are_called_by_their_paths():
     assert jax.tree.map(values.get, template) == f
     _, values = Of(first=bs.LogTailedRelu(), second=bs.SlayerGrad().scaled(width=2)).named_parameters()
     assert [*values] == ["first_alpha", "second_surrogate_alpha", "height", "width"]
-
-
-class Named(bs.Surrogate):
-    """Three parameters with the names that those of `Scaled` have, or that theirs have inside of one."""
-
-    def __init__(self):
-        self.width, self.height, self.surrogate_width = 3.0, 5.0, 0.75
-
-    def surrogate_fun(self, x):
-        return self.height * jnp.tanh(x / self.width) * self.surrogate_width
-
-
-def test_a_path_that_is_the_name_of_another_parameter():
-    f = Named().scaled(width=2.0)
+    f = Of(width=3.0, height=5.0, surrogate_width=0.75).scaled(width=2.0)  # a path is the name of another one
     inner = {"surrogate_width": 3.0, "surrogate_height": 5.0, "surrogate_surrogate_width": 0.75}
     assert f.named_parameters()[1] == inner | {"height": 1.0, "width": 2.0}
-    assert_close(jax.grad(f)(0.25), 5 * 0.75 / 3 / np.cosh(0.125 / 3) ** 2, FORMULA)
-
-    with pytest.raises(ValueError, match="two parameters of a value have the same name, of a_b_c, a_b_c: rename an"):
+    with pytest.raises(ValueError, match="two parameters of a value have the same name"):
         Of(a={"b_c": 1.0, "b": {"c": 2.0}}).named_parameters()
-
-
-INFINITE = [np.inf, np.nan, np.array([1.0, np.inf]), jnp.asarray(np.inf), np.zeros(0)]
-
-
-@pytest.mark.parametrize("name", ["width", "height"])
-def test_a_width_is_above_0_and_like_a_height_finite(name):
-    for value in [*INFINITE, 0.0, np.array([1.0, 0.0])][: None if name == "width" else len(INFINITE)]:
-        with pytest.raises(ValueError, match=rf"Scaled: expected {name} to be .*, got"):
-            bs.Arctan().scaled(**{name: value})
 
 
 @pytest.mark.parametrize("integer", [np.uint8, np.int8, np.int16, np.int32, jnp.int8, int])
@@ -281,11 +256,12 @@ def test_heights_and_widths_are_multiplied_as_floats(integer):
     assert (f.height, f.width) == (1e8, 1e8)
 
 
-@pytest.mark.parametrize(("dtype", "least"), [("float16", 1.53e-5), ("bfloat16", 1.2e-38), ("float32", 1.2e-38)])
+@pytest.mark.parametrize(
+    ("dtype", "least"),
+    [pytest.param("float16", 1.53e-5, marks=needs_float16), ("bfloat16", 1.2e-38), ("float32", 1.2e-38)],
+)
 def test_a_width_is_one_that_the_dtype_can_divide_by(dtype, least):
     """Of 1 and less it has the gradient at 0, and a knee far from it; a smaller one is refused."""
-    if dtype == "float16" and why_no_float16():
-        pytest.skip(why_no_float16())
     for width in (least, np.float64(least), np.array([least, 1.0])):
         f = bs.LogTailedRelu(0.1).scaled(width=width)
         x = jnp.asarray([[0.0, 0.0], [1.0, 1.0], [-1.0, -1.0]], dtype)
@@ -293,15 +269,8 @@ def test_a_width_is_one_that_the_dtype_can_divide_by(dtype, least):
         assert np.isfinite(slopes).all()
         assert slopes[0, 0] == pytest.approx(0.1, rel=0.01)
         assert slopes[1, 0] == pytest.approx(least, rel=0.02)
-        with pytest.raises(ValueError, match=f"expected a width of at least .* for an x of {dtype}"):
+        with pytest.raises(ValueError, match=f"expected a width .* for an x of {dtype}"):
             jax.jit(bs.LogTailedRelu(0.1).scaled(width=width * 0.5))(x)
-
-
-def test_replace_names_what_there_is():
-    with pytest.raises(TypeError, match="no parameter or flag 'alhpa', only origin, alpha, continuous"):
-        bs.LogTailedRelu().replace(alhpa=1)
-    with pytest.raises(AttributeError, match="no parameter or flag 'orgin'"):
-        bs.LogTailedRelu().orgin = True
 
 
 # --- pytree, pickle, repr ---------------------------------------------------------------------------------------
@@ -316,7 +285,7 @@ def test_whatever_is_put_into_a_leaf_stays_a_leaf(leaf):
     assert jax.tree.map(lambda m, p: p, masked, f, is_leaf=is_leaf) == f
 
 
-COPIES = [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))]
+COPIES = [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f)), bs.Surrogate.replace]
 
 
 @pytest.mark.parametrize("through", COPIES)
@@ -330,12 +299,8 @@ def test_copies_are_equal_and_can_be_changed(through, f):
             again.alpha[0] = 0.9
     again.origin = not f.origin
     assert again != f
-
-
-@pytest.mark.parametrize("through", [*COPIES, bs.Surrogate.replace])
-def test_a_template_is_copied_as_one(through):
-    template, values = bs.LeakyRelu(0.1, origin=True).named_parameters()
-    assert jax.tree.map(values.get, through(template)) == bs.LeakyRelu(0.1, origin=True)
+    template, values = f.named_parameters()
+    assert jax.tree.map(values.get, through(template)) == f
 
 
 def test_repr_hides_flags_at_their_default():
@@ -343,13 +308,14 @@ def test_repr_hides_flags_at_their_default():
     f = bs.LogTailedRelu(0.1, continuous=True, origin=True)
     assert eval(repr(f), vars(bs)) == f
     assert repr(bs.LogTailedRelu(jnp.zeros((8, 2)))) == "LogTailedRelu(alpha=float32[8,2])"
+    fourier = bs.SquarewaveFourierSeries(3)
+    for same in (copy.copy(fourier), fourier.replace(), jax.tree.map(lambda p: p, fourier)):
+        assert repr(same) == "SquarewaveFourierSeries(n=3, t_period=8.0)"
 
-
-@pytest.mark.parametrize("size", [2, 8])
-def test_repr_of_a_surrogate_whose_array_was_donated(size):
-    f = bs.LogTailedRelu(jnp.zeros(size))
-    f.alpha.delete()
-    assert repr(f) == f"LogTailedRelu(alpha=float32[{size}] (deleted))"
+    for size in (2, 8):  # whose array was donated
+        f = bs.LogTailedRelu(jnp.zeros(size))
+        f.alpha.delete()
+        assert repr(f) == f"LogTailedRelu(alpha=float32[{size}] (deleted))"
 
 
 # --- what a user writes -----------------------------------------------------------------------------------------
@@ -409,20 +375,6 @@ def test_user_subclasses(cls):
     assert_close(cls(2.0).replace(origin=True)(X), (1 + np.tanh(2 * np.asarray(X))) / 2, FORMULA)
 
 
-def test_a_number_of_a_class_that_would_be_no_parameter():
-    """Without the decorator, the first has no argument alpha, and the second is Sigmoid(4.0)."""
-
-    class Own(bs.Surrogate):
-        alpha: float = 2.0
-
-    class Steep(bs.Sigmoid):
-        alpha = 9.0
-
-    for cls, fix in ((Own, "dataclass"), (Steep, "annotate")):
-        with pytest.raises(TypeError, match=f"{cls.__name__}: .*alpha.*{fix}"):
-            cls()
-
-
 def test_gradient_alone_trains_a_network_but_not_itself():
     f = GradientOnly(2.0)
     for height in (1, 3):
@@ -432,15 +384,10 @@ def test_gradient_alone_trains_a_network_but_not_itself():
             use(0.5)
 
 
-def test_a_surrogate_without_a_formula_can_be_made_but_not_called():
-    """As in braintools."""
-
-    class Named(bs.Surrogate):
-        pass
-
-    for f in (bs.Surrogate(), Named()):
-        with pytest.raises(NotImplementedError, match="gives neither surrogate_fun nor surrogate_grad"):
-            f(X)
+@pytest.mark.parametrize("cls", [bs.Surrogate, Of])
+def test_a_surrogate_without_a_formula_can_be_made_but_not_called(cls):
+    with pytest.raises(NotImplementedError, match="gives neither surrogate_fun nor surrogate_grad"):
+        cls()(X)
 
 
 def test_a_formula_given_anew_takes_the_place_of_both():
@@ -451,9 +398,6 @@ def test_a_formula_given_anew_takes_the_place_of_both():
     class Halved(bs.Sigmoid):
         def surrogate_grad(self, x):
             return 0.5 * super().surrogate_grad(x)
-
-    class Renamed(bs.Sigmoid):
-        pass
 
     class Closed(PrimitiveOnly):  # its parent has no gradient of its own
         def surrogate_grad(self, x):
@@ -478,7 +422,6 @@ def test_a_formula_given_anew_takes_the_place_of_both():
     assert_close(jax.vmap(jax.grad(Halved()))(X), 0.5 * bs.Sigmoid().surrogate_grad(X), 4 * FORMULA)
     with pytest.raises(NotImplementedError, match="Halved gives no surrogate_fun"):
         Halved(origin=True)(X)
-    assert_close(Renamed(origin=True)(X), bs.Sigmoid(origin=True)(X), 4 * FORMULA)
     assert_close(jax.vmap(jax.grad(Closed(2.0)))(X), 2 / np.cosh(2 * x) ** 2, 4 * FORMULA)
     assert_close(Closed(2.0).replace(origin=True)(X), PrimitiveOnly(2.0).surrogate_fun(X), FORMULA)
     np.testing.assert_array_equal(jax.vmap(jax.grad(Mixed()))(X), 7)
@@ -493,11 +436,6 @@ def test_each_assignment_decides_for_its_attribute():
         none, number = number.replace(beta=None), none.replace(beta=0.5)
 
 
-@pytest.mark.parametrize("through", [copy.copy, bs.Surrogate.replace, lambda f: jax.tree.map(lambda p: p, f)])
-def test_attributes_keep_their_order(through):
-    assert repr(through(bs.SquarewaveFourierSeries(3))) == "SquarewaveFourierSeries(n=3, t_period=8.0)"
-
-
 def test_a_constant_formula_is_enough():
     class Straight(bs.Surrogate):
         def surrogate_grad(self, x):
@@ -505,21 +443,16 @@ def test_a_constant_formula_is_enough():
 
     np.testing.assert_array_equal(jax.vmap(jax.grad(Straight()))(X.astype(jnp.bfloat16)), [1, 1, 1])
     np.testing.assert_array_equal(Straight().derivative(X), [1, 1, 1])
-    assert np.isnan(jax.grad(Straight())(jnp.nan))
-
-
-def test_a_formula_is_a_method_of_the_class():
-    f = PrimitiveOnly()
-    assert np.isnan(jax.grad(f)(jnp.nan))
-    assert np.isnan(f.surrogate_grad(jnp.nan))
-    with pytest.raises(TypeError, match="PrimitiveOnly: expected surrogate_grad to be a method of the class"):
-        f.surrogate_grad = jnp.tanh
+    for f in (Straight(), PrimitiveOnly()):
+        assert np.isnan([jax.grad(f)(jnp.nan), f.surrogate_grad(jnp.nan)]).all()
+        with pytest.raises(TypeError, match="expected surrogate_grad to be a method of the class"):
+            f.surrogate_grad = jnp.tanh
 
 
 def test_a_surrogate_inside_a_neuron_is_held_against_its_dtype():
     """Before the neuron is compiled, when its numbers are traced."""
     x = jnp.ones((3, 2), jnp.float16)
-    for scaled, words in (({"width": 1e-8}, "width of at least"), ({"height": 1e6}, "height of at most 6.55e")):
+    for scaled, words in (({"width": 1e-8}, "width"), ({"height": 1e6}, "height")):
         lif = bs.neurons.LIF(spike_fn=bs.Sigmoid(4.0).scaled(**scaled))
         with pytest.raises(ValueError, match=f"expected a {words}.* for an x of float16"):
             lif(lif.initial_state(x[0]), x)

@@ -10,10 +10,10 @@ import pytest
 from cases import first_quick, label
 
 import brainsurr as bs
-from brainsurr.optim import follow, project
+from brainsurr.optim import project
 from tools.frameworks import HOSTS, OF_VARIABLES, by_name, leaf_name
 
-BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
+BELOW = jnp.full((3, 2, 4), -1.0)
 
 
 @pytest.fixture(params=OF_VARIABLES, ids=label)
@@ -80,29 +80,11 @@ def test_bounds_of_neurons(host):
     expected = {"decay": (0.0, 1.0), "threshold": (0.5, 2.0), "alpha": (0.0, 1.0), "recurrent_kernel": None}
     assert intervals(host, every) == expected
     assert intervals(host, li(4, learnable="decay", bounds=None)) == {"decay": None}
+    delays = {"longest": 4, "learnable": "delay"}
     for given, expected in ({}, (0.0, 4.0)), ({"delay": (0, 3)}, (0.0, 3.0)):
-        assert intervals(host, host.layers.LearnableDelay(4, **DELAYS, bounds=given)) == {"delay": expected}
-
-
-DELAYS = {"longest": 4, "learnable": "delay"}
-REFUSED = [
-    ("SpikingActivation", {"learnable": "alpha", "bounds": {"alpha": (2, 2)}}, "expected bounds with low < high"),
-    ("SpikingActivation", {"learnable": "alpha"}, r"alpha = 1.5 is outside \[0.0, 1.0\]"),
-    ("SpikingActivation", {"bounds": {"alpha": (0, 1)}}, "bounds name 'alpha', which is not learnable"),
-    ("LIFCell", {"learnable": "decay", "bounds": {"decay": (0, 0.5)}}, r"decay = 0.9 is outside \[0.0, 0.5\]"),
-    ("LIF", {"learnable": "alpha"}, r"'alpha' is not a parameter of it, which has .*threshold, spike_fn.alpha"),
-    ("LearnableDelay", DELAYS | {"bounds": {"delay": (0, 9)}}, r"bounds of delay = \(0.0, 9.0\) is outside \[0.0, 4"),
-]
-
-
-IN = [(host, *row) for row in REFUSED for host in (OF_VARIABLES if row[0] == "SpikingActivation" else HOSTS)]
-
-
-@pytest.mark.parametrize(("host", "layer", "kwargs", "message"), IN, ids=label)
-def test_what_is_refused(host, layer, kwargs, message):
-    args = (bs.LogTailedRelu(1.5),) if layer == "SpikingActivation" else (4,)
-    with pytest.raises(ValueError, match=f"{layer}: .*{message}"):
-        getattr(host.layers, layer)(*args, **kwargs)
+        assert intervals(host, host.layers.LearnableDelay(4, **delays, bounds=given)) == {"delay": expected}
+    with pytest.raises(ValueError, match="bounds of delay"):
+        host.layers.LearnableDelay(4, **delays, bounds={"delay": (0, 9)})
 
 
 @pytest.mark.parametrize("per_channel", first_quick([True, False]))
@@ -142,16 +124,3 @@ def test_a_value_outside_is_never_used_and_still_has_a_gradient(host, stored, us
     np.testing.assert_array_equal(by_name(grads)["alpha"], BELOW.sum())
     bound = layer.bind({"params": params}) if host.name == "linen" else layer
     assert bound.surrogate == f.replace(alpha=jnp.float32(used))
-
-
-@pytest.mark.parametrize("start", first_quick([jnp.full(4, 0.25), 0.25]), ids=["per channel", "number"])
-def test_height_and_width_have_bounds_and_follow_a_schedule(host, start):
-    surrogate = bs.LogTailedRelu(0.5).scaled(height=start, width=start)
-    layer = host.layers.SpikingActivation(surrogate, learnable=("height", "width"))
-    assert intervals(host, layer) == {"height": (0.0, 100.0), "width": (0.01, 100.0)}
-    params, tx = host.params(layer, ABOVE), follow(lambda n: 0.5 * n.astype(float))
-    updates, _ = tx.update(params, tx.init(params), params)
-    params = optax.apply_updates(params, updates)
-    assert [np.shape(param) for param in by_name(params).values()] == [np.shape(start)] * 2
-    _, _, gx = host.grad(host.with_params(layer, params), lambda _, ys: ys.sum(), ABOVE)
-    np.testing.assert_array_equal(gx, np.full(ABOVE.shape, np.float32(0.5 * 0.5 / 1.5)))

@@ -40,12 +40,12 @@ def test_inputs_are_numbers_too():
     f, x = bs.LogTailedRelu(0.1), jnp.array([-1.0, 2.0])
     np.testing.assert_array_equal(f(x * u.mV / (2 * u.mV)), [0, 1])
     assert_close(jax.grad(lambda v: jnp.sum(f(u.Quantity(v))))(x), [0.1, 0.5], 2, each=True)
-    with pytest.raises(TypeError, match="expected a dimensionless x, got one with the unit mV: divide by it"):
+    with pytest.raises(TypeError, match="dimensionless x, got the unit mV"):
         f(x * u.mV)
     for neuron in (neurons.LIF(0.5), neurons.Delay(1)):
         state = neuron.initial_state(XS[0])
         np.testing.assert_array_equal(neuron(state, u.Quantity(XS))[1], neuron(state, XS)[1])
-        with pytest.raises(TypeError, match="expected a dimensionless xs, got one with the unit mV: divide by it"):
+        with pytest.raises(TypeError, match="dimensionless xs, got the unit mV"):
             neuron(state, XS * u.mV)
 
 
@@ -63,30 +63,16 @@ def test_in_a_layer(host, given):
 
 
 @every_host
-def test_a_time_constant_is_answered_by_its_decay(host):
-    def answer(make, **arguments):
-        with pytest.raises(TypeError) as error:
-            make(**arguments)
-        return str(error.value).rpartition(": ")[2]
-
+def test_a_unit_is_refused_and_the_argument_named(host):
     layer = lambda **arguments: host.layers.ALIF(3, **arguments)  # noqa: E731
-    for name in ("decay", "adaptation_decay"):
-        tau, expected = {name: 20.0 * u.ms}, f"give {name}=exp(-dt / tau), a number"
-        assert answer(layer, **tau) == answer(layer, **tau, learnable=name) == answer(neurons.ALIF, **tau) == expected
-
-
-def test_any_other_unit_is_refused():
-    for make in (
-        lambda: bs.Arctan(2.0).scaled(width=1.0 * u.mV),
-        lambda: neurons.RF(frequency=10.0 * u.Hz),
-        lambda: bs.nnx.LIF(3, threshold=1.0 * u.mV, learnable="threshold"),
+    for make, name in (
+        (lambda: layer(decay=20.0 * u.ms), "decay"),
+        (lambda: layer(adaptation_decay=20.0 * u.ms, learnable="adaptation_decay"), "adaptation_decay"),
+        (lambda: neurons.RF(frequency=10.0 * u.Hz), "frequency"),
+        (lambda: bs.Arctan(2.0).scaled(width=1.0 * u.mV), "width"),
     ):
-        with pytest.raises(TypeError, match=r"docs/units\.md says what to divide by$"):
+        with pytest.raises(TypeError, match=rf"{name}, got the unit .*docs/units\.md"):
             make()
-    with pytest.raises(ValueError, match=r"expected steps .*docs/units\.md says what to divide by$"):
-        neurons.Delay(2.0 * u.ms)
-    with pytest.raises(TypeError, match=r"LIF: expected decay to be a real number or array, got '0\.9'$"):
-        neurons.LIF(decay="0.9")
 
 
 @pytest.mark.slow
