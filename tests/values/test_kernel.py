@@ -22,6 +22,14 @@ import brainsurr as bs
 pytestmark = pytest.mark.numbers
 
 
+JAX_BEFORE_0_12 = jax.version.__version_info__ < (0, 12)
+reverse_first = pytest.param(
+    jax.grad,
+    id="reverse",
+    marks=pytest.mark.xfail(JAX_BEFORE_0_12, reason="jax < 0.12: reverse mode first, custom_jvp in scan gives 0"),
+)
+
+
 def oracle(x, alpha):
     """Value, gradient and d/d alpha of LogTailedRelu, from its definition, in float64.
 
@@ -196,6 +204,25 @@ def test_mixed_second_derivative():
     f = lambda x, a: bs.log_tailed_relu(x, a) ** 2  # noqa: E731
     # s = 0 below threshold, so d2/dx da = 2 (dg/da) g' + 2 s dg'/da = 2 x alpha.
     assert jax.jit(jax.grad(jax.grad(f, 0), 1))(-2.0, 0.25) == 2 * -2.0 * 0.25
+
+
+@pytest.mark.parametrize("inner", [pytest.param(jax.jacfwd, id="forward"), reverse_first])
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+def test_second_derivative_through_scan(inner, outer):
+    f = bs.LogTailedRelu(0.1)
+
+    def scanned(x):  # s(x) x, then s(c) c again: for 0 < x <= 1 it is x s(x) s(x s(x))
+        return jax.lax.scan(lambda c, _: (f(c) * c, None), x, None, length=2)[0]
+
+    def unrolled(x):
+        for _ in range(2):
+            x = f(x) * x
+        return x
+
+    # By hand, with h(c) = s(c) c, h' = g' c + s, h'' = 2 g' + c g'': at c = 0.5, h = c, h' = 1.5, h'' = 2.
+    expected = 2 * 1.5**2 + 1.5 * 2
+    assert jax.jit(outer(jax.jacfwd(unrolled)))(0.5) == expected
+    assert jax.jit(outer(inner(scanned)))(0.5) == expected
 
 
 # --- transforms -------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ import pytest
 from cases import first_quick, label
 
 import brainsurr as bs
-from brainsurr.optim import project
+from brainsurr.optim import follow, project
 from tools.frameworks import HOSTS, OF_VARIABLES, by_name, leaf_name
 
-BELOW = jnp.full((3, 2, 4), -1.0)
+BELOW, ABOVE = jnp.full((3, 2, 4), -1.0), jnp.full((3, 2, 4), 1.5)
 
 
 @pytest.fixture(params=OF_VARIABLES, ids=label)
@@ -124,3 +124,16 @@ def test_a_value_outside_is_never_used_and_still_has_a_gradient(host, stored, us
     np.testing.assert_array_equal(by_name(grads)["alpha"], BELOW.sum())
     bound = layer.bind({"params": params}) if host.name == "linen" else layer
     assert bound.surrogate == f.replace(alpha=jnp.float32(used))
+
+
+@pytest.mark.parametrize("start", first_quick([jnp.full(4, 0.25), 0.25]), ids=["per channel", "number"])
+def test_height_and_width_have_bounds_and_follow_a_schedule(host, start):
+    surrogate = bs.LogTailedRelu(0.5).scaled(height=start, width=start)
+    layer = host.layers.SpikingActivation(surrogate, learnable=("height", "width"))
+    assert intervals(host, layer) == {"height": (0.0, 100.0), "width": (0.01, 100.0)}
+    params, tx = host.params(layer, ABOVE), follow(lambda n: 0.5 * n.astype(float))
+    updates, _ = tx.update(params, tx.init(params), params)
+    params = optax.apply_updates(params, updates)
+    assert [np.shape(param) for param in by_name(params).values()] == [np.shape(start)] * 2
+    _, _, gx = host.grad(host.with_params(layer, params), lambda _, ys: ys.sum(), ABOVE)
+    np.testing.assert_array_equal(gx, np.full(ABOVE.shape, np.float32(0.5 * 0.5 / 1.5)))
