@@ -1,4 +1,4 @@
-"""`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, one made higher or wider."""
+"""`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, a higher or wider surrogate."""
 
 import dataclasses
 import inspect
@@ -20,43 +20,46 @@ Parameter = Any
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Surrogate(Value):
-    r"""A spike whose backward pass you choose: the base class.
+    r"""A spike with a chosen derivative: the base class of surrogates.
 
-    A surrogate is a value. Numbers, arrays, other surrogates, and containers of nothing but these are its parameters:
-    the leaves of a pytree, which can be traced, batched and differentiated. All other attributes (booleans, strings,
-    functions) are flags, static and hashable, as are those named in ``static=`` whatever they are. Equal surrogates
-    are equal and hash alike, so they serve as dictionary keys, as static arguments of ``jax.jit`` and as fields of a
+    Called on ``x``, the membrane potential minus the threshold, a surrogate returns the spike: 1 if ``x >= 0``, else 0.
+    The backward pass uses the derivative :math:`g'` of the surrogate function :math:`g` instead.
+
+    A surrogate is a value. Numbers, arrays, other surrogates, and containers of these are its parameters: leaves of a
+    pytree, which can be traced, batched and differentiated. All other attributes (booleans, strings, functions) are
+    flags, which are static and hashable; so are the attributes named in ``static=``. Surrogates with equal attributes
+    are equal and have equal hashes, so they can be dictionary keys, static arguments of ``jax.jit`` and fields of a
     module.
 
-    To write one, subclass and give :math:`g` as ``surrogate_fun``, or :math:`g'` as ``surrogate_grad``, or both,
-    as formulas of ``self`` and ``x``. They get ``x`` as an array and the parameters in its dtype and rank, need
-    not handle NaN, and may return anything that broadcasts into ``x``. With ``surrogate_fun`` alone the
-    gradient is its derivative. With ``surrogate_grad`` alone the surrogate trains a network, but has no
-    ``origin`` and its parameters can't be trained. Overriding one formula of a parent that defines both discards the
-    other.
+    To write a surrogate, subclass this and define :math:`g` as ``surrogate_fun``, or :math:`g'` as ``surrogate_grad``,
+    or both, as formulas of ``self`` and ``x``. The formulas get ``x`` as an array, and the parameters in its dtype and
+    rank. They need not handle NaN, and may return anything that broadcasts into ``x``. If only ``surrogate_fun`` is
+    defined, the gradient is its derivative. If only ``surrogate_grad`` is defined, the surrogate can train a network,
+    but it has no ``origin`` and its parameters can't be trained. A subclass that overrides one of two formulas
+    discards the other.
 
     Args:
-      origin: if true, calling the surrogate returns :math:`g(x)` itself instead of the step. It can be set
-        later, ``f.origin = True``, until the surrogate has been hashed (see Note).
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike. It can be set later,
+        ``f.origin = True``, until the surrogate has been hashed (see Note).
 
     Attributes:
-      bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained. Those of a
-        surrogate inside hold too, unless this names its parameter.
-      is_distribution: whether :math:`g` rises from 0 to 1 for any parameters inside the bounds, so that it can be the
-        probability of a random spike. A class of your own says so, ``is_distribution = True``; one that overrides a
-        formula says so again.
+      bounds: for each parameter by name, the closed interval in which a layer keeps it during training. The bounds of
+        an inner surrogate also hold, unless they are overridden here.
+      is_distribution: True if :math:`g` increases from 0 to 1 for all parameters within the bounds, so that it can be
+        the probability of a random spike. Set it in your own classes, and again in a subclass with another formula.
 
     Raises:
-      TypeError: a parameter is not a real number or array, or a flag can't be hashed; an attribute is set after the
-        surrogate was hashed; a class sets ``alpha: float = 2.0``, but is not a dataclass.
-      NotImplementedError: it is called and neither ``surrogate_fun`` nor ``surrogate_grad`` is given.
+      TypeError: a parameter is not a real number or array, or a flag is not hashable.
+      TypeError: an attribute is set after the surrogate has been hashed.
+      TypeError: a class sets ``alpha: float = 2.0``, but is not a dataclass.
+      NotImplementedError: the surrogate is called, but it defines neither ``surrogate_fun`` nor ``surrogate_grad``.
 
     Note:
-      ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
-      go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
-      dictionary key) a surrogate refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
-      changed copy. It copies arrays and containers, and turns lists into tuples. It can't detect assignment to an entry
-      of a dictionary, ``f.p["a"] = 5.0``, and jit would not see it: make a copy for that too.
+      ``jax.jit(f)`` caches the compiled function under the hash of ``f``, and would keep using it if ``f`` changed
+      later. After the first hash (by ``jax.jit(f)``, as a static argument, or as a dictionary key), setting an
+      attribute of a surrogate or of its inner surrogates raises an error. ``f.replace(alpha=0.3)`` makes a changed
+      copy, with copies of arrays and containers, and tuples instead of lists. Changing an entry of a dictionary,
+      ``f.p["a"] = 5.0``, raises no error, and jit does not see it: make a copy for this too.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -93,14 +96,22 @@ class Surrogate(Value):
                     cls.is_distribution = False
 
     def __call__(self, x, *, key=None) -> jax.Array:
-        """Return the spike, ``brainsurr.spike(x, self, key=key)``; the primitive where ``origin`` is true."""
+        """Return the spike, ``brainsurr.spike(x, self, key=key)``, or :math:`g(x)` if ``origin`` is True.
+
+        Args:
+          x: the membrane potential minus the threshold, a number or an array of any shape.
+          key: a random key, for spikes with the probability :math:`g(x)`. If None, the spike is the step.
+
+        Returns:
+          The spikes, with the shape and dtype of ``x``.
+        """
         cls = type(self)
         if not (_is_given(cls, "surrogate_fun") or _is_given(cls, "surrogate_grad")):
             raise NotImplementedError(f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: write one")
         return spike(x, self, key=key)
 
     def surrogate_fun(self, x) -> jax.Array:
-        """Compute the primitive :math:`g(x)`, elementwise, in the dtype of ``x``."""
+        """Compute the surrogate function :math:`g(x)`, elementwise, in the dtype of ``x``."""
         owner = type(self).__name__
         raise NotImplementedError(f"{owner} gives no surrogate_fun, so it has no origin and trains no parameter")
 
@@ -109,7 +120,7 @@ class Surrogate(Value):
         return jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1]
 
     def derivative(self, x) -> jax.Array:
-        """Compute :meth:`surrogate_grad`, under the name that sparx calls."""
+        """Compute :meth:`surrogate_grad`; sparx calls this name."""
         return self.surrogate_grad(x)
 
     def __mul__(self, factor) -> "Surrogate":
@@ -129,7 +140,7 @@ class Surrogate(Value):
         return Scaled(self.replace(origin=False), height, width, origin=self.origin)
 
     def _check_dtype(self, dtype):
-        """Raise a ValueError if a parameter is one that can't be computed with in the dtype of x."""
+        """Raise a ValueError if a parameter can't be represented in the dtype of x."""
 
     def broadcast_into(self, x: jax.Array) -> "Surrogate":
         """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
@@ -170,29 +181,30 @@ def function(cls: type[Surrogate], name: str) -> Callable[..., jax.Array]:
 
 @dataclasses.dataclass
 class Scaled(Surrogate):
-    r"""A surrogate made higher or lower, wider or narrower.
+    r"""A surrogate with another height or width.
 
     .. math:: g(x) = h\, w\; g_0\Bigl(\frac{x}{w}\Bigr) \qquad g'(x) = h\; g_0'\Bigl(\frac{x}{w}\Bigr)
 
-    ``0.5 * f`` and ``f * 0.5`` make one of height 0.5, ``f.scaled(width=0.25)`` one of width 0.25. At 0 and at the
-    peak: the gradient of the inner surrogate times :math:`h`. Area: that of the inner surrogate times :math:`h w`. The
-    spike itself stays 0 or 1. Other libraries' functions often differ from the ones here by a height only.
+    ``0.5 * f`` and ``f * 0.5`` have a height of 0.5, and ``f.scaled(width=0.25)`` has a width of 0.25. The gradient at
+    0 and at the peak is :math:`h` times the gradient of the inner surrogate, and the area is :math:`h w` times its
+    area. The spike is still 0 or 1. The surrogates of other libraries often differ from those here only in height.
 
     Args:
-      surrogate: the inner surrogate. Its own ``origin`` is not looked at.
-      height: :math:`h`, dimensionless; a number or an array that broadcasts into x.
-      width: :math:`w`, likewise, above 0.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      surrogate: the inner surrogate. Its own ``origin`` is ignored.
+      height: :math:`h`, dimensionless, a number or an array that broadcasts into x.
+      width: :math:`w`, above 0, a number or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     Attributes:
-      bounds: [0, 100] for the height, so that no gradient changes its sign, and [0.01, 100] for the width, which at 0
-        would divide by it; and those of the inner surrogate. Where it has a ``width`` or ``height`` itself, that is
-        called ``surrogate_width`` or ``surrogate_height``, here and in a layer.
+      bounds: [0, 100] for the height, so that gradients keep their sign; [0.01, 100] for the width, to avoid a division
+        by 0; and the bounds of the inner surrogate. If the inner surrogate has a ``width`` or ``height``, its name here
+        and in a layer is ``surrogate_width`` or ``surrogate_height``.
 
     Note:
-      The derivative in the width is :math:`h\, (g_0(z) - w\, g_0'(z)\, x / w^2)` with :math:`z = x / w`. Where
-      :math:`x / w^2` might overflow it counts as 0, and :math:`h\, g_0(z)` remains: in float16 beyond
-      :math:`|x| = 64 \min(1, w^2)`, so train the width in another dtype; in these, beyond :math:`10^{35}` of the same.
+      The derivative with respect to the width is :math:`h\, (g_0(z) - w\, g_0'(z)\, x / w^2)` with :math:`z = x / w`.
+      If :math:`x / w^2` might overflow, it is replaced by 0, and :math:`h\, g_0(z)` remains. In float16, this happens for
+      :math:`|x| > 64 \min(1, w^2)`, so train the width in another dtype. In other dtypes, the
+      factor is about :math:`10^{35}` instead of 64.
 
     Example:
       >>> import jax, brainsurr as bs
@@ -226,14 +238,14 @@ class Scaled(Surrogate):
 
     @property
     def bounds(self):  # type: ignore[override]
-        """The intervals by name, those of the inner surrogate too."""
+        """The bounds by name, including those of the inner surrogate."""
         return {"height": (0.0, 100.0), "width": (0.01, 100.0), **self._inner_bounds()}
 
     @property
     def is_distribution(self):  # type: ignore[override]
-        """Whether height times width is 1, and the primitive of the inner surrogate rises from 0 to 1.
+        """True if height times width is 1 and the inner surrogate function increases from 0 to 1.
 
-        A traced number can't be checked, and is assumed to fit.
+        A traced number can't be checked, and is assumed to be right.
         """
         height, width = self.height, self.width
         traced = any(isinstance(value, jax.core.Tracer) for value in (height, width))
@@ -261,7 +273,7 @@ class Scaled(Surrogate):
 
 
 def _floating(value, name: str):
-    """Return integers as floats, which do not wrap around when they are multiplied; all else as it is."""
+    """Convert integers to floats, whose products do not wrap around; return anything else unchanged."""
     value = as_parameter(value, f"Scaled: {name}")
     if isinstance(value, np.ndarray | np.generic | jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
         return value.astype(jnp.result_type(float))
@@ -269,7 +281,7 @@ def _floating(value, name: str):
 
 
 def _quotient(x, width):
-    """Return x / width, finite wherever x is and of its sign, with a derivative where that is finite too."""
+    """Return x / width, finite and with the sign of x if x is finite, with a derivative if it is finite too."""
     if isinstance(width, int | float) and width == 1:
         return x
     largest, quotient = float(jnp.finfo(x.dtype).max), with_sign_of(x / width, x)  # a surrogate may jump at 0

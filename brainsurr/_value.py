@@ -22,44 +22,46 @@ from ._checks import check_flag
 class Value:
     """Parameters and flags under names, compared by value: the base of `Surrogate` and `Neuron`.
 
-    Numbers, arrays, other values, and containers of nothing but these are parameters: the leaves of a pytree, which can
-    be traced, batched and differentiated. All other attributes (booleans, strings, functions) are flags, static and
-    hashable, as are those named in ``static=`` whatever they are. Equal values are equal and hash alike, so they serve
-    as dictionary keys, as static arguments of ``jax.jit`` and as fields of a module.
+    Numbers, arrays, other values, and containers of these are parameters: leaves of a pytree, which can be traced,
+    batched and differentiated. All other attributes (booleans, strings, functions) are flags, which are static and
+    hashable; so are the attributes named in ``static=``. Values with equal attributes are equal and have equal hashes,
+    so they can be dictionary keys, static arguments of ``jax.jit`` and fields of a module.
 
     Attributes:
-      bounds: for each parameter by name, the closed interval in which a layer keeps it while it is trained. Those of a
-        value inside hold too, unless this names its parameter.
+      bounds: for each parameter by name, the closed interval in which a layer keeps it during training. The bounds of
+        an inner value also hold, unless they are overridden here.
 
     Note:
-      ``jax.jit(f)`` keeps what it compiled under the hash of ``f``. If ``f`` could change afterwards, jit would
-      go on answering for the old one, silently; so from its first hash on (``jax.jit(f)``, a static argument, a
-      dictionary key) a value refuses assignment, as do those inside of it, and ``f.replace(alpha=0.3)`` makes a
-      changed copy. It copies arrays and containers, and turns lists into tuples. It can't detect assignment to an entry
-      of a dictionary, ``f.p["a"] = 5.0``, and jit would not see it: make a copy for that too.
+      ``jax.jit(f)`` caches the compiled function under the hash of ``f``, and would keep using it if ``f`` changed
+      later. After the first hash (by ``jax.jit(f)``, as a static argument, or as a dictionary key), setting an
+      attribute of a value or of its inner values raises an error. ``f.replace(alpha=0.3)`` makes a changed copy, with
+      copies of arrays and containers, and tuples instead of lists. Changing an entry of a dictionary,
+      ``f.p["a"] = 5.0``, raises no error, and jit does not see it: make a copy for this too.
     """
 
-    # `_hashed`: attributes can't be set any more. `_flags`: the names of the flags, which `__setattr__` decides and all
-    # else keeps: jax may put None, a boolean or a string where a parameter was.
+    # `_hashed`: attributes can't be set any more. `_flags`: the names of the flags. Only `__setattr__` changes them,
+    # because jax may put None, a boolean or a string in the place of a parameter.
     __slots__ = ("__dict__", "__weakref__", "_flags", "_hashed")
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
-    _always_static: ClassVar[frozenset[str]] = frozenset()  # as named in `static=`
+    _always_static: ClassVar[frozenset[str]] = frozenset()  # the names in `static=`
     _first_flags: ClassVar[frozenset[str]] = frozenset()  # flags that each value has, with the default of its class
-    _lower_limits: ClassVar[dict[str, float]] = {}  # by name, what a parameter must be above
-    _checked: ClassVar[dict[str, Callable]] = {}  # by the name of a method, what calls it with checked arguments
+    _lower_limits: ClassVar[dict[str, float]] = {}  # exclusive lower limits of parameters, by name
+    _checked: ClassVar[
+        dict[str, Callable]
+    ] = {}  # by the name of a method: a function that checks its arguments and calls it
 
     def __init_subclass__(cls, static: str | tuple[str, ...] = (), **kwargs):
         super().__init_subclass__(**kwargs)
         cls._always_static = cls._always_static.union((static,) if isinstance(static, str) else static)
-        # Define these in the class itself, where `@dataclass` keeps them; else it would drop the hash.
+        # Define these in the class itself, where `@dataclass` keeps them. Otherwise it would drop the hash.
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
                 setattr(cls, name, copy_of(getattr(cls, name)))
         _pytree.register(cls)
 
     def __getattribute__(self, name):
-        # Check the arguments of calls. The class keeps the method that its author wrote, so that reloaders find it.
+        # Check the arguments of calls. The class keeps the method of its author, so that reloaders find it.
         checked = super().__getattribute__("_checked").get(name)
         return super().__getattribute__(name) if checked is None else checked_method(self, name, checked)
 
@@ -72,7 +74,7 @@ class Value:
 
     @classmethod
     def _check_class(cls):
-        """Raise a TypeError unless what a class annotates are its fields, and the numbers and fields that it sets."""
+        """Raise a TypeError unless the annotated names of a class, and the numbers that it sets, are its fields."""
         annotations, own, names = inspect.get_annotations(cls), vars(cls), _field_names(cls)
         if "__init__" in own and "__dataclass_fields__" not in own:  # it sets them itself
             return
@@ -88,28 +90,28 @@ class Value:
                 raise TypeError(f"{cls.__name__}: expected {name} to be a field: annotate it, {name}: Any = {value!r}")
 
     def replace(self, **changes) -> Self:
-        """Copy, with some parameters or flags changed, as in ``f.replace(alpha=0.3, origin=True)``."""
+        """Return a copy with other parameters or flags, as in ``f.replace(alpha=0.3, origin=True)``."""
         changed, names = copy.copy(self), dict.fromkeys([*vars(self), *_field_names(type(self))])
         for name in changes:
             if name not in names:
                 raise TypeError(f"{type(self).__name__} has no parameter or flag {name!r}, only {', '.join(names)}")
-        vars(changed).update(changes)  # each is checked beside the others
+        vars(changed).update(changes)  # each check sees the other new values
         for name, value in changes.items():
             setattr(changed, name, value)
         return changed
 
     def _with(self, **values) -> Self:
-        """Copy, with other values of some attributes, which stay parameters or flags; nothing is checked."""
+        """Return a copy with other values of some attributes, without checks. Parameters stay parameters."""
         changed = object.__new__(type(self))
         vars(changed).update(vars(self), **values)
         object.__setattr__(changed, "_flags", self._flags)
         return changed
 
     def _matched(self, like, inside: bool = False) -> Self:
-        """Copy, with the numbers in the dtype and rank of an array, those of values inside too if so wanted.
+        """Return a copy with numbers in the dtype and rank of an array; with ``inside``, also in inner values.
 
         Raises:
-          ValueError: one does not broadcast into the array.
+          ValueError: a number does not broadcast into the array.
         """
         changed: dict[str, Any] = {}
         for name, value in vars(self).items():
@@ -123,17 +125,18 @@ class Value:
         return self._with(**changed) if changed else self
 
     def named_parameters(self) -> tuple[Self, dict[str, Any]]:
-        """Return this value with each parameter replaced by its name, and the parameters by name.
+        """Return a template, this value with the name of each parameter in its place, and the parameters by name.
 
-        Layers hold the two apart: the first is static, and ``jax.tree.map(values.get, template)`` puts values back.
-        A parameter of a value inside has its own name, ``alpha``, or its path where two share one, ``first_alpha``.
+        Layers store the two separately. The template is static, and ``jax.tree.map(values.get, template)`` returns a
+        value. A parameter of an inner value has its own name, such as ``alpha``, or its path if two parameters share a
+        name, such as ``first_alpha``.
         """
         leaves, structure = jax.tree_util.tree_flatten_with_path(self)
         names = _pytree.leaf_names([path for path, _ in leaves])
         return jax.tree.unflatten(structure, names), dict(zip(names, jax.tree.leaves(self), strict=True))
 
     def _inner_bounds(self) -> dict[str, tuple[float, float]]:
-        """Return the bounds of the values inside, under the names that their parameters have here."""
+        """Return the bounds of inner values, by the names that their parameters have here."""
         inner = jax.tree.map(
             lambda leaf: leaf._tree_of_bounds() if _is_value(leaf) else None,
             self,
@@ -147,16 +150,15 @@ class Value:
         return self._inner_bounds() | self.bounds
 
     def _tree_of_bounds(self) -> Self:
-        """Return this value with the bounds of each parameter in its place, None if it has none."""
+        """Return this value with the bounds of each parameter in its place, or None."""
         return jax.tree.map(self._all_bounds().get, self.named_parameters()[0])
 
     def __setattr__(self, name, value):
         cls = type(self)
         if getattr(self, "_hashed", False):
             raise TypeError(
-                f"can't set {name}: this {cls.__name__} has been hashed (by jax.jit, as a static argument, as a key, "
-                "or as the default of a class), and what was compiled for it would go stale. "
-                f"Make a copy: f = f.replace({name}={value!r})"
+                f"can't set {name}: this {cls.__name__} has been hashed, by jax.jit, as a key or as a default, so "
+                f"functions compiled for it would be stale. Make a copy: f = f.replace({name}={value!r})"
             )
         _pytree.register_with_flax()  # flax may have been loaded since the class was made
         fields = cls.__dict__.get("__dataclass_fields__")
@@ -176,7 +178,7 @@ class Value:
         self.__dict__[name] = value
 
     def _check(self, name, value):
-        """Raise an error unless the value is of the type of the field's default, and above its limit."""
+        """Raise an error unless the value has the type of the field's default and is above its limit."""
         field = type(self).__dataclass_fields__.get(name)
         default = None if field is None else field.default
         what = f"{type(self).__name__}: expected {name} to be"
@@ -204,13 +206,13 @@ class Value:
         return self._key() == other._key()
 
     def __hash__(self) -> int:
-        if not getattr(self, "_hashed", False):  # `jax.tree.map` may have put in arrays that can be written in place
+        if not getattr(self, "_hashed", False):  # `jax.tree.map` may have set arrays that can be changed in place
             self.__dict__.update({name: _pytree.frozen(value) for name, value in vars(self).items()})
         value = hash((type(self), self._key()))
         object.__setattr__(self, "_hashed", True)
         for inner in jax.tree.leaves(vars(self), is_leaf=_is_value):
             if _is_value(inner):
-                hash(inner)  # so that it can't change either
+                hash(inner)  # so that it can't be changed either
         return value
 
     def _key(self):
@@ -225,7 +227,7 @@ class Value:
 
 
 def copy_of(function: Any) -> Callable:
-    """Copy a function. A reloader edits functions in place, and must not change a parent's."""
+    """Copy a function, so that a reloader, which edits functions in place, does not change the parent's function."""
     made = types.FunctionType(*(getattr(function, f"__{part}__") for part in _PARTS))
     made.__kwdefaults__ = function.__kwdefaults__
     return functools.update_wrapper(made, function)
@@ -235,7 +237,7 @@ _PARTS = ("code", "globals", "name", "defaults", "closure")
 
 
 def checked_method(value: Value, name: str, checked: Callable) -> Callable:
-    """Return a method that calls ``checked(method, value, *args)``, and looks like the method."""
+    """Return a method that calls ``checked(method, value, *args)`` and has the name and docstring of the method."""
     method = getattr(type(value), name)
 
     @functools.wraps(method)
@@ -245,13 +247,13 @@ def checked_method(value: Value, name: str, checked: Callable) -> Callable:
     return types.MethodType(call, value)
 
 
-# Methods that run when a value is made or compared, and not in what it computes.
+# Methods that are called when a value is made or compared, but not in its computations.
 _ASIDE = {"__init__", "__post_init__", "__eq__", "__hash__", "__repr__", "__replace__"}
 _HERE = f"{Path(__file__).parent}{os.sep}"
 
 
 def is_built_in(value: Any) -> bool:
-    """Return whether a value computes by code of brainsurr alone: no method, property or function of the user's."""
+    """Return whether a value uses only code of brainsurr: no method, property or function of the user."""
     if not isinstance(value, Value):
         return not callable(value) or isinstance(value, type)
     own = [item for base in type(value).__mro__[:-1] for item in vars(base).items() if item[0] not in _ASIDE]
@@ -260,7 +262,7 @@ def is_built_in(value: Any) -> bool:
 
 
 def _is_ours(member: Any) -> bool:
-    """Return whether a member of a class is data, or a function or property whose code is of brainsurr."""
+    """Return whether a member of a class is data, or a function or property whose code is in brainsurr."""
     if isinstance(member, property):
         return all(map(_is_ours, filter(None, (member.fget, member.fset, member.fdel))))
     member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
@@ -275,7 +277,7 @@ def _field_names(kind: type) -> list[str]:
 
 
 def _own(value):
-    """Copy the values inside, in tuples and dicts too: who holds them may change them."""
+    """Copy inner values, including those in tuples and dicts, so that a change of one owner does not affect others."""
     return mapped(lambda leaf: copy.copy(leaf) if _is_value(leaf) else leaf, value)
 
 

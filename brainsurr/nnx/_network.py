@@ -173,8 +173,8 @@ def unroll(
         after = _values(parts[2])
         if changed := _changed(fixed, _values(parts[1])):
             raise ValueError(
-                f"unroll: expected net to write to no nnx.Param, it wrote to {_names(changed)}, which all blocks "
-                "share: make it a variable of another kind, nnx.Variable, which goes from block to block"
+                f"unroll: net changed the nnx.Param {_names(changed)}, which all blocks share. Use nnx.Variable or "
+                "another type instead, which is passed from block to block"
             )
         if new := after.keys() - before.keys():
             raise ValueError(f"unroll: expected net to create no new variables, it created {_names(new)}")
