@@ -202,9 +202,9 @@ class Scaled(Surrogate):
 
     Note:
       The derivative with respect to the width is :math:`h\, (g_0(z) - w\, g_0'(z)\, x / w^2)` with :math:`z = x / w`.
-      If :math:`x / w^2` might overflow, it is replaced by 0, and :math:`h\, g_0(z)` remains. In float16, this happens for
-      :math:`|x| > 64 \min(1, w^2)`, so train the width in another dtype. In other dtypes, the
-      factor is about :math:`10^{35}` instead of 64.
+      If :math:`x / w^2` might overflow, it is replaced by 0, and :math:`h\, g_0(z)` remains. In float16, this happens
+      for :math:`|x| > 64 \min(1, w^2)`, so train the width in another dtype. In other dtypes, the factor is about
+      :math:`10^{35}` instead of 64.
 
     Example:
       >>> import jax, brainsurr as bs

@@ -142,7 +142,7 @@ GROWING = np.repeat([1.0, 2.0, 3.0, 4.0], [2, 2, 2, 1])
 @pytest.mark.parametrize("size", [2, T])
 def test_nnx_refuses_writes_to_what_all_blocks_share(size):
     net = Plastic(nnx.Param)
-    with pytest.raises(ValueError, match="nnx.Param kept"):
+    with pytest.raises(ValueError, match=r"nnx\.Param kept"):
         bs.nnx.unroll(net, None, jnp.zeros(T), block_size=size)
     assert float(net.kept[...]) == 0
     net = Plastic(nnx.BatchStat)
