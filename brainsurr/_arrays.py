@@ -57,6 +57,8 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
 
 def as_array(x: Any, name: str) -> jax.Array:
     """Convert to an array of any dtype; a TypeError says what came."""
+    if x is None or isinstance(x, (str, bytes)):  # jax before 0.12 reads None as NaN and a string as a dtype
+        raise TypeError(f"expected {name} to be a real array, got {x!r}")
     x = without_unit(variable_value(x), name)
     try:
         return jnp.asarray(x)
