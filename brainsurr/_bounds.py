@@ -100,10 +100,9 @@ def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Ar
 
 def checked_interval(name: str, interval) -> Interval:
     """Return an interval as two numbers, or raise a ValueError."""
-    low, high = map(float, interval)
-    if not low < high:
+    if np.shape(interval) != (2,) or not interval[0] < interval[1]:
         raise ValueError(f"{name}: expected bounds with low < high, got {interval!r}")
-    return low, high
+    return float(interval[0]), float(interval[1])
 
 
 def not_trained(owner: str, name: str) -> ValueError:

@@ -177,8 +177,9 @@ def _from_state(f, state: dict):
 
     parameters = _parameters(f)
     if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would leave out what is too many
-        owner, names = type(f).__name__, sorted(parameters)
-        raise ValueError(f"{owner}: expected a state with the parameters {names}, got {state} at path {current_path()}")
+        what = f"{type(f).__name__}: expected a state with the parameters {sorted(parameters)}"
+        got = sorted(state) if isinstance(state, dict) else type(state).__name__
+        raise ValueError(f"{what}, got {got} at path {current_path()}")
     return rebuild(type(f), flatten(f)[1], from_state_dict(parameters, state).values())
 
 

@@ -47,9 +47,7 @@ class Value:
     _always_static: ClassVar[frozenset[str]] = frozenset()  # the names in `static=`
     _first_flags: ClassVar[frozenset[str]] = frozenset()  # flags that each value has, with the default of its class
     _lower_limits: ClassVar[dict[str, float]] = {}  # exclusive lower limits of parameters, by name
-    _checked: ClassVar[
-        dict[str, Callable]
-    ] = {}  # by the name of a method: a function that checks its arguments and calls it
+    _checked: ClassVar[dict[str, Callable]] = {}  # functions that check the arguments of a method and call it, by name
 
     def __init_subclass__(cls, static: str | tuple[str, ...] = (), **kwargs):
         super().__init_subclass__(**kwargs)
