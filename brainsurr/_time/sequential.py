@@ -195,14 +195,15 @@ def call_batch_first(convolution: Callable, xs):
 def gives_spikes(layer: Any) -> bool:
     """Return whether the output of a layer is known to contain only 0, 1 and NaN; False for user-defined layers."""
 
-    def is_ours(value):
-        return type(value).__module__.partition(".")[0] == __package__.partition(".")[0]
+    def is_ours(kind):
+        return kind.__module__.partition(".")[0] == __package__.partition(".")[0]
 
     if isinstance(layer, NeuronModule):
-        if not is_ours(layer) or not vars(layer._neuron_class).get("_gives_spikes"):
+        kind = layer._neuron_class
+        if not (is_ours(type(layer)) and is_ours(kind) and kind._gives_spikes):
             return False
         layer = layer.spike_fn  # type: ignore[attr-defined]
-    surrogate = layer.template if isinstance(layer, SurrogateModule) and is_ours(layer) else layer
+    surrogate = layer.template if isinstance(layer, SurrogateModule) and is_ours(type(layer)) else layer
     has_own_call = type(surrogate).__call__ is not Surrogate.__call__
     return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin)
 

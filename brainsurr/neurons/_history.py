@@ -50,6 +50,7 @@ class AnyDtypeHistory(InputHistory):
     _as_input = staticmethod(as_real)
 
     def _check(self, name, value):
+        super()._check(name, value)
         if name == "state_dtype":
             check_dtype(f"{type(self).__name__}: state_dtype", value, any_real=True)
 

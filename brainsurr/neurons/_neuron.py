@@ -11,13 +11,13 @@ import numpy as np
 
 from .._arrays import as_float, as_real, is_float, is_number
 from .._bounds import check_inside
-from .._checks import shapes
+from .._checks import check_counts, shapes
 from .._hooks import hook
 from .._pytree import tuples
 from .._scan import iterations_at_once, scan_steps, typed_like
 from .._surrogate import Surrogate
 from .._value import Value, is_built_in
-from ._spikes import Drawn, Watched, all_spike_functions, draw_each, drawn, spike_fields, spike_functions
+from ._spikes import Drawn, all_spike_functions, draw_each, drawn, spike_fields, with_spike_functions
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -68,7 +68,9 @@ class Neuron(Value):
 
     states: ClassVar[tuple[str, ...]] = ("v",)
     _decays: ClassVar[tuple[str, ...]] = ()  # within their bounds even if they are not trained
-    _gives_spikes: ClassVar[bool]  # not inherited: whether the output contains only 0, 1 and NaN
+    _counts: ClassVar[tuple[str, ...]] = ()  # integers up to which the state, or a kernel in its dtype, counts
+    _gives_spikes: ClassVar[bool] = False  # whether the output contains only 0, 1 and NaN, in classes of brainsurr
+    _as_input: ClassVar[Callable] = staticmethod(as_float)  # converts an input to a dtype that the neuron supports
     _is_trained: ClassVar[bool] = True  # whether its layers have trainable parameters
 
     def __init_subclass__(cls, **kwargs):
@@ -142,12 +144,11 @@ class Neuron(Value):
             # An initial state may lack the sharding type of the input, and `jnp.where` needs equal types.
             state = jax.tree.map(lambda part: typed_like(part, x), state)
         neuron = self._matched(like)
-        functions = {
-            name: functools.partial(call_function, f"{owner}: {name}", f)
-            for name, f in spike_functions(self).items()
-            if not isinstance(f, Surrogate)
-        }
-        new, y = type(self).step(neuron._with(**functions) if functions else neuron, state, x.astype(like.dtype))
+
+        def cast(name, f):
+            return f if isinstance(f, Surrogate) else functools.partial(call_function, f"{owner}: {name}", f)
+
+        new, y = type(self).step(with_spike_functions(cast, neuron), state, x.astype(like.dtype))
         y = as_float(y, f"the output of {owner}")
         if y.shape != x.shape:
             raise ValueError(f"{owner}: step returned an output of shape {y.shape} for an input of shape {x.shape}")
@@ -172,11 +173,6 @@ class Neuron(Value):
         has_no_hash = callable(value) and type(value).__hash__ is None
         return functools.partial(value) if has_no_hash and name in spike_fields(cls) else value
 
-    @staticmethod
-    def _as_input(x, name: str) -> jax.Array:
-        """Convert an input to an array of a dtype that the neuron supports."""
-        return as_float(x, name)
-
     @classmethod
     def _check_number(cls, owner: str, name: str, value):
         if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
@@ -191,17 +187,17 @@ class Neuron(Value):
         """
         for name in self._decays:
             value = getattr(self, name)
-            change = np.ones(1) if isinstance(value, let_be) else self._change(name, np.asarray(value, np.float64))
+            if isinstance(value, let_be):
+                continue
+            change = np.float64(1 - value if name.endswith("decay") else value)
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
                 wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
                 raise ValueError(
                     f"{owner}: {jnp.dtype(dtype)} rounds away what {name}={value} changes in a step. Use param_dtype="
                     f"{wider} for a layer, or an input in {wider} for a neuron"
                 )
-
-    def _change(self, name: str, value: np.ndarray) -> np.ndarray:
-        """Return the relative change of a state per step, for a decay or another field of `_decays`."""
-        return 1 - value
+        for name in self._counts:
+            check_counts(f"{owner}: {name}", getattr(self, name), dtype)
 
     def _check_bounds(self, owner: str, intervals: Mapping[str, Any]):
         """Raise a ValueError if a layer trains a parameter in an interval that is too wide. None means unbounded."""
@@ -255,22 +251,19 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan_steps) -> tuple[An
     for f in functions:  # before compilation, in which all numbers are traced
         if isinstance(f, Surrogate):
             f._check_dtype(jax.tree.leaves(state)[0].dtype)
-    draws = Drawn in [type(f.function if isinstance(f, Watched) else f) for f in functions]
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
-        return _over_time(neuron, draws, state, xs, host_scan)
+        return _over_time(neuron, state, xs, host_scan)
     # All numbers of a neuron are arguments of one compiled function, so new values need no compilation. A class of the
     # user may depend on anything outside of it, which can change, so it is traced again in each call.
-    leaves, structure = jax.tree.flatten(neuron)
-    if is_built_in(neuron):
-        return _compiled(structure, draws, leaves, state, xs)
-    return jax.jit(functools.partial(_from_leaves, structure, draws), inline=True)(leaves, state, xs)
+    compiled = _compiled if is_built_in(neuron) else jax.jit(functools.partial(_over_time), inline=True)
+    return compiled(neuron, state, xs)
 
 
-def _over_time(neuron, draws, state, xs, host_scan):
-    if not draws and type(neuron).over_time is not Neuron.over_time:
-        return neuron.over_time(state, xs)
+def _over_time(neuron, state, xs, host_scan=scan_steps):
     # The keys of all steps are an input of the scan, so a step that is recomputed draws the same spikes.
-    keys, with_keys = draw_each(neuron, len(xs)) if draws else ([], lambda keys: neuron)
+    keys, with_keys = draw_each(neuron, len(xs))
+    if not keys and type(neuron).over_time is not Neuron.over_time:
+        return neuron.over_time(state, xs)
 
     def step(state, inputs):
         x, keys = inputs
@@ -279,11 +272,7 @@ def _over_time(neuron, draws, state, xs, host_scan):
     return host_scan(step, state, (xs, keys), unroll=iterations_at_once(xs))
 
 
-def _from_leaves(structure, draws, leaves, state, xs):
-    return _over_time(structure.unflatten(leaves), draws, state, xs, scan_steps)
-
-
-_compiled = jax.jit(_from_leaves, static_argnums=(0, 1), inline=True)
+_compiled = jax.jit(_over_time, inline=True)
 
 
 @hook
@@ -296,15 +285,12 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
       shape: the shape of the input of one step.
     """
     owner, expected = type(neuron).__name__, expected_state(neuron, shape)
-    (leaves, given), (likes, wanted) = jax.tree.flatten(state), jax.tree.flatten(expected)
-    if given != wanted:  # type: ignore[operator]
-        state = tuples(state)  # a checkpoint may give lists
-        leaves, given = jax.tree.flatten(state)
-    fits = given == wanted  # type: ignore[operator]
+    likes, wanted = jax.tree.flatten(expected)
+    leaves, given = jax.tree.flatten(tuples(state))  # a checkpoint may give lists
+    fits = given == jax.tree.structure(tuples(expected))  # type: ignore[operator]
     if fits:
-        for i, (leaf, like) in enumerate(zip(leaves, likes, strict=True)):
-            if not (isinstance(leaf, jax.Array) and is_float(leaf) and is_float(like)):
-                leaves[i] = (neuron._as_input if is_float(like) else as_real)(leaf, "carry")
+        kinds = [neuron._as_input if is_float(like) else as_real for like in likes]
+        leaves = [convert(leaf, "carry") for convert, leaf in zip(kinds, leaves, strict=True)]
     if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
         raise ValueError(
             f"{owner}: the carry has shapes {shapes(state)}, but a step of shape {shape} needs {shapes(expected)}. "
@@ -314,26 +300,22 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
     return jax.tree.unflatten(wanted, leaves)
 
 
-_expected: dict[Any, Any] = {}
-
-
 def expected_state(neuron: Neuron, shape: tuple[int, ...]):
     """Return the shapes and dtypes of the initial state, for a float32 input of the given shape."""
-
-    def shapes():
-        return jax.eval_shape(
-            functools.partial(type(neuron).initial_state, neuron), jax.ShapeDtypeStruct(shape, jnp.float32)
-        )
-
     if not is_built_in(neuron):
-        return shapes()
+        return _state_shapes(neuron, shape)
     leaves, structure = jax.tree.flatten(neuron)
-    key = structure, tuple(map(np.shape, leaves)), shape
-    if key not in _expected:
-        if len(_expected) > 999:
-            _expected.clear()
-        _expected[key] = shapes()
-    return _expected[key]
+    return _built_in_state_shapes(structure, tuple(map(np.shape, leaves)), shape)
+
+
+def _state_shapes(neuron, shape):
+    x = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.eval_shape(functools.partial(type(neuron).initial_state, neuron), x)
+
+
+@functools.lru_cache(999)
+def _built_in_state_shapes(structure, sizes, shape):
+    return _state_shapes(structure.unflatten(map(np.zeros, sizes)), shape)
 
 
 @hook
@@ -361,18 +343,14 @@ Neuron._checked = {"initial_state": make_first_state, "step": take_one_step}
 
 def _kept(neuron, before, after):
     """Return the new state in the dtypes of the old state."""
-    structure: Any
     owner = type(neuron).__name__
-    old, structure = jax.tree.flatten(before)
-    new, same = jax.tree.flatten(after)
-    if structure != same or [jnp.shape(a) for a in old] != [jnp.shape(b) for b in new]:
+    (old, structure), (new, same) = jax.tree.flatten(before), jax.tree.flatten(jax.tree.map(jnp.asarray, after))
+    if structure != same or [a.shape for a in old] != [b.shape for b in new]:  # type: ignore[operator]
         raise ValueError(f"{owner}: step changed the shapes of the state from {shapes(before)} to {shapes(after)}")
-    for i, (a, b) in enumerate(zip(old, new, strict=True)):
-        b = jnp.asarray(b)
-        if b.dtype != a.dtype and is_float(b) and not is_float(a):
+    for a, b, name in zip(old, new, neuron.states, strict=True):
+        if is_float(b) and not is_float(a):
             raise TypeError(
-                f"{owner}: step changed the dtype of its state {neuron.states[i]} from {a.dtype} to {b.dtype}. Start "
-                "it as a float in initial_state, or cast it"
+                f"{owner}: step changed the dtype of its state {name} from {a.dtype} to {b.dtype}. Start it as a float "
+                "in initial_state, or cast it"
             )
-        new[i] = b.astype(a.dtype)
-    return jax.tree.unflatten(structure, new)
+    return jax.tree.unflatten(structure, [b.astype(a.dtype) for a, b in zip(old, new, strict=True)])

@@ -41,27 +41,19 @@ def spike_fields(kind: type) -> tuple[str, ...]:
     return tuple([field.name for field in dataclasses.fields(kind) if isinstance(field.default, Surrogate)])
 
 
-def spike_functions(neuron) -> dict[str, Any]:
-    """Return the spike functions of a neuron by field, without those of inner neurons."""
-    fields = spike_fields(type(neuron))
-    return {
-        name: value
-        for name, value in vars(neuron).items()
-        if isinstance(value, Surrogate | Drawn | Watched) or name in fields
-    }
-
-
 def all_spike_functions(neuron) -> list[Any]:
     """Return the spike functions of a neuron and of its inner neurons."""
-    functions = spike_functions(neuron)
-    inner = [value for name, value in vars(neuron).items() if isinstance(value, Value) and name not in functions]
-    return [*functions.values(), *[f for one in inner for f in all_spike_functions(one)]]
+    functions: list[Any] = []
+    with_spike_functions(lambda name, f: functions.append(f), neuron)
+    return functions
 
 
 def with_spike_functions(replace: Callable[[str, Any], Any], neuron):
     """Return a neuron with ``replace(field, function)`` instead of each of its spike functions."""
-    changed = {name: replace(name, value) for name, value in spike_functions(neuron).items()}
-    for name, value in vars(neuron).items():
+    fields, values = spike_fields(type(neuron)), vars(neuron).items()
+    own = {n: value for n, value in values if n in fields or isinstance(value, Surrogate | Drawn | Watched)}
+    changed = {name: replace(name, value) for name, value in own.items()}
+    for name, value in values:
         if isinstance(value, Value) and name not in changed:
             changed[name] = with_spike_functions(replace, value)
     return neuron._with(**changed)
@@ -85,13 +77,15 @@ def drawn(neuron, key):
 
 def draw_each(neuron, steps: int) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Return the keys of all steps of a neuron with random spikes, and a function that sets the keys of one step."""
-    leaves, structure = jax.tree.flatten(neuron, is_leaf=lambda node: isinstance(node, Drawn))
-    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Drawn)]
+    structure: Any
+    leaves, structure = jax.tree.flatten(neuron, is_leaf=_is_drawn)
 
     def with_keys(keys):
-        step = list(leaves)
-        for i, key in zip(places, keys, strict=True):
-            step[i] = dataclasses.replace(leaves[i], key=key)
-        return jax.tree.unflatten(structure, step)
+        rest = iter(keys)
+        return structure.unflatten([Drawn(leaf.surrogate, next(rest)) if _is_drawn(leaf) else leaf for leaf in leaves])
 
-    return [jax.random.split(leaves[i].key, steps) for i in places], with_keys
+    return [jax.random.split(leaf.key, steps) for leaf in leaves if _is_drawn(leaf)], with_keys
+
+
+def _is_drawn(node) -> bool:
+    return isinstance(node, Drawn)

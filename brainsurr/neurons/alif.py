@@ -8,8 +8,6 @@ import jax.numpy as jnp
 from .._checks import check_word
 from .lif import LIF, LIFFields
 
-ADAPTS = ("threshold", "input")
-
 
 @dataclasses.dataclass(eq=False, repr=False)
 class ALIFFields(LIFFields):
@@ -77,8 +75,6 @@ class ALIF(LIF, ALIFFields):
       [1. 0. 1. 0. 1. 0. 1. 0.]
     """
 
-    _gives_spikes = True
-
     bounds: ClassVar[dict[str, tuple[float, float]]] = {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),
@@ -89,7 +85,7 @@ class ALIF(LIF, ALIFFields):
     def _check(self, name, value):
         super()._check(name, value)
         if name == "adapts":
-            check_word(f"{type(self).__name__}: adapts", value, ADAPTS)
+            check_word(f"{type(self).__name__}: adapts", value, ("threshold", "input"))
         now = vars(self) | {name: value}
         how = now.get("adapts"), now.get("reset")
         if not now.get("reset_adapted", True) and how != ("threshold", "subtract"):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arrays import is_number
 from .._checks import is_integer
 from ._history import AnyDtypeHistory
 from ._neuron import by_position
@@ -53,7 +54,21 @@ class Delay(AnyDtypeHistory, DelayFields):
 
     @classmethod
     def _converted(cls, name, value):
-        return _whole(cls.__name__, value) if name == "steps" else super()._converted(name, value)
+        if name != "steps":
+            return super()._converted(name, value)
+        is_array = is_number(value) and not isinstance(value, int | float | jax.core.Tracer)
+        steps = value.tolist() if is_array else value
+        each = steps if isinstance(steps, tuple | list) else [steps]
+        if not each or not all(is_integer(n) and n >= 0 for n in each):
+            raise ValueError(
+                f"{cls.__name__}: expected steps to be a non-negative integer, or one for each channel, got {value!r}"
+                f"{cls._hint(name, value)}"
+            )
+        return tuple(map(int, each)) if each is steps else int(steps)
+
+    def _check(self, name, value):
+        if name != "steps":  # converted already
+            super()._check(name, value)
 
     def _check_features(self, owner, features):
         if isinstance(self.steps, tuple) and len(self.steps) != features:
@@ -74,14 +89,3 @@ class Delay(AnyDtypeHistory, DelayFields):
             index = np.arange(len(xs))[:, None] + start
             ys = jnp.take_along_axis(both, index.reshape(len(xs), *(1,) * (xs.ndim - 2), len(start)), axis=0)
         return past, ys
-
-
-def _whole(owner: str, steps) -> int | tuple[int, ...]:
-    concrete = isinstance(steps, np.ndarray | jax.Array) and not isinstance(steps, jax.core.Tracer)
-    delays = steps.tolist() if concrete and jnp.issubdtype(steps.dtype, jnp.integer) else steps
-    each = list(delays) if isinstance(delays, tuple | list) else [delays]
-    if not each or not all(is_integer(n) and n >= 0 for n in each):
-        raise ValueError(
-            f"{owner}: expected steps to be a non-negative integer, or one for each channel, got {steps!r}"
-        )
-    return tuple(map(int, each)) if isinstance(delays, tuple | list) else int(delays)

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .._checks import check_counts
 from ..surrogates.triangle import PiecewiseLeakyRelu
 from .lif import LI, LIFields
 
@@ -64,10 +63,7 @@ class ILIF(LI, ILIFFields):
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.01, float("inf"))}
     _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0, "levels": 0}
-
-    def _check_dtype(self, owner, dtype, *args):
-        super()._check_dtype(owner, dtype, *args)
-        check_counts(f"{owner}: levels", self.levels, dtype)
+    _counts: ClassVar[tuple[str, ...]] = ("levels",)
 
     def step(self, state, x):
         u = self.integrate(state, x)

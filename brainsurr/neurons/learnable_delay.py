@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from .._bounds import check_inside
-from .._checks import check_counts
 from ._history import InputHistory
 
 
@@ -60,6 +59,7 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
     """
 
     _lower_limits: ClassVar[dict[str, float]] = {"longest": 0}
+    _counts: ClassVar[tuple[str, ...]] = ("longest",)
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
 
     def _check(self, name, value):
@@ -75,10 +75,6 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
         for name, interval in intervals.items():
             what = f"{owner}: {name}" if interval is None else f"{owner}: bounds of {name}"
             check_inside(what, getattr(self, name) if interval is None else interval, self._all_bounds()[name])
-
-    def _check_dtype(self, owner, dtype, *args):
-        super()._check_dtype(owner, dtype, *args)
-        check_counts(f"{owner}: longest", self.longest, dtype)
 
     def over_time(self, past, xs):
         """Return the new state and the delayed inputs."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from .._checks import check_counts, check_flag, check_word
+from .._checks import check_flag, check_word
 from .._kernel import detached
 from ..surrogates.exponential import Sigmoid
 from ._neuron import Neuron
@@ -140,6 +140,8 @@ class LIF(LI, LIFFields):
     _gives_spikes = True
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
+    _counts: ClassVar[tuple[str, ...]] = ("refractory",)
+    _lower_limits: ClassVar[dict[str, float]] = {"refractory": -1}
 
     keeps_spikes: bool = dataclasses.field(default=False, init=False)  # in the state; set by `Recurrent`
 
@@ -149,20 +151,12 @@ class LIF(LI, LIFFields):
             check_word(f"{type(self).__name__}: reset", value, RESETS)
         elif name == "reset_grad":
             check_flag(f"{type(self).__name__}: reset_grad", value, optional=True)
-        elif name == "refractory" and value < 0:
-            raise ValueError(
-                f"{type(self).__name__}: expected refractory to be a number of steps, 0 or more, got {value}"
-            )
         now = vars(self) | {name: value}
         if now.get("reset") == "none" and (now.get("reset_delay") or now.get("reset_grad") is not None):
             raise ValueError(
                 f"{type(self).__name__}: expected neither reset_delay nor reset_grad with reset='none', which resets "
                 "nothing: leave them out, or take False and None"
             )
-
-    def _check_dtype(self, owner, dtype, *args):
-        super()._check_dtype(owner, dtype, *args)
-        check_counts(f"{owner}: refractory", self.refractory, dtype)
 
     @property
     def states(self):  # type: ignore[override]

@@ -53,8 +53,8 @@ class Recurrent(Unmatched):
         super()._check(name, value)
         if name == "neuron" and not isinstance(value, Neuron):
             raise TypeError(f"Recurrent: expected neuron to be a neuron, such as LIF(), got {value!r}")
-        shape = value.shape if is_number(value) and hasattr(value, "shape") else None
-        if name == "kernel" and (shape is None or len(shape) != 2 or shape[0] != shape[1]):
+        shape = jnp.shape(value) if is_number(value) else ()
+        if name == "kernel" and (len(shape) != 2 or shape[0] != shape[1]):
             raise ValueError(f"Recurrent: expected kernel to be an array [features, features], got {shapes(value)}")
 
     def __post_init__(self):
@@ -83,10 +83,9 @@ class Recurrent(Unmatched):
     def step(self, state, x):
         if (shape := jnp.shape(self.kernel)) != (x.shape[-1],) * 2:
             raise ValueError(f"Recurrent: the kernel has shape {shape}, not [{x.shape[-1]}, {x.shape[-1]}]")
-        if self._inside_has_spikes:
-            state, s = state, jax.tree.leaves(state)[self.neuron.states.index("s")]
-        else:
-            state, s = state
+        i = self.states.index("s")
+        s = jax.tree.leaves(state)[i]
+        state = state if self._inside_has_spikes else state[0]
         product: Any = jnp.dot
         if self.events:
             from ..events import dot as product  # here: it takes as long to import as all neurons

@@ -80,9 +80,6 @@ class RF(Neuron, RFFields):
     def initial_state(self, x):
         return tuple(jnp.zeros_like(x) for _ in self.states)
 
-    def _change(self, name, value):
-        return value if name in RF._decays else super()._change(name, value)
-
     def turn(self, u, v, x, kept):
         """Return ``u`` and ``v`` after a step in which ``kept`` of both is left."""
         return kept * u - self.frequency * v + x, self.frequency * u + kept * v
@@ -144,8 +141,6 @@ class BRF(RF, BRFFields):
       >>> print(jnp.flatnonzero(spikes))
       [ 0 24]
     """
-
-    _gives_spikes = True
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "q")
     bounds: ClassVar[dict[str, tuple[float, float]]] = {
@@ -212,8 +207,6 @@ class BHRF(BRF):
       >>> print(jnp.flatnonzero(spikes))
       [0]
     """
-
-    _gives_spikes = True
 
     def balanced(self, u, v, x, damping):
         v = v + self.frequency * u

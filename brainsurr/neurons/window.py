@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from ._history import AnyDtypeHistory
-from ._neuron import Neuron, by_position
+from ._neuron import by_position
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -53,11 +53,6 @@ class Window(AnyDtypeHistory, WindowFields):
     """
 
     _lower_limits: ClassVar[dict[str, float]] = {"length": 0}
-
-    def _check(self, name, value):
-        super()._check(name, value)
-        if name == "length":
-            Neuron._check(self, name, value)
 
     @property
     def longest(self) -> int:
