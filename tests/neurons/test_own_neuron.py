@@ -191,9 +191,6 @@ def run(host, kind, xs=XS, **fields):
 # What does not fit, when it runs -------------------------------------------------------------------------------------
 
 
-SHAPES, DTYPES = r"give a state like the one it takes, \(2, 3\), got", "keep the dtype of its state count, int32, got"
-
-
 BAD_STEPS = [
     (QIF, lambda self, v, x: (v, x[..., :1]), "output"),
     (QIF, lambda self, v, x: (v[..., :1], x), "shapes of the state"),
@@ -234,13 +231,6 @@ def test_arguments_that_do_not_fit(host, given, message):
     for make in (host.layers.layer, host.layers.cell):
         with pytest.raises(ValueError, match=f"^QIF(Cell)?:? .*{message}"):
             make(QIF)(3, **given)
-
-
-def test_arguments_of_the_neuron_itself():
-    with pytest.raises(ValueError, match=r"^QIF: rate of shape \(2,\) does not broadcast into an input"):
-        run(laws.Plain, QIF, rate=np.ones(2))
-    with pytest.raises(ValueError, match="carry"):
-        QIF()(jnp.zeros((5, 3)), XS)
 
 
 # Classes -------------------------------------------------------------------------------------------------------------
