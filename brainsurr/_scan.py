@@ -118,13 +118,9 @@ def iterations_at_once(xs, block: int = 0) -> int:
     length, platform = jax.tree.leaves(xs)[0].shape[0], _platform()
     if not is_integer(length):
         return 1
-    if platform in _STEPS_PER_ITERATION:
-        return _unrolled(max(1, _STEPS_PER_ITERATION[platform] // max(1, block)), length)
-    return max(1, length) if not block and length <= min(_FEW, _bytes(xs) / _LARGE) else 1
-
-
-def _unrolled(most: int, length: int) -> int:
-    """Return how many iterations to unroll: all of a short loop, otherwise a divisor of its length, if one is near."""
-    if length <= 2 * most:
+    if platform not in _STEPS_PER_ITERATION:
+        return max(1, length) if not block and length <= min(_FEW, _bytes(xs) / _LARGE) else 1
+    most = max(1, _STEPS_PER_ITERATION[platform] // max(1, block))
+    if length <= 2 * most:  # unroll all of a short loop, otherwise a divisor of its length, if one is near
         return max(1, length)
     return max([d for d in range(1 + most // 2, most + 1) if length % d == 0], default=most)

@@ -94,19 +94,13 @@ def split(tree, axis: int | None = 0):
     if axis is None:
         return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
     for x in jax.tree.leaves(tree):
-        _check_shared(np.shape(x), axis, mesh.size)
+        shape = np.shape(x)
+        if not is_integer(axis) or not 0 <= axis < len(shape):
+            raise ValueError(f"split: expected an axis of an array of shape {shape}, got axis={axis!r}")
+        if rest := shape[axis] % mesh.size:
+            sizes = " or ".join(str(shape[axis] - rest + n) for n in (0, mesh.size) if shape[axis] - rest + n)
+            raise ValueError(f"split: {mesh.size} devices can't share a batch of {shape[axis]}: use {sizes}")
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*[None] * axis, "batch")))
-
-
-def _check_shared(shape: tuple[int, ...], axis: int, devices: int):
-    if not is_integer(axis) or not 0 <= axis < len(shape):
-        raise ValueError(f"split: expected an axis of an array of shape {shape}, got axis={axis!r}")
-    fewer = shape[axis] // devices * devices
-    if shape[axis] > fewer:
-        sizes = f"{fewer} or {fewer + devices}" if fewer else f"{devices}"
-        raise ValueError(
-            f"split: expected a batch that {devices} devices can share equally, got {shape[axis]}: take {sizes}"
-        )
 
 
 def _given_devices() -> int:

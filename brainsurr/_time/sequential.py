@@ -100,11 +100,8 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     if getattr(layer, "return_spikes", False) is not True:
         return after, ys, None
     if not isinstance(ys, tuple):
-        raise TypeError(
-            f"SpikingSequential: expected outputs (ys, spikes), with return_spikes, got {type(ys).__name__}"
-        )
-    ys, spikes = ys
-    return after, ys, spikes
+        raise TypeError(f"SpikingSequential: expected outputs (ys, spikes) with return_spikes, got {type(ys).__name__}")
+    return after, *ys
 
 
 @hook
@@ -124,18 +121,6 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
             carries.append(start(i, layer, xs.shape[1:]) if is_stateful(layer) else None)
             xs = jax.eval_shape(partial(outputs, i, layer), carries[i], xs)
     return tuple(carries)
-
-
-def _check_places(index: int, layer: Any, xs: Any, before: int, name: str, sizes: tuple[int, int]):
-    """Raise a ValueError if a stateful layer would run over the examples of a batch instead of time."""
-    if xs.shape[:2] != sizes:
-        steps, examples = sizes
-        raise ValueError(
-            f"SpikingSequential: layers[{index}], {name_of(layer)}, runs over the first axis, where layers[{before}], "
-            f"{name}, has put examples of the batch: expected [{steps}, {examples}, ...], got {xs.shape}. Keep time "
-            "and batch apart, as xs.reshape(*xs.shape[:2], -1) does; if it is meant: SpikingSequential(layers, "
-            "mixes_examples=True)"
-        )
 
 
 def call_on_rows(product: Callable, xs):
@@ -158,9 +143,8 @@ def overridden_functions(layer: Any) -> tuple[str, ...]:
     names = ("dot_general", "dot_general_cls", "conv_general_dilated", "conv_general_dilated_cls")
     usual = (None, jax.lax.dot_general, jax.lax.conv_general_dilated)
     replaced = [name for name in names if getattr(layer, name, None) not in usual]
-    if not is_of_flax(layer.promote_dtype, "promote_dtype"):
-        replaced.append("promote_dtype")
-    return tuple(replaced)
+    promotes = is_of_flax(layer.promote_dtype, "promote_dtype")
+    return tuple(replaced if promotes else [*replaced, "promote_dtype"])
 
 
 def is_of_flax(function, name: str) -> bool:
@@ -181,14 +165,6 @@ def is_in_one_block(xs) -> bool:
     if kinds == {AxisType.Explicit}:
         return not any(tuple(jax.typeof(xs).sharding.spec)[:-1])
     return jax.device_count() == 1 and kinds <= {AxisType.Auto}
-
-
-def call_batch_first(convolution: Callable, xs):
-    """Call a convolution, which merges time and batch into one axis, on ``[batch, time, ...]``.
-
-    With time first, the merged axis interleaves the examples of the devices, and XLA sends all examples to all devices.
-    """
-    return jnp.swapaxes(convolution(jnp.swapaxes(xs, 0, 1)), 0, 1)
 
 
 @hook
@@ -240,38 +216,44 @@ def apply_layers(
     """
     layers = net.layers
     if not isinstance(carry, tuple | list) or len(carry) != len(layers):
-        got = f"{len(carry)} entries" if isinstance(carry, tuple | list) else shown(carry)
         raise ValueError(
-            f"SpikingSequential: the carry is {got}, not an entry for each of {len(layers)} layers. Call "
-            "net(carry, xs) with the carry of initialize_carry"
+            f"SpikingSequential: expected a carry with an entry for each of {len(layers)} layers, got {shown(carry)}. "
+            "Pass the carry from initialize_carry: net(carry, xs)"
         )
     carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
     moved: Any = None  # the layer that moved examples to the time axis, and the sizes of both axes before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
-        product = as_product(layer)
+        product, convolves = as_product(layer), is_convolution(layer)
+        multiplies = product is not None or convolves
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
-        convolves = is_convolution(layer)
         # With an image for each time step and example, a flax convolution merges these two axes.
         of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2
         is_known = product is not None or fires or (of_images and not overridden_functions(layer))
         if moved and (is_stateful(layer) or isinstance(layer, NeuronModule)):
-            _check_places(index, layer, xs, *moved)
+            source, name, (steps, examples) = moved
+            if xs.shape[:2] != (steps, examples):
+                raise ValueError(
+                    f"SpikingSequential: layers[{index}], {name_of(layer)}, runs over the first axis, where layers["
+                    f"{source}], {name}, has put examples of the batch: expected [{steps}, {examples}, ...], got "
+                    f"{xs.shape}. Use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
+                )
             moved = None  # a later layer has restored the axes
         if not is_known and check_stateless_layer(index, layer, as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])
-        multiplies = product is not None or convolves
         with named(index, layer, xs), event_driven(net.events) as follows:
-            as_given = given if multiplies and index == 0 and isinstance(given, jax.Array) else xs
-            in_bytes = getattr(as_given, "dtype", None) in (jnp.uint8, jnp.bool_)
-            if product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs):
-                after, xs, inside = before, call_on_rows(product, as_given), None
-            else:
-                with products_follow(layer, are_spikes and multiplies) if follows else contextlib.nullcontext():
-                    x = as_given if follows and in_bytes else xs
-                    if of_images and not is_in_one_block(xs):  # devices may share the batch
-                        after, xs, inside = before, call_batch_first(layer, x), None
-                    else:
-                        after, xs, inside = apply_layer(layer, before, x, call)
+            has_rows = product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs)
+            if index == 0 and multiplies and isinstance(given, jax.Array):
+                xs = given if has_rows or (follows and given.dtype in (jnp.uint8, jnp.bool_)) else xs
+            inside = None
+            with products_follow(layer, are_spikes and multiplies) if follows else contextlib.nullcontext():
+                if has_rows:
+                    after, xs = before, call_on_rows(product, xs)
+                elif of_images and not is_in_one_block(xs):
+                    # Devices may share the batch. With time first, the merged axis would interleave their examples, and
+                    # XLA would send all examples to all devices.
+                    after, xs = before, jnp.swapaxes(layer(jnp.swapaxes(xs, 0, 1)), 0, 1)
+                else:
+                    after, xs, inside = apply_layer(layer, before, xs, call)
         are_spikes = gives_spikes(layer)
         carries.append(after)
         if inside is not None:

@@ -214,27 +214,20 @@ def _reduced(words, places, ys):
 
 
 def _block_size(block_size, xs, steps: int) -> int:
-    if block_size is None:
-        return _default_block_size(_examples(xs), steps)
-    if not is_integer(block_size):
-        raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
-    if block_size < 1:
-        raise ValueError(f"expected block_size to be at least 1, got {block_size}")
-    return int(block_size)
-
-
-def _default_block_size(examples: int, steps: int) -> int:
+    if block_size is not None:
+        if not is_integer(block_size):
+            raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
+        if block_size < 1:
+            raise ValueError(f"expected block_size to be at least 1, got {block_size}")
+        return int(block_size)
+    # Examples in a time step of [time, *batch, features], without symbolic axes.
+    examples = max([1, *(math.prod(filter(is_integer, leaf.shape[1:-1])) for leaf in jax.tree.leaves(xs))])
     low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)
     target = min(max(_ROWS / examples, low), high)
     near = range(max(1, math.ceil(max(low, target / 2))), int(min(high, 2 * target)) + 1)
     if divisors := [d for d in near if steps % d == 0]:
         return min(divisors, key=lambda d: max(d / target, target / d))
     return max(1, int(min(target, steps / 2)))  # a scan over one block and a shorter one would take more memory
-
-
-def _examples(xs) -> int:
-    """Return how many examples a time step of ``[time, *batch, features]`` has, at least 1, without symbolic axes."""
-    return max([1, *(math.prod(filter(is_integer, leaf.shape[1:-1])) for leaf in jax.tree.leaves(xs))])
 
 
 def _steps(name: str, tree) -> int:

@@ -27,21 +27,15 @@ def why_not() -> str:
 
 def is_known() -> bool:
     """Return whether XLA knows the handler; warn once a process if not."""
-    if reason := why_not():
-        _warn(reason)
+    if reason := why_not():  # Python shows the same warning once a process
+        warnings.warn(f"events: all products are dense, since {reason}", UserWarning, stacklevel=2)
     return not reason
-
-
-@functools.cache
-def _warn(reason: str):
-    warnings.warn(f"events: all products are dense, since {reason}", UserWarning, stacklevel=3)
 
 
 @functools.cache
 def _tried() -> str:
     try:
-        address = _load(_object_file())
-        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(address))
+        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_load(_object_file())))
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite"):
             return 'numba is not installed: pip install ".[events]" in a clone'
