@@ -338,14 +338,6 @@ def test_devices_keep_their_rows_and_columns(name):
     jax.tree.map(np.testing.assert_array_equal, program(*args), all_of(dense)(x, w, g)[:2])
 
 
-def test_explicit_mesh_axes_are_dense():
-    mesh = jax.make_mesh((2,), ("d",), (AxisType.Explicit,), devices=jax.devices()[:2])
-    with jax.set_mesh(mesh):
-        x = jax.device_put(XS, NamedSharding(mesh, P(None, "d")))
-        assert not has_loops(jax.jit(events.dot), x, WS[0])
-        np.testing.assert_array_equal(jax.jit(events.dot)(x, WS[0]), XS @ WS[0])
-
-
 @pytest.mark.parametrize("check", [True, False])
 def test_shard_map(check):
     @jax.jit
@@ -359,11 +351,15 @@ def test_shard_map(check):
 
 
 @pytest.mark.parametrize("split", [2, 1])
-def test_shard_map_over_some_axes_is_dense(split):
-    mesh = jax.make_mesh((split, 2), ("a", "b"), (AxisType.Auto,) * 2, devices=jax.devices()[: 2 * split])
-    program = jax.jit(jax.shard_map(events.dot, mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}))
-    assert not has_loops(program, XS[1:, 0], WS[0])
-    np.testing.assert_array_equal(program(XS[1:, 0], WS[0]), XS[1:, 0] @ WS[0])
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
+def test_explicit_axes_and_shard_map_over_some_axes_are_dense(kind, split):
+    mesh, product = jax.make_mesh((split, 2), ("a", "b"), (kind,) * 2, devices=jax.devices()[: 2 * split]), events.dot
+    x, w = jax.device_put((XS[1:, 0], WS[0]), (NamedSharding(mesh, P("a")), NamedSharding(mesh, P())))
+    if kind is AxisType.Auto:
+        product = jax.shard_map(product, mesh=mesh, in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"})
+    with jax.set_mesh(mesh):
+        assert not has_loops(jax.jit(product), x, w)
+        np.testing.assert_array_equal(jax.jit(product)(x, w), XS[1:, 0] @ WS[0])
 
 
 @pytest.mark.skipif(not hasattr(jax.config, "jax_use_shardy_partitioner"), reason="this jax has one partitioner")

@@ -245,16 +245,31 @@ def test_spikes_in_bytes_stay_bytes_up_to_the_product(host, kind):
     assert floats(True, spikes) == floats(True, spikes > 0) == 0 < floats(None, spikes)
 
 
-SURE = [(name, True) for name in ("LIF", "ALIF", "Synaptic", "SlidingPSN", "RF", "BRF", "BHRF")]
-SURE += [(kind, False) for kind in ("ILIF", "LI", "LearnableDelay", Graded)]
+class HalfSigmoid(bs.Sigmoid):
+    def __call__(self, x, **how):
+        return 0.5 * super().__call__(x, **how)
+
+
+class HalfNnx(bs.nnx.LIF):
+    def __call__(self, carry, xs):
+        carry, spikes = super().__call__(carry, xs)
+        return carry, 0.5 * spikes
+
+
+SURE = {name: getattr(bs.nnx, name) for name in ("LIF", "ALIF", "Synaptic", "SlidingPSN", "RF", "BRF", "BHRF")}
+OTHERS = {name: getattr(bs.nnx, name) for name in ("ILIF", "LI", "LearnableDelay")} | {
+    "of one's own": bs.nnx.layer(Graded),
+    "a subclass": HalfNnx,
+    "a surrogate as a layer": lambda size: HalfSigmoid(),
+    "a surrogate of a layer": partial(bs.nnx.LIF, spike_fn=HalfSigmoid()),
+}
 
 
 @pytest.mark.parametrize("kind", ["linear", "convolution"])
-@pytest.mark.parametrize(("neuron", "sure"), SURE)
-def test_spikes_known_as_such_are_kept_as_a_byte_each(neuron, sure, kind):
-    layer = bs.nnx.layer(getattr(bs.neurons, neuron) if isinstance(neuron, str) else neuron)(7)
+@pytest.mark.parametrize("name", [*SURE, *OTHERS])
+def test_spikes_known_as_such_are_kept_as_a_byte_each(name, kind):
     after = nnx.Linear(7, 2, rngs=RNGS) if kind == "linear" else nnx.Conv(7, 2, (3,), rngs=RNGS)
-    net = bs.nnx.SpikingSequential([layer, after], events=True)
+    net = bs.nnx.SpikingSequential([(SURE | OTHERS)[name](7), after], events=True)
     xs = jnp.asarray(np.random.default_rng(0).normal(size=(T, BATCH, 5, 7)), jnp.float32)
     params, start, run, _ = Nnx.pure(net, xs.shape[1:])
     carry = start(xs.shape[1:])
@@ -263,7 +278,7 @@ def test_spikes_known_as_such_are_kept_as_a_byte_each(neuron, sure, kind):
         return jax.tree.leaves(jax.vjp(lambda params: run(params, carry, xs)[1], params)[1])
 
     kinds = [leaf.dtype for leaf in jax.eval_shape(kept, params) if leaf.size == xs.size]
-    assert (jnp.int8 in kinds) == sure
+    assert (jnp.int8 in kinds) == (name in SURE)
 
 
 @pytest.mark.parametrize(("host", "remat"), each_value_once(OF_VARIABLES, ["dots", "full", "none"]), ids=label)
@@ -287,34 +302,3 @@ def test_verdicts_are_those_of_a_dense_network(question):
         return {path: row.status for path, row in report.items()}
 
     assert verdict(True) == verdict(None)
-
-
-class HalfSigmoid(bs.Sigmoid):
-    def __call__(self, x, **how):
-        return 0.5 * super().__call__(x, **how)
-
-
-class HalfNnx(bs.nnx.LIF):
-    def __call__(self, carry, xs):
-        carry, spikes = super().__call__(carry, xs)
-        return carry, 0.5 * spikes
-
-
-HALVES = {
-    "a layer of NNX": (Nnx, HalfNnx(160)),
-    "a surrogate as a layer": (Nnx, HalfSigmoid()),
-    "a surrogate of a layer": (Nnx, bs.nnx.LIF(160, spike_fn=HalfSigmoid())),
-}
-
-
-@pytest.mark.parametrize("name", HALVES)
-def test_spikes_that_a_user_changes_are_not_taken_for_spikes(name):
-    host, layer = HALVES[name]
-    xs = jnp.asarray(np.random.default_rng(0).random((T, BATCH, 160)) < 0.1, jnp.float32)
-    ours, dense = (
-        steps(host, host.layers.SpikingSequential([layer, host.dense(160, 2, RNGS)], events=on), xs)
-        for on in (True, False)
-    )
-    found, expected = (jax.jit(step)(*args) for step, args in (ours, dense))
-    assert_close(found, expected, T * BATCH * 160)
-    assert jnp.abs(expected[0][1]).max() > 0

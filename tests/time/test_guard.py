@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import all_but, each_value_once, first_quick, label
+from cases import all_but, each_value_once, label
 from flax import linen, nnx
 
 from brainsurr import Arctan
@@ -87,21 +87,6 @@ ALONE = [jax.nn.relu, scale, of_one_batch_size, gather, jnp.log]
 @pytest.mark.parametrize(("layer", "host"), each_value_once(ALONE, HOSTS), ids=label)
 def test_a_layer_that_treats_each_time_step_alone_passes(host, layer):
     run(host, layer, block_size=5)
-
-
-SEQUENCES = [
-    (Nnx, lambda f: nnx.Sequential(nnx.Linear(F, F, rngs=nnx.Rngs(0)), f)),
-    (Linen, lambda f: linen.Sequential([linen.Dense(F), f])),
-    (Brainstate, lambda f: brainstate.nn.Sequential(brainstate.nn.Linear(F, F), f)),
-]
-
-
-@pytest.mark.parametrize(("host", "sequence"), SEQUENCES, ids=label)
-@pytest.mark.parametrize("jit", first_quick([True, False]))
-def test_a_module_with_weights_that_mixes_time_is_refused(host, sequence, jit):
-    run(host, sequence(jax.nn.relu), jit, block_size=5)
-    with pytest.raises(ValueError, match="Sequential, has no state"):
-        run(host, sequence(centre), jit, block_size=5)
 
 
 def compiled(run):
@@ -229,13 +214,6 @@ def test_neurons_do_not_run_over_the_batch(host):
     assert ys(lambda xs: xs[::2], *last).shape == (T // 2, B, F)
     if host is not Brainstate:  # whose states have the size of the batch
         assert ys(*merge, *last, mixes_examples=True).shape == (T * B, F)
-
-
-def test_a_layer_of_many_features_is_tried_on_a_part_of_the_steps():
-    xs = jnp.ones((6, 5, 50_000))  # of which 4 steps of 5 examples have 1,000,000 entries
-    net = bn.SpikingSequential([spectrum_of_the_batch])
-    with pytest.raises(ValueError, match="mixes the examples"):
-        net((None,), xs)
 
 
 def test_layers_of_other_ranks_and_structures_pass():
@@ -403,20 +381,11 @@ def test_a_layer_that_mixes_examples_is_refused(layer, how):
         forward(host, make(), how, mixes_examples=True)
 
 
-def spectrum_above_one(xs):
-    return jnp.fft.fft(xs.astype(jnp.float32), axis=1).real > 1
-
-
-def test_a_layer_of_booleans_that_mixes_examples_is_refused():
-    """By a function that no rule tells: it is tried."""
-    net = bn.SpikingSequential([lambda xs: xs > 1, spectrum_above_one, lambda xs: 1.0 * xs])
-    with pytest.raises(ValueError, match=r"layers\[1\], \S+, mixes the examples of a batch"):
-        net(net.initialize_carry((B, F)), XS)
-
-
 fft = jnp.fft.fft  # which no rule tells of, so that it is tried on numbers
 TRIED = {
     "a little": (lambda xs: 1 + 1e-6 * fft(xs, axis=1).real, True),
+    "booleans": (lambda xs: fft((xs > 1).astype(jnp.float32), axis=1).real > 1, True),
+    "many features": (lambda xs: fft(xs, axis=1).real, True),  # tried on a part of the steps
     "one feature": (lambda xs: fft(xs, axis=1).real, True),
     "beside infinity": (lambda xs: jnp.where(xs > 1, jnp.inf, fft(xs, axis=1).real), True),
     "NaN": (lambda xs: fft(jnp.log(xs), axis=2).real, False),
@@ -427,9 +396,10 @@ TRIED = {
 @pytest.mark.parametrize("name", TRIED)
 def test_what_is_tried_on_numbers(name):
     layer, mixes = TRIED[name]
+    xs = {"one feature": XS[..., :1], "many features": jnp.ones((6, 5, 50_000)), "booleans": XS > 1}.get(name, XS)
     net = bn.SpikingSequential([layer])
     with pytest.raises(ValueError, match="mixes the examples") if mixes else contextlib.nullcontext():
-        net((None,), XS[..., :1] if name == "one feature" else XS)
+        net((None,), xs)
 
 
 @pytest.mark.parametrize(("layer", "how"), each_value_once(all_but(SEPARATE[::3], SEPARATE, pytest.mark.slow), HOW[1:]))

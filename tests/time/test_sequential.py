@@ -5,7 +5,6 @@ from functools import partial
 from itertools import pairwise
 
 import brainstate
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +20,7 @@ from neuron_table import NAMES
 import brainsurr as bs
 from benchmarks.robustness.collectives import collectives
 from brainsurr.neurons._neuron import Unmatched
-from tools.frameworks import HOSTS, Brainstate, Equinox, Linen, Nnx
+from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
 T, BATCH, SIZES = 12, 4, (6, 5, 3)
 pytestmark = pytest.mark.usefixtures("lenient")
@@ -344,18 +343,3 @@ def test_an_error_names_its_layer(host):
             fail(layers, features)
         told = f"in layer {layer} of SpikingSequential, {type(layers[layer]).__name__}, for an input"
         assert any(note.startswith(told) for note in error.value.__notes__)
-        assert "is xs" not in told_of(error)
-
-
-def told_of(error) -> str:
-    return "\n".join([str(error.value), *getattr(error.value, "__notes__", ())])
-
-
-def convolution(host):
-    """From 8 places of 2 channels to as many of 3."""
-    return {
-        Nnx: lambda: nnx.Conv(2, 3, (3,), rngs=nnx.Rngs(0)),
-        Linen: lambda: linen.Conv(3, (3,)),
-        Brainstate: lambda: brainstate.nn.Conv1d((8, 2), 3, 3),
-        Equinox: lambda: eqx.nn.Conv1d(2, 3, 3, padding=1, key=jax.random.key(0)),
-    }[host]()

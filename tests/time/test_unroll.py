@@ -92,13 +92,6 @@ def test_what_is_computed_again_has_no_barrier():
     assert "prevent_cse=False" in str(program)
 
 
-def test_bfloat16():
-    args = (parameters(dtype=jnp.bfloat16), *start(dtype=jnp.bfloat16))
-    v, ys = jax.jit(partial(unrolled, remat="full"))(*args)
-    assert (v.dtype, ys.dtype) == (jnp.float32, jnp.bfloat16)
-    assert_equal((v, ys), jax.jit(time_loop)(*args))
-
-
 def test_sharded_batch(expected):
     mesh = jax.make_mesh((4,), ("batch",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     carry, xs = start()
@@ -163,12 +156,12 @@ TO_MAXIMISE = [[1.0, -1, 2], [-1.0, 5, 5, 1], [2.0, 5, 5, 1], [1.0, np.inf, np.i
 
 @pytest.mark.parametrize(("xs", "size"), each_value_once(TO_MAXIMISE, [1, 2, 3, 7]))
 def test_the_gradient_of_a_maximum_is_that_of_jax(xs, size):
-    """NaN everywhere where the maximum is NaN, shared by ties, 0 at infinity."""
+    """Also NaN everywhere if the maximum is NaN, shared by ties, 0 at infinity; and the maximum itself."""
     largest = partial(reduced, size=size, reduce="max", block=lambda c, x: (c, jnp.log(x)))
     xs = jnp.array(xs)
-    wanted = jax.grad(lambda xs: jnp.max(jnp.log(xs)))(xs)
-    np.testing.assert_allclose(jax.jit(jax.grad(largest))(xs), wanted, rtol=1e-6)
-    assert np.isnan(wanted).all() == bool((xs < 0).any())
+    wanted = jax.value_and_grad(lambda xs: jnp.max(jnp.log(xs)))(xs)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), jax.jit(jax.value_and_grad(largest))(xs), wanted)
+    assert np.isnan(wanted[1]).all() == bool((xs < 0).any())
 
 
 LARGE = [
@@ -188,12 +181,6 @@ def test_a_maximum_does_not_overflow(ys, size):
     assert value == jnp.max(ys)
     assert np.isfinite(gradient.astype(jnp.float32)).all()
     assert np.isfinite(value) or not gradient.any()
-
-
-@pytest.mark.parametrize("reduce", ["mean", "max", "last"])
-def test_nan_shows_in_a_reduction(reduce):
-    xs = jnp.ones(T).at[T - 1 if reduce == "last" else 2].set(jnp.nan)
-    assert np.isnan(reduced(xs, 3, reduce))
 
 
 def three_outputs(carry, xs):

@@ -274,26 +274,7 @@ def test_spikes_and_a_rate_penalty_are_those_of_a_loop(host, setting):
     assert_close(kernels(host, gradient), by_loop, GRADIENT)
 
 
-def temporaries(host, sizes, steps, by_rate, **options):
-    """Bytes of temporary memory of a compiled gradient."""
-    params, carry, run = network(host, sizes, return_spikes=by_rate)
-
-    def loss(params, xs):
-        ys = run(params, carry, xs, **options)[1]
-        ys = ys if options else mean_over_time(ys)
-        return penalised(*ys) if by_rate else penalised(ys, {})
-
-    lowered = jax.jit(jax.grad(loss)).lower(params, inputs(steps, sizes[0]))
-    return lowered.compile().memory_analysis().temp_size_in_bytes
-
-
 @host
-def test_memory_is_that_of_some_steps(host):
-    """Less than the spikes of a layer at all steps, which a loop keeps several times."""
-    assert temporaries(host, (8, 64, 4), 1600, False, remat="full", reduce="mean") < 1600 * BATCH * 64 * 4
-
-
-@pytest.mark.parametrize("host", HOSTS, ids=label)  # each finds them by itself
 def test_which_layers_fire(host):
     """LIF layers, the last one too, activations and surrogates, by their index; ReLU, dense layers and LI do not."""
     layers, rngs = host.layers, nnx.Rngs(0)
