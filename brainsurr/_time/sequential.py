@@ -217,8 +217,8 @@ def apply_layers(
     layers = net.layers
     if not isinstance(carry, tuple | list) or len(carry) != len(layers):
         raise ValueError(
-            f"SpikingSequential: expected a carry with an entry for each of {len(layers)} layers, got {shown(carry)}. "
-            "Pass the carry from initialize_carry: net(carry, xs)"
+            f"SpikingSequential: the carry is {shown(carry)}, not an entry for each of {len(layers)} layers. Call "
+            "net(carry, xs) with the carry of initialize_carry"
         )
     carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
     moved: Any = None  # the layer that moved examples to the time axis, and the sizes of both axes before it

@@ -313,5 +313,5 @@ def test_a_layer_of_ones_own():
     _, second = lif(jnp.zeros((BATCH, 3)), xs + first)
     equal((ys, spikes), (second, {0: first, 1: second}))
     net = bs.nnx.SpikingSequential([Residual(pair=False)])
-    with pytest.raises(TypeError, match=r"expected outputs \(ys, spikes\), with return_spikes, got"):
+    with pytest.raises(TypeError, match="return_spikes"):
         net((jnp.zeros((BATCH, 3)),), xs)
