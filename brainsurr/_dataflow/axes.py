@@ -1,4 +1,4 @@
-"""Where time and batch are in a traced program: does an output of one time step, or example, depend on another?
+"""Where time or batch is in a traced program: does an output of one time step, or example, depend on another?
 
 What moves the entries of a value moves their sets; what sums, sorts or convolves over an axis unites them. Where a rule
 can't tell, or an operation has none, that is not known.
@@ -9,70 +9,45 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._jax_private import needed
-from .axis_sets import (
-    BATCH,
-    MEMBERS,
-    NOT_KNOWN,
-    TIME,
-    UNKNOWN,
-    constant,
-    depends,
-    each,
-    has_several,
-    placed,
-    some,
-    together,
-)
+from .axis_sets import UNKNOWN, constant, depends, differ_along, each, has_several, placed, together
 from .jaxprs import Reader, read
 from .rules import RULES
 
-MOVED = "moved"
+TIME, BATCH = 0, 1  # axes of the input
 
 
-def mixing(program, shape: Sequence[int], axes: Sequence[str]) -> dict[str, bool | None]:
-    """Return for each axis that is followed whether a program mixes its entries; None if that is not known.
+def mixing(program, shape: Sequence[int], axis: int) -> tuple[bool | None, bool]:
+    """Return whether a program mixes the entries along an axis, None if that is not known.
 
-    With the batch, ``"moved"`` is whether its examples are known to lie along the first axis of an output.
+    And whether these are known to lie along the first axis of an output.
 
     Args:
       program: a closed jaxpr of one input, ``[time, batch, ...]``.
-      shape: of this input, of at least two entries along each of the axes.
-      axes: which are followed, ``"time"``, ``"batch"`` or both.
+      shape: of this input, of at least two entries along the axis.
+      axis: the one that is followed.
     """
     jaxpr, used = needed(program)
-    places = {axis: (TIME, BATCH).index(axis) for axis in axes}
-    own = {axis: spread(place, each(axis, shape[place]), len(shape)) for axis, place in places.items()}
-    outputs = read(_Reader(), jaxpr, [sum(own.values())] if used[0] else [])
-    verdicts: dict[str, bool | None] = {}
-    for axis, place in places.items():
-        said = [
-            _mixes(axis, place, shape[place], var.aval.shape, sets)
-            for var, sets in zip(jaxpr.outvars, outputs, strict=True)
-            if var.aval.ndim > place and var.aval.shape[0] == shape[0]
-        ]
-        verdicts[axis] = True if True in said else None if None in said else False
-    if BATCH in axes:
-        verdicts[MOVED] = any(
-            ((sets ^ sets[:1]) & MEMBERS[BATCH]).any() for sets in outputs if sets.ndim and depends(sets)
-        )
-    return verdicts
+    own = placed(each(shape[axis]), [axis], len(shape))
+    outputs = read(_Reader(), jaxpr, [own] if used[0] else [])
+    said = [
+        _mixes(axis, shape[axis], var.aval.shape, sets)
+        for var, sets in zip(jaxpr.outvars, outputs, strict=True)
+        if var.aval.ndim > axis and var.aval.shape[0] == shape[0]
+    ]
+    is_first = any(depends(sets) and differ_along(sets, 0) for sets in outputs if sets.ndim)
+    return True if True in said else None if None in said else False, is_first
 
 
-def spread(place: int, along: np.ndarray, rank: int) -> np.ndarray:
-    """Return a vector along one of the axes of an array."""
-    return along.reshape([-1 if i == place else 1 for i in range(rank)])
-
-
-def _mixes(axis, place, size, shape, sets):
+def _mixes(axis, size, shape, sets):
     """Return whether an output mixes the entries of an axis, which is at that place of the input."""
     if not depends(sets):
-        return None if axis == TIME and len(sets) > 1 else False
-    members, own = sets & MEMBERS[axis], spread(place, each(axis, size), len(shape))
-    if has_several(members, axis) if shape[place] != size else (members & ~own).any():
+        return None if sets.shape[axis] > 1 else False
+    members, own = sets & ~UNKNOWN, placed(each(size), [axis], len(shape))
+    if has_several(members) if shape[axis] != size else (members & ~own).any():
         return True
-    if axis == BATCH and shape[-1] > size and has_several(np.bitwise_or.reduce(members, -1), axis):
+    if axis == BATCH and shape[-1] > size and has_several(np.bitwise_or.reduce(members, -1)):
         return True  # flattened into the features
-    return None if (sets & UNKNOWN[axis]).any() or (axis == TIME and (members != own).any()) else False
+    return None if (sets & UNKNOWN).any() or (axis == TIME and (members != own).any()) else False
 
 
 class _Reader(Reader):
@@ -83,7 +58,8 @@ class _Reader(Reader):
         return equation.primitive.name not in ("shard_map", "pallas_call")
 
     def row(self, sets):
-        return some(sets, 0)[0]
+        alike = np.bitwise_and.reduce(sets, axis=0)
+        return alike if (sets == alike).all() else alike | UNKNOWN
 
     def stacked(self, sets, length):
         return sets[None] if depends(sets) else constant((length, *sets.shape))
@@ -95,9 +71,8 @@ class _Reader(Reader):
         return together(one, other)
 
     def chosen(self, equation, index, cases):
-        several = any(has_several(index, axis) for axis in (TIME, BATCH))
-        if equation.primitive.name == "while" and several:
-            index = np.array(NOT_KNOWN)  # it may go on until the last is done, and keep those that are
+        if equation.primitive.name == "while" and has_several(index):
+            index = np.array(UNKNOWN)  # it may go on until the last is done, and keep those that are
         # Under `vmap` the index has leading axes of the cases.
         return [together(placed(index, range(index.ndim), case.ndim), case) for case in cases]
 
@@ -106,5 +81,5 @@ class _Reader(Reader):
         out = RULES[name](equation, *operands) if name in RULES else None
         if out is None:
             known = not any(map(depends, operands))
-            return [constant(var.aval.shape) if known else np.full([1] * var.aval.ndim, NOT_KNOWN) for var in outputs]
+            return [constant(var.aval.shape) if known else np.full([1] * var.aval.ndim, UNKNOWN) for var in outputs]
         return out if isinstance(out, list) else [out] * len(outputs)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .axis_sets import MOST, constant, depends, placed, some, together, union
+from .axis_sets import MOST, constant, depends, placed, together, union
 
 
 def _entry_by_entry(equation, *operands):
@@ -69,16 +69,6 @@ def _split(equation, sets):
     return np.split(sets, ends, axis) if sets.shape[axis] > 1 else sets
 
 
-def _unstack(equation, sets):
-    axis = equation.params["axis"]
-    return [sets.take(i if sets.shape[axis] > 1 else 0, axis) for i in range(len(equation.outvars))]
-
-
-def _dynamic_slice(equation, sets, *starts):
-    sizes = zip(equation.invars[0].aval.shape, equation.params["slice_sizes"], strict=True)
-    return together(some(sets, tuple(axis for axis, (size, its) in enumerate(sizes) if size != its)), *starts)
-
-
 def _pad(equation, sets, value):
     for axis, (low, _, inside) in enumerate(equation.params["padding_config"]):
         size = equation.outvars[0].aval.shape[axis]
@@ -114,20 +104,6 @@ def _concatenate(equation, *operands):
 def _stack(equation, *operands):
     axis = equation.params["axis"]
     return _in_a_row(axis, [1] * len(operands), [np.expand_dims(sets, axis) for sets in operands])
-
-
-def _gather(equation, of, at):
-    numbers = equation.params["dimension_numbers"]
-    shape, rank = equation.invars[0].aval.shape, equation.outvars[0].aval.ndim
-    gone, paired = numbers.collapsed_slice_dims, numbers.operand_batching_dims
-    sizes = enumerate(zip(shape, equation.params["slice_sizes"], strict=True))
-    taken = some(of, tuple(axis for axis, (size, its) in sizes if size != its and axis not in paired))
-    rows = [i for i in range(rank) if i not in numbers.offset_dims]
-    rest = iter(numbers.offset_dims)
-    pairs = dict(zip(paired, numbers.start_indices_batching_dims, strict=True))
-    places = [rows[pairs[i]] if i in pairs else next(rest) for i in range(len(shape)) if i not in gone]
-    indices = union(at, -1)[..., 0]
-    return together(placed(taken.squeeze(gone), places, rank), placed(indices, rows, rank))
 
 
 def _product(equation, *operands):
@@ -206,12 +182,9 @@ RULES: dict[str, Callable] = {
     "rev": _turned,
     "slice": _slice,
     "split": _split,
-    "unstack": _unstack,
-    "dynamic_slice": _dynamic_slice,
     "pad": _pad,
     "concatenate": _concatenate,
     "stack": _stack,
-    "gather": _gather,
     "dot_general": _product,
     "events_product": _events_product,
     "conv_general_dilated": _convolution,

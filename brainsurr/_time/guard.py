@@ -12,8 +12,7 @@ import numpy as np
 
 from .._arrays import is_float
 from .._context import setting
-from .._dataflow.axes import MOVED, mixing, spread
-from .._dataflow.axis_sets import BATCH, TIME
+from .._dataflow.axes import BATCH, TIME, mixing
 from .._hooks import hook
 from .._jax_private import is_batched
 
@@ -86,7 +85,7 @@ def check_stateless_layer(
         function = as_function(layer)
         if function is None:
             return False
-        mixed = _mixed_by(function, (steps if steps > 1 else len(xs), *xs.shape[1:]), xs.dtype, axes)
+        mixed, is_moved = _mixed_by(function, (steps if steps > 1 else len(xs), *xs.shape[1:]), xs.dtype, axes)
     if TIME in mixed:
         raise ValueError(
             f"{name} has no state, but its output at one time step depends on other steps, or on the position "
@@ -98,27 +97,29 @@ def check_stateless_layer(
             f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
             f"batch, features], got {xs.shape}. {_INSTEAD}"
         )
-    return MOVED in mixed
+    return is_moved
 
 
-def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> list[str]:
+def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[list[int], bool]:
     """Return the axes of which a function mixes the entries, by its program, or where that does not tell by a trial.
 
-    With them `MOVED`, if it is so.
+    And whether it is known to put examples where time was, of which there is no trial.
     """
-    verdicts: dict[str, bool | None] = dict.fromkeys(axes)
+    verdicts, is_moved = dict[int, bool | None].fromkeys(axes), False
     try:  # a user's code may raise anything when it runs separately
         program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
-        with contextlib.suppress(Exception):  # of operations whose parameters are new
-            verdicts = mixing(program, shape, axes)
+        for axis in axes:
+            with contextlib.suppress(Exception):  # of operations whose parameters are new
+                verdicts[axis], is_first = mixing(program, shape, axis)
+                is_moved |= axis == BATCH and is_first
         if unknown := [axis for axis in axes if verdicts[axis] is None]:
             verdicts |= _tried(function, shape, dtype, unknown)
     except Exception:
         pass
-    return [axis for axis, is_so in verdicts.items() if is_so]
+    return [axis for axis, is_so in verdicts.items() if is_so], is_moved
 
 
-def _tried(function, shape, dtype, axes) -> dict[str, bool | None]:
+def _tried(function, shape, dtype, axes) -> dict[int, bool | None]:
     """Return for each axis whether a function mixes entries of random inputs, of fewer steps and examples if large.
 
     The first part of one input, of an odd length, which cuts pairs, is joined to the rest of another. A layer that
@@ -133,7 +134,7 @@ def _tried(function, shape, dtype, axes) -> dict[str, bool | None]:
     program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
     if program.effects or sum(jax.typeof(constant).size for constant in program.consts) > _MAX_PARAMETERS:
         return {}
-    rng, verdicts = np.random.default_rng(0), dict[str, bool | None]()
+    rng, verdicts = np.random.default_rng(0), dict[int, bool | None]()
 
     @jax.jit
     def outputs(constants, xs):
@@ -148,22 +149,24 @@ def _tried(function, shape, dtype, axes) -> dict[str, bool | None]:
         one, other = (rng.standard_normal(shape, np.float32) for _ in range(2))
         ys, zs = run(one), run(other)
         for axis in axes:
-            place = (TIME, BATCH).index(axis)
-            places, mixes = np.arange(shape[place]), False
-            digits = range((shape[place] - 1).bit_length())  # two entries are apart by one of them
-            for first in (places < (shape[place] // 2 | 1), *(places >> digit & 1 == 0 for digit in digits)):
-                joined = run(np.where(spread(place, first, len(shape)), one, other))
-                outs = [
-                    outs
-                    for outs in zip(ys, zs, joined, strict=True)
-                    if outs[0].shape[: place + 1] == shape[: place + 1]
-                ]
-                mixes |= any(_differ(its, np.where(spread(place, first, y.ndim), y, z)) for y, z, its in outs)
+            size = shape[axis]
+            places, mixes = np.arange(size), False
+            digits = range((size - 1).bit_length())  # two entries are apart by one of them
+            for first in (places < (size // 2 | 1), *(places >> digit & 1 == 0 for digit in digits)):
+                joined = run(np.where(_along(axis, first, len(shape)), one, other))
+                for y, z, its in zip(ys, zs, joined, strict=True):
+                    if y.shape[: axis + 1] == shape[: axis + 1]:
+                        mixes |= _differ(its, np.where(_along(axis, first, y.ndim), y, z))
             if axis == TIME and "random_bits" not in str(program):
                 same = [y for y in run(np.broadcast_to(one[:1], shape)) if y.shape[:1] == shape[:1]]
                 mixes |= any(_differ(y, y[:1], 1e-3) for y in same)  # rows are rounded in different orders
             verdicts[axis] = mixes
     return verdicts
+
+
+def _along(axis: int, vector: np.ndarray, rank: int) -> np.ndarray:
+    """Return a vector along one of the axes of an array."""
+    return vector.reshape([-1 if i == axis else 1 for i in range(rank)])
 
 
 def _stand_in(constant, rng):

@@ -8,8 +8,7 @@ import pytest
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr._dataflow.axes import mixing
-from brainsurr._dataflow.axis_sets import BATCH, TIME
+from brainsurr._dataflow.axes import BATCH, TIME, mixing
 from brainsurr._time import guard
 
 T, B, F = 6, 4, 8
@@ -180,17 +179,18 @@ LAYERS = {
     "halved until small": (halved_until_small, X, X),
     "branch": (branch, X, X),
 }
-# Where the program does not tell: in loops over an axis, of what differs by the place in time.
-OF_BOTH = {"spectrum", "halved until small", "halved until all are"}
-OF_TIME = {"step by step", "any step", "sum by a loop", "recurrent", "place in time", "fading", "first steps left out"}
-OF_TIME |= {"neighbours", "centred and fading"}
-NOT_KNOWN = {TIME: OF_BOTH | OF_TIME, BATCH: OF_BOTH | {"recurrent over the batch"}}
-UNSEEN_BY_A_TRIAL = {"far away", "branch", "halved until small"}
+# Where the program does not tell: in loops over an axis, of what differs by the place, of entries that are looked up.
+OF_BOTH = {"spectrum", "halved until small", "halved until all are", "taken", "taken along", "looked up", "any step"}
+OF_BOTH |= {"a part that is not known", "apart and together"}
+OF_TIME = {"step by step", "sum by a loop", "recurrent", "place in time", "fading", "first steps left out"}
+OF_BATCH = {"recurrent over the batch", "a weight of each example"}
+NOT_KNOWN = {TIME: OF_BOTH | OF_TIME | {"centred and fading"}, BATCH: OF_BOTH | OF_BATCH}
+UNSEEN_BY_A_TRIAL = {"far away", "gate by the rate", "branch", "halved until small"}
 
 
 def read(layer, shape=SHAPE):
-    verdicts = mixing(jax.make_jaxpr(layer)(jax.ShapeDtypeStruct(shape, jnp.float32)), shape, [TIME, BATCH])
-    return {axis: verdicts[axis] for axis in (TIME, BATCH)}
+    program = jax.make_jaxpr(layer)(jax.ShapeDtypeStruct(shape, jnp.float32))
+    return {axis: mixing(program, shape, axis)[0] for axis in (TIME, BATCH)}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -231,7 +231,7 @@ def test_outputs_of_other_places_and_sizes():
 )
 def test_examples_where_time_was_are_seen(layer, is_moved):
     program = jax.make_jaxpr(layer)(jax.ShapeDtypeStruct(SHAPE, jnp.float32))
-    assert mixing(program, SHAPE, [BATCH])["moved"] == is_moved
+    assert mixing(program, SHAPE, BATCH)[1] == is_moved
 
 
 PICTURES = {
