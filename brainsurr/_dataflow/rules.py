@@ -54,10 +54,6 @@ def _squeeze(equation, sets):
     return sets.squeeze(equation.params["dimensions"])
 
 
-def _turned(equation, sets):
-    return np.flip(sets, equation.params["dimensions"])
-
-
 def _slice(equation, sets):
     p = equation.params
     ends = zip(p["start_indices"], p["limit_indices"], p["strides"] or [1] * sets.ndim, strict=True)
@@ -67,43 +63,6 @@ def _slice(equation, sets):
 def _split(equation, sets):
     axis, ends = equation.params["axis"], np.cumsum(equation.params["sizes"])[:-1]
     return np.split(sets, ends, axis) if sets.shape[axis] > 1 else sets
-
-
-def _pad(equation, sets, value):
-    for axis, (low, _, inside) in enumerate(equation.params["padding_config"]):
-        size = equation.outvars[0].aval.shape[axis]
-        if sets.shape[axis] > 1 or not depends(sets):
-            at = low + np.arange(sets.shape[axis]) * (inside + 1)
-            stays = np.flatnonzero((at >= 0) & (at < size))
-            new = np.zeros((*sets.shape[:axis], size, *sets.shape[axis + 1 :]), sets.dtype)
-            new[(*[slice(None)] * axis, at[stays])] = sets.take(stays, axis)
-            sets = new
-    return together(sets, value)
-
-
-def _in_a_row(axis, sizes, operands):
-    """Return the sets of values of those sizes in a row along an axis; one, where all that depend have the same."""
-    first, *others = [sets for sets in operands if depends(sets)] or operands
-    if depends(first) and first.shape[axis] == 1 and all(np.array_equal(first, sets) for sets in others):
-        return first
-    shape = np.broadcast_shapes(*(union(sets, axis).shape for sets in (first, *others)))
-    if math.prod(shape) * sum(sizes) > MOST:
-        return None
-
-    def stretched(sets, size):
-        return np.broadcast_to(sets if depends(sets) else np.False_, (*shape[:axis], size, *shape[axis + 1 :]))
-
-    return np.concatenate([*map(stretched, operands, sizes)], axis)
-
-
-def _concatenate(equation, *operands):
-    axis = equation.params["dimension"]
-    return _in_a_row(axis, [var.aval.shape[axis] for var in equation.invars], operands)
-
-
-def _stack(equation, *operands):
-    axis = equation.params["axis"]
-    return _in_a_row(axis, [1] * len(operands), [np.expand_dims(sets, axis) for sets in operands])
 
 
 def _product(equation, *operands):
@@ -148,11 +107,6 @@ def _window(equation, *operands):
     return union(together(*operands), tuple(axis for axis, its in enumerate(moves) if its))
 
 
-def _iota(equation):
-    shape, along = equation.outvars[0].aval.shape, equation.params["dimension"]
-    return constant([size if i == along else 1 for i, size in enumerate(shape)])
-
-
 def _draw(equation, *operands):
     return None if any(map(depends, operands)) else constant([1] * equation.outvars[0].aval.ndim)
 
@@ -179,15 +133,10 @@ RULES: dict[str, Callable] = {
     "reshape": _reshape,
     "transpose": _transpose,
     "squeeze": _squeeze,
-    "rev": _turned,
     "slice": _slice,
     "split": _split,
-    "pad": _pad,
-    "concatenate": _concatenate,
-    "stack": _stack,
     "dot_general": _product,
     "events_product": _events_product,
     "conv_general_dilated": _convolution,
-    "iota": _iota,
     "random_bits": _draw,
 }

@@ -13,6 +13,7 @@ import numpy as np
 from .._arrays import is_float
 from .._context import setting
 from .._dataflow.axes import BATCH, TIME, mixing
+from .._dataflow.axis_sets import placed
 from .._hooks import hook
 from .._jax_private import is_batched
 
@@ -153,20 +154,15 @@ def _tried(function, shape, dtype, axes) -> dict[int, bool | None]:
             places, mixes = np.arange(size), False
             digits = range((size - 1).bit_length())  # two entries are apart by one of them
             for first in (places < (size // 2 | 1), *(places >> digit & 1 == 0 for digit in digits)):
-                joined = run(np.where(_along(axis, first, len(shape)), one, other))
+                joined = run(np.where(placed(first, [axis], len(shape)), one, other))
                 for y, z, its in zip(ys, zs, joined, strict=True):
                     if y.shape[: axis + 1] == shape[: axis + 1]:
-                        mixes |= _differ(its, np.where(_along(axis, first, y.ndim), y, z))
+                        mixes |= _differ(its, np.where(placed(first, [axis], y.ndim), y, z))
             if axis == TIME and "random_bits" not in str(program):
                 same = [y for y in run(np.broadcast_to(one[:1], shape)) if y.shape[:1] == shape[:1]]
                 mixes |= any(_differ(y, y[:1], 1e-3) for y in same)  # rows are rounded in different orders
             verdicts[axis] = mixes
     return verdicts
-
-
-def _along(axis: int, vector: np.ndarray, rank: int) -> np.ndarray:
-    """Return a vector along one of the axes of an array."""
-    return vector.reshape([-1 if i == axis else 1 for i in range(rank)])
 
 
 def _stand_in(constant, rng):

@@ -179,10 +179,13 @@ LAYERS = {
     "halved until small": (halved_until_small, X, X),
     "branch": (branch, X, X),
 }
-# Where the program does not tell: in loops over an axis, of what differs by the place, of entries that are looked up.
+# Where the program does not tell: loops over an axis, numbers that differ by the place, operations without a rule.
 OF_BOTH = {"spectrum", "halved until small", "halved until all are", "taken", "taken along", "looked up", "any step"}
-OF_BOTH |= {"a part that is not known", "apart and together"}
-OF_TIME = {"step by step", "sum by a loop", "recurrent", "place in time", "fading", "first steps left out"}
+OF_BOTH |= {"a part that is not known", "apart and together", "features turned around", "features rolled", "two halves"}
+OF_BOTH |= {"twice", "stacked", "padded", "there and back", "rolled there and back", "padded and cut", "turned around"}
+OF_BOTH |= {"delay", "rolled", "difference", "first steps left out", "rolled in the batch", "turned batch"}
+OF_BOTH |= {"neighbours", "rows rolled"}
+OF_TIME = {"step by step", "sum by a loop", "recurrent", "place in time", "fading"}
 OF_BATCH = {"recurrent over the batch", "a weight of each example"}
 NOT_KNOWN = {TIME: OF_BOTH | OF_TIME | {"centred and fading"}, BATCH: OF_BOTH | OF_BATCH}
 UNSEEN_BY_A_TRIAL = {"far away", "gate by the rate", "branch", "halved until small"}
