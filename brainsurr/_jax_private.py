@@ -11,9 +11,14 @@ import jax
 from jax.interpreters import ad, batching, mlir, partial_eval
 
 
-def needed(program) -> tuple[Any, list[bool]]:
-    """Return the jaxpr without the operations that no output depends on, and for each input whether one does."""
-    return partial_eval.dce_jaxpr(program.jaxpr, [True] * len(program.jaxpr.outvars))
+def needed(program, output: int | None = None) -> tuple[Any, list[bool]]:
+    """Return the jaxpr without the operations that no output, or not this one, depends on, and whether inputs are used.
+
+    Args:
+      program: a closed jaxpr.
+      output: the position of the only output to keep; None keeps all.
+    """
+    return partial_eval.dce_jaxpr(program.jaxpr, [output in (None, i) for i in range(len(program.jaxpr.outvars))])
 
 
 def scan_parts(params, operands) -> tuple[list, list, list]:

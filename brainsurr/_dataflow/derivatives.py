@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from .._jax_private import needed
 from .jaxprs import Reader, read
@@ -202,38 +201,28 @@ def _is_inexact(var):
 
 
 def _keeps_tangent(equation, tangents):
-    """Return, for each output, whether jax's rule gives it a tangent that is not 0 by construction."""
+    """Return, for each output, whether by jax's rule its tangent depends on those of the inputs."""
     kept = [True] * len(equation.outvars)
     if equation.primitive.name.startswith("custom_"):  # a rule of the user's, or that of a surrogate
         return kept
     if equation.params.get("name") in _BY_NAME:
         return [_BY_NAME[equation.params["name"]]]
+    has = [given and _is_inexact(var) for given, var in zip(tangents, equation.invars, strict=True)]
+    shapes = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars]
 
-    @jax.custom_jvp
-    def watch(*outputs):
-        return outputs
-
-    @functools.partial(watch.defjvp, symbolic_zeros=True)  # not called if all are zeros
-    def _(outputs, tangents):
-        kept[:] = [not isinstance(tangent, SymbolicZero) for tangent in tangents]
-        return outputs, tangents
-
-    def probe(*primals):
-        has = [given and _is_inexact(var) for given, var in zip(tangents, equation.invars, strict=True)]
-
+    def pushed_forward(given, primals):
         def run(*active):
             rest = iter(active)
-            inputs = [next(rest) if given else primal for given, primal in zip(has, primals, strict=True)]
-            outputs = equation.primitive.bind(*inputs, **equation.params)
-            kept[:] = [False] * len(kept)
-            return watch(*(outputs if equation.primitive.multiple_results else [outputs]))
+            return equation.primitive.bind(
+                *[next(rest) if its else primal for its, primal in zip(has, primals, strict=True)], **equation.params
+            )
 
-        active = list(itertools.compress(primals, has))
-        return jax.jvp(run, active, active)
+        return jax.jvp(run, [*itertools.compress(primals, has)], given)[1]
 
-    with contextlib.suppress(TypeError, ValueError):  # a rule that wants more than shapes
-        try:
-            jax.eval_shape(probe, *(jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars))
-        except NotImplementedError:  # jax has no rule
-            return [False] * len(kept)
-    return kept
+    try:
+        program = jax.make_jaxpr(pushed_forward)([*itertools.compress(shapes, has)], shapes)
+    except NotImplementedError:  # jax has no rule
+        return [False] * len(kept)
+    except (TypeError, ValueError):  # a rule that wants more than shapes
+        return kept
+    return [any(needed(program, output)[1][: sum(has)]) for output in range(len(kept))]
