@@ -23,7 +23,7 @@ from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
 from .call_sites import Use, tracking_call_sites
 from .mask import aside, following_time
-from .probe import SMALL, gradient, measure
+from .probe import SMALL, gradient, marking_rows, measure
 from .report import LayerReport, judge, sentences
 
 
@@ -169,7 +169,7 @@ def examine(
     """
     unseen = dict[str, None]()
 
-    def scalar(see, enter):
+    def scalar(see):
         def watch(name, f, shared):
             def call(x, **key):
                 if aside.get():
@@ -181,7 +181,8 @@ def examine(
             return call
 
         def entered(apply_layers, net, carry, xs, *rest, **more):
-            xs = enter(jnp.asarray(xs)) if isinstance(xs, jax.Array | np.ndarray) else xs
+            if isinstance(xs, jax.Array | np.ndarray) and not aside.get():
+                xs = marking_rows(see, jnp.asarray(xs))
             return apply_layers(net, carry, xs, *rest, **more)
 
         with overriding({spike_of: notice, apply_layers: entered}), tracking_call_sites():

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arrays import as_float
 from .._surrogate import Scaled, Surrogate
 from ..neurons._spikes import Drawn
 from .call_sites import Use
@@ -90,16 +91,15 @@ class Measured(NamedTuple):
 
 
 def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measured:
-    """Run ``loss(see, enter)`` forward and back.
+    """Run ``loss(see)`` forward and back.
 
     Args:
-      loss: ``loss(see, enter)`` returns a scalar, with ``see(use, spike_fn, x, **key)`` in place of each spike function
-        and ``enter(xs)`` in place of the inputs of a network in a row. It is called twice.
+      loss: ``loss(see)`` returns a scalar, with ``see(use, spike_fn, x, **key)`` in place of each spike function. It is
+        called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework, see :func:`gradient`.
     """
     found: dict[Use, _Found] = {}
-    shapes: list[tuple[int, ...]] = []
     differentiated: dict[str, None] = {}
 
     def find(use, spike_fn, x, **key):
@@ -115,25 +115,15 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measur
             )
         return _noticing(lambda: differentiated.update({use.name: None}), s)
 
-    def find_inputs(xs):
-        if xs.ndim > 2 and jnp.issubdtype(xs.dtype, jnp.inexact):
-            shapes.append(xs.shape[1:])
-        return xs
-
-    def tapping(start):
-        totals, rows = start
-
+    def tapping(totals):
         def tap(use, f, x, **key):
             return tapped(f, totals[use], trials(f, found[use].random), x, **key) if use in totals else f(x, **key)
 
-        def enter(xs):
-            return _tap_rows(xs, mask_for(xs), rows) if shapes and xs.shape[1:] == shapes[0] else xs
-
-        return loss(tap, enter)
+        return loss(tap)
 
     with fresh_trace():
-        trace(lambda: loss(find, find_inputs))
-    if not found:
+        trace(lambda: loss(find))
+    if not any(use.name for use in found):
         raise ValueError(
             "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
             "and the functions it is given by name. It doesn't see a bare surrogate in a module of your own: wrap it "
@@ -148,12 +138,13 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measur
     start = {use: jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), of.sums) for use, of in found.items()}
     try:
         with fresh_trace():
-            value, (totals, rows) = value_and_grad(tapping, (start, jnp.zeros(shapes[0][0] if shapes else 0)))
+            value, totals = value_and_grad(tapping, start)
     except jax.errors.UnexpectedTracerError as error:
         error.add_note("diagnose can't measure a layer that a custom_vjp of yours calls: leave that rule out for it")
         raise
     sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
-    return Measured(float(value), sums, {use: of.changes for use, of in found.items()}, np.flatnonzero(rows).tolist())
+    rows = next((np.flatnonzero(sums.pop(use)["rate"]).tolist() for use in found if not use.name), [])
+    return Measured(float(value), sums, {use: of.changes for use, of in found.items() if use.name}, rows)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=[0])
@@ -214,19 +205,13 @@ def _tap_backward(residuals, ds):
 _tap.defvjp(_tap_forward, _tap_backward)
 
 
-@jax.custom_vjp
-def _tap_rows(xs, mask, rows):
-    """Return ``[time, batch, ...]`` as it is; the gradient of ``rows`` counts steps with NaN or infinity."""
-    return xs
-
-
-def _tap_rows_backward(residuals, dxs):
-    xs, mask = residuals
-    bad = ~jnp.isfinite(xs) if mask is None else ~jnp.isfinite(xs) & mask
-    return dxs, None, bad.any(range(2, xs.ndim)).sum(0).astype(float)
-
-
-_tap_rows.defvjp(lambda xs, mask, rows: (xs, (xs, mask)), _tap_rows_backward)
+def marking_rows(see: Callable, xs: jax.Array) -> jax.Array:
+    """Return ``[time, batch, ...]`` as it is. Examples with NaN or infinity are the spikes of a use without a name."""
+    if xs.ndim < 3 or not jnp.issubdtype(xs.dtype, jnp.inexact):
+        return xs
+    bad = as_float(~jnp.isfinite(xs).all(range(2, xs.ndim)))
+    marks = see(Use("", str(xs.shape[1:]), xs.shape[1]), lambda x: x, bad)
+    return xs + 0 * marks.astype(xs.dtype).reshape(*marks.shape, *[1] * (xs.ndim - 2))
 
 
 def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
