@@ -314,17 +314,6 @@ def test_a_small_mistake_in_a_large_layer():
     assert bs.check_gradients(w, lambda p: jnp.sum(slightly_wrong(1.00001)(p["w"])))["w"].status == "differs"
 
 
-def test_a_detached_branch_is_named_by_its_line():
-    def loss(p):
-        y = F(X @ p["a"])
-        z = jax.lax.stop_gradient(y * y)
-        return jnp.sum((y + z) * p["b"])
-
-    report, line = bs.check_gradients(PARAMS, loss), line_of(__file__, "        z = jax.lax.stop_gradient(y * y)")
-    assert statuses(report) == {"a": "differs", "b": "fine"}
-    assert report.sentences == (f"a: part of the loss is detached: stop_gradient in test_gradients.py:{line}.",)
-
-
 @pytest.mark.parametrize("call", [lambda f: f, jax.jit, jax.checkpoint])
 def test_a_loop_stops_after_its_steps(call):
     """It keeps its state, and gives its last output again."""

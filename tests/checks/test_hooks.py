@@ -5,7 +5,6 @@ import threading
 import jax
 import jax.numpy as jnp
 import pytest
-from asked import XS
 
 import brainsurr as bs
 from brainsurr import _kernel
@@ -40,17 +39,3 @@ def test_the_innermost_override_is_called():
         with overriding({_kernel.spike_of: add(20)}):
             assert F(X).tolist() == [20.0, 21.0]
         assert F(X).tolist() == [10.0, 11.0]
-
-
-def test_a_neuron_alone_in_a_check_and_in_a_diagnosis():
-    neuron = bs.neurons.LIF(decay=0.9, spike_fn=F)
-
-    def loss(p):
-        neuron = bs.neurons.LIF(decay=p["decay"], spike_fn=F)
-        return jnp.mean(neuron(neuron.initial_state(XS[0]), XS)[1])
-
-    assert bs.check_gradients({"decay": jnp.float32(0.9)}, loss).fine
-    half = bs.diagnose(
-        {"n": neuron}, lambda fs: jnp.sum(fs["n"](neuron.initial_state(XS[0]), XS)[1]), mask=jnp.ones(XS.shape[:2])
-    )
-    assert half["n"].rate >= 0
