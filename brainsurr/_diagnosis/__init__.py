@@ -195,10 +195,9 @@ def examine(
 
     if mask is not None:
         mask = as_real(mask, "mask")
-        if not mask.any():
-            raise ValueError("expected mask to be true where an example has values, got one that is false everywhere")
-        if mask.ndim < 2 or not bool(jnp.all((mask == 0) | (mask == 1))):
-            raise ValueError(f"expected mask to be true or false for [time, batch], got {mask.dtype}{list(mask.shape)}")
+        if mask.ndim < 2 or not (mask.any() and jnp.all((mask == 0) | (mask == 1))):
+            got = f"{mask.dtype}{list(mask.shape)} with a mean of {mask.mean():.3g}"
+            raise ValueError(f"expected mask to be true or false for [time, batch], and true somewhere, got {got}")
     with following_time(None if mask is None else mask == 1):
         value, sums, changes, rows = measure(scalar, trace, value_and_grad)
     layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))

@@ -74,23 +74,9 @@ class _Found(NamedTuple):
     sums: dict[str, Any]
 
 
-class Measured(NamedTuple):
-    """What was measured.
-
-    Attributes:
-      loss: its value.
-      sums: the `_sums` in float64 of each use of a layer.
-      changes: those of its surrogate that were tried, for each use.
-      rows: of the inputs of the first network in a row, along the batch axis, those that hold NaN.
-    """
-
-    loss: float
-    sums: dict[Use, Any]
-    changes: dict[Use, list[str]]
-    rows: list[int]
-
-
-def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measured:
+def measure(
+    loss: Callable, trace: Callable, value_and_grad: Callable
+) -> tuple[float, dict[Use, Any], dict[Use, list[str]], list[int]]:
     """Run ``loss(see)`` forward and back.
 
     Args:
@@ -98,6 +84,10 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measur
         called twice.
       trace: of the framework: ``trace(f)`` traces a function without arguments.
       value_and_grad: of the framework, see :func:`gradient`.
+
+    Returns:
+      The loss; the `_sums` in float64 of each use of a layer; the changes of its surrogate that were tried, for each
+      use; and, of the inputs of the first network in a row, those along the batch axis that hold NaN or infinity.
     """
     found: dict[Use, _Found] = {}
     differentiated: dict[str, None] = {}
@@ -144,7 +134,7 @@ def measure(loss: Callable, trace: Callable, value_and_grad: Callable) -> Measur
         raise
     sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
     rows = next((np.flatnonzero(sums.pop(use)["rate"]).tolist() for use in found if not use.name), [])
-    return Measured(float(value), sums, {use: of.changes for use, of in found.items() if use.name}, rows)
+    return float(value), sums, {use: of.changes for use, of in found.items() if use.name}, rows
 
 
 @partial(jax.custom_jvp, nondiff_argnums=[0])
