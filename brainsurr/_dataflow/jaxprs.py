@@ -53,19 +53,13 @@ def read(reader: Any, jaxpr, facts: Sequence[Any]) -> list[Any]:
         return reader.constant(var) if hasattr(var, "val") else known[var]
 
     for equation in jaxpr.eqns:
+        reader.calls.append(equation)
         known.update(zip(equation.outvars, _read(reader, equation, [of(var) for var in equation.invars]), strict=True))
+        reader.calls.pop()
     return [of(var) for var in jaxpr.outvars]
 
 
 def _read(reader, equation, facts):
-    reader.calls.append(equation)
-    try:
-        return _inside_of(reader, equation, facts)
-    finally:
-        reader.calls.pop()
-
-
-def _inside_of(reader, equation, facts):
     name, params = equation.primitive.name, equation.params
     if name == "scan":
         return _scan(reader, params, facts)

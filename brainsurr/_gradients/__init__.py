@@ -14,7 +14,7 @@ from .._diagnosis.probe import fresh_trace
 from .._report import framework_of
 from .program import casts_and_stops, step_line, used
 from .report import FAR, Derived, GradientReport, ParameterGradient, Slope, growth, judge, sentences, unsettled
-from .smooth import Smooth, promoted, smooth
+from .smooth import promoted, smooth
 from .truncated import longest_loop, shorter
 
 _WIDTHS = 10.0 ** -np.arange(2, 9)
@@ -99,10 +99,15 @@ def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callab
 
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         values = {name: promoted(jnp.asarray(value)) for name, value in values.items()}
-        how = Smooth()
-        program = _traced(scalar, values, how)
-        attached = _traced(scalar, values, Smooth(attached=True)) if how.has_detached_reset else None
-        with smooth(how):
+        resets = list[bool]()
+
+        def detached(stop, s):
+            resets.append(True)
+            return stop(s)
+
+        program = _traced(scalar, values, detached)
+        attached = _traced(scalar, values, lambda stop, s: s) if resets else None
+        with smooth():
             back = _unless_undefined(jax.make_jaxpr(jax.grad(shorter(program))), values)[0]
             casts, stops = casts_and_stops(program)
             casts += [] if back is None else casts_and_stops(back)[0]  # a derivative rule may cast too
@@ -148,9 +153,9 @@ def _why_flat(scalar, values, program) -> dict[str, str]:
     return {name: "unused" if name not in of_loss else "no slope" if name in of_slope else "step" for name in values}
 
 
-def _traced(scalar, values, how):
+def _traced(scalar, values, stop_reset):
     try:
-        with smooth(how), fresh_trace():
+        with smooth(stop_reset), fresh_trace():
             return jax.make_jaxpr(scalar)(values)
     except TypeError as error:
         if "carry" in str(error):

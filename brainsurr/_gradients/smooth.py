@@ -1,7 +1,7 @@
 """The smooth pass of `check_gradients`: spikes are the primitive of their surrogate, and all is in float64."""
 
 import contextlib
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,30 +15,16 @@ from .._time.unroll import as_arrays, outputs_of
 from ..neurons._neuron import as_state, make_first_state, run, take_one_step
 
 
-@dataclasses.dataclass
-class Smooth:
-    """State of a smooth pass.
+def smooth(stop_reset: Callable = lambda stop, s: stop(s)) -> contextlib.AbstractContextManager[None]:
+    """Replace every spike by its primitive and widen every incoming array to float64, until the block ends.
 
-    Attributes:
-      attached: whether to differentiate detached resets all the same.
-      has_detached_reset: whether there was a detached reset.
+    Args:
+      stop_reset: ``stop_reset(stop, s)`` returns the spikes of a detached reset, for which ``stop(s)`` has no gradient.
     """
-
-    attached: bool = False
-    has_detached_reset: bool = False
-
-
-def smooth(how: Smooth) -> contextlib.AbstractContextManager[None]:
-    """Replace every spike by its primitive and widen every incoming array to float64, until the block ends."""
-
-    def stops(stop, s):
-        how.has_detached_reset = True
-        return s if how.attached else stop(s)
-
     return overriding(
         {
             spike_of: lambda of, x, surrogate, key: of(promoted(x), surrogate.replace(origin=True), key),
-            stopped: stops,
+            stopped: stop_reset,
             gives_spikes: lambda of, layer: False,
             run: lambda of, neuron, state, xs, *scan: of(neuron, state, promoted(neuron._as_input(xs, "xs")), *scan),
             take_one_step: lambda of, step, neuron, state, x, **key: of(

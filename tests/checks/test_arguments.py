@@ -128,9 +128,6 @@ def test_linen_clones_and_lifts():
     assert (spikes.shape, variables["params"]["decay"].shape) == ((3, 5, 2, 4), (3,))
 
 
-# The axes of a carry, of which the last are 4 features, those of the inputs, and what is asked.
-
-
 @pytest.mark.parametrize("report", [bs.nnx.diagnose, bs.nnx.check_gradients], ids=label)
 def test_a_loss_of_the_network_outside_writes_its_statistics(report):
     """Of which flax says that they belong to another trace."""
