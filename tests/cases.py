@@ -10,6 +10,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+programs: list[str] = []  # grows with each program that jax compiles
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None
+)
+
 
 def each_value_once(*axes):
     """Return all combinations; mark as exhaustive those not needed to cover each value once.

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from asked import ask, called
-from cases import label
+from cases import label, programs
 from close import assert_close, largest
 from jax.sharding import AxisType, PartitionSpec
 from neuron_table import CASES, EXPORTED, NAMES, TABLE, B, F, T, X
@@ -331,10 +331,6 @@ def test_its_layer_holds_it_and_is_copied(host, case):
         assert type(pickle.loads(pickle.dumps(layer))) is type(layer)
 
 
-programs: list[str] = []  # grows with each program that jax compiles
-jax.monitoring.register_event_duration_secs_listener(
-    lambda event, *_, **__: programs.append(event) if "backend_compile" in event else None
-)
 scales = (0.9375 - 2.0**-i for i in itertools.count(5))  # so that no other test has compiled for these values
 
 
