@@ -189,7 +189,7 @@ class Neuron(Value):
             value = getattr(self, name)
             if isinstance(value, let_be):
                 continue
-            change = np.float64(1 - value if name.endswith("decay") else value)
+            change = 1 - np.float64(value) if name.endswith("decay") else np.float64(value)
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
                 wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
                 raise ValueError(
@@ -261,7 +261,7 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan_steps) -> tuple[An
 
 def _over_time(neuron, state, xs, host_scan=scan_steps):
     # The keys of all steps are an input of the scan, so a step that is recomputed draws the same spikes.
-    keys, with_keys = draw_each(neuron, len(xs))
+    keys, with_keys = draw_each(neuron, xs.shape[0])
     if not keys and type(neuron).over_time is not Neuron.over_time:
         return neuron.over_time(state, xs)
 

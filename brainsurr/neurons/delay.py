@@ -62,7 +62,6 @@ class Delay(AnyDtypeHistory, DelayFields):
         if not each or not all(is_integer(n) and n >= 0 for n in each):
             raise ValueError(
                 f"{cls.__name__}: expected steps to be a non-negative integer, or one for each channel, got {value!r}"
-                f"{cls._hint(name, value)}"
             )
         return tuple(map(int, each)) if each is steps else int(steps)
 
