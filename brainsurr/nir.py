@@ -93,7 +93,7 @@ def to_nir(
         expect(np.isclose(how.dt, target.dt or how.dt), f"dt={target.dt}, the only step of {reader}", dt)
         to = GraphWriter(shape, how, target, reader)
         about = {"dt": how.dt, "method": how.method} | ({"reader": reader} if reader else {})
-        to.add("input", _nir.Input(np.array(chain.channels_first(shape))), about)
+        to.add("input", _nir.Input(np.array(to.order.shape)), about)
         for i, given in enumerate(net.layers):
             to.owner = f"layer {i}, {type(given).__name__}"
             if is_dropout(given):
@@ -112,12 +112,12 @@ def to_nir(
             to.check_end()
         if to.lost and not lossy:
             to.refused.append(f"{to.lost[0]}: lossy=True writes the file without it")
-        to.add("output", _nir.Output(np.array(chain.channels_first(to.shape))))
+        to.add("output", _nir.Output(np.array(to.order.shape)))
         if reader is not None:
             adapt_to_target(to)
         if to.refused:
             raise ValueError("\n".join(dict.fromkeys(to.refused)))
-        graph = _nir.NIRGraph(nodes=to.nodes, edges=to.edges)
+        graph = to.graph()
     if to.lost:
         warnings.warn(f"to_nir: left out for other libraries: {'; '.join(to.lost)}", UserWarning, stacklevel=2)
     return graph

@@ -10,6 +10,7 @@ factor, by which the threshold is scaled. All is computed in float64, so that a 
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -93,34 +94,34 @@ class Chain:
     """The state of a conversion.
 
     Attributes:
-      shape: the shape of one time step of one sample here, channels last.
       how: the discretization of the library that reads or wrote the graph.
       owner: the layer or node that is converted, for messages.
-      order: after a `Flatten`, the index here of each entry of NIR, whose channels come first; None if they agree.
+      shape: the shape of one time step of one sample here, channels last.
+      order: the index here of each entry in NIR, whose channels come first, also in the entries after a `Flatten`.
     """
 
-    order: np.ndarray | None = None
+    order: np.ndarray
 
     def __init__(self, shape: Shape, how: Discretization):
-        self.shape, self.how, self.owner = shape, how, "input_shape"
+        self.how, self.owner = how, "input_shape"
+        self.move_to(shape)
+
+    def move_to(self, shape: Shape):
+        """Set the shape that the next layer gets."""
+        self.shape, self.order = shape, np.moveaxis(np.arange(math.prod(shape)).reshape(shape), -1, 0)
 
     def flatten(self):
         """Make one axis of all."""
-        size = int(np.prod(self.shape))
-        self.order = np.moveaxis(np.arange(size).reshape(self.shape), -1, 0).reshape(-1)
-        self.shape = (size,)
-
-    def to_order(self, value: np.ndarray) -> np.ndarray:
-        """Put entries along the first axis into the order of NIR."""
-        return value if self.order is None else value[self.order]
+        self.shape, self.order = (self.order.size,), self.order.reshape(-1)
 
     def from_order(self, value: np.ndarray) -> np.ndarray:
         """Put entries along the first axis into the order here."""
-        return value if self.order is None else value[np.argsort(self.order)]
+        return value[np.argsort(self.order, axis=None)]
 
     def check_end(self):
         """Raise a ValueError if the last layer leaves entries in another order than NIR."""
-        expect(self.order is None, "a Flatten of several axes to come before a linear layer", "it at the end")
+        fits = self.order.ndim > 1 or np.all(np.diff(self.order) > 0)
+        expect(fits, "a Flatten of several axes to come before a linear layer", "it at the end")
 
 
 class GraphWriter(Chain):
@@ -129,6 +130,8 @@ class GraphWriter(Chain):
     Attributes:
       target: how the target library reads the graph, a row of ``TARGETS``.
       reader: the name of the target library, or None.
+      nodes: the nodes so far, each of which follows the one before.
+      recurrent: the recurrent weights of neurons, by the names of these.
       owners: the layer of each node.
       lost: properties of the layers so far that NIR can't express.
       refused: errors of the layers so far.
@@ -136,17 +139,15 @@ class GraphWriter(Chain):
 
     def __init__(self, shape: Shape, how: Discretization, target: Any, reader: str | None):
         super().__init__(shape, how)
-        self.target, self.reader, self.last = target, reader, ""
-        self.nodes, self.owners, self.edges = dict[str, Any](), dict[str, str](), list[tuple[str, str]]()
+        self.target, self.reader = target, reader
+        self.nodes, self.recurrent, self.owners = dict[str, Any](), dict[str, Any](), dict[str, str]()
         self.lost, self.refused = list[str](), list[str]()
 
     def add(self, name: str, node: Any, metadata: dict[str, Any] | None = None):
         """Add a node after the last one."""
         if metadata:
             node.metadata = {"brainsurr": metadata}
-        if self.nodes:
-            self.edges.append((self.last, name))
-        self.nodes[name], self.owners[name], self.last = node, self.owner, name
+        self.nodes[name], self.owners[name] = node, self.owner
 
     def record_loss(self, what: str):
         """Record a property of the layer that NIR can't express."""
@@ -160,8 +161,13 @@ class GraphWriter(Chain):
     def spread(self, value: Any) -> np.ndarray:
         """Expand a number, or one for each channel, to one for each entry of a time step, in the order of NIR."""
         value = check_range(np.float32, "its parameters", np.asarray(value, np.float64))
-        spread = np.broadcast_to(value, self.shape)
-        return (np.moveaxis(spread, -1, 0) if spread.ndim > 1 else self.to_order(spread)).copy()
+        return np.broadcast_to(value, self.shape).reshape(-1)[self.order]
+
+    def graph(self) -> Any:
+        """Return the nodes as a graph."""
+        loops = [(name, f"{name}_recurrent") for name in self.recurrent]
+        edges = [*itertools.pairwise(self.nodes), *loops, *(loop[::-1] for loop in loops)]
+        return nir.NIRGraph(self.nodes | {loop: self.recurrent[name] for name, loop in loops}, edges)
 
 
 class GraphReader(Chain):
@@ -179,21 +185,19 @@ class GraphReader(Chain):
     def add(self, layer: Any, shape: Shape | None = None):
         """Add a layer; ``shape`` is the shape of its output, if it differs from its input's."""
         self.layers.append((layer, self.shape, self.owner))
-        self.shape = shape or self.shape
+        if shape is not None:
+            self.move_to(shape)
 
     def numbers(self, node: Any, field: str) -> np.ndarray:
         """Return a parameter of a node, one number for each entry of a time step."""
-        return np.broadcast_to(numbers(node, field), channels_first(self.shape))
+        return np.broadcast_to(numbers(node, field), self.order.shape)
 
     def each(self, field: str, value: np.ndarray, dtype: Any = np.float32) -> Any:
         """Return one number for all or for each channel, from one for each entry of a time step as in NIR."""
         check_range(dtype, field, value, normal=True)
-        if value.ndim > 1:
-            value = np.moveaxis(value, 0, -1).reshape(-1, self.shape[-1])
-            expect(np.all(value == value[0]), f"{field} to be one for each channel", "several")
-            value = value[0]
-        value = self.from_order(value)
-        return value[0] if np.all(value == value[0]) else value
+        rows = self.from_order(value.reshape(-1)).reshape(-1, self.shape[-1])
+        expect(np.all(rows == rows[0]), f"{field} to be one for each channel", "several")
+        return rows[0, 0] if np.all(rows == rows[0, 0]) else rows[0]
 
 
 def numbers(node: Any, field: str) -> np.ndarray:
@@ -202,11 +206,6 @@ def numbers(node: Any, field: str) -> np.ndarray:
     fits = value.dtype.kind in "iuf" and value.size and np.all(np.isfinite(value))
     expect(fits, f"{field} to hold finite real numbers", f"{value.dtype}{list(value.shape)}")
     return value.astype(np.float64)
-
-
-def channels_first(shape: Shape) -> Shape:
-    """Move the channels to the front, where NIR has them."""
-    return (*shape[-1:], *shape[:-1])
 
 
 # Graphs --------------------------------------------------------------------------------------------------------------
@@ -278,14 +277,8 @@ def is_own(f: Any) -> bool:
 
 def surrogate_to_dict(f: Surrogate) -> dict[str, Any]:
     """Return name and parameters of a surrogate of brainsurr."""
-    values = {parameter: _to_write(value) for parameter, value in vars(f).items()}
+    values = {p: surrogate_to_dict(v) if isinstance(v, Surrogate) else plain(v) for p, v in vars(f).items()}
     return {"name": type(f).__name__, "parameters": values}
-
-
-def _to_write(value: Any) -> Any:
-    if isinstance(value, Surrogate):
-        return surrogate_to_dict(value)
-    return plain(value) if getattr(value, "ndim", 0) else as_python(value)  # nir writes no array without an axis
 
 
 def surrogate_from_dict(written: dict[str, Any], shape: Shape) -> Surrogate:
@@ -306,7 +299,8 @@ def as_python(value: Any) -> Any:
     return value.item() if getattr(value, "shape", None) == () else value
 
 
-def plain(value: Any) -> np.ndarray:
-    """Return an array of a dtype that HDF5 has: bfloat16 as float32, exactly."""
+def plain(value: Any) -> Any:
+    """Return an array of a dtype that HDF5 has, bfloat16 as float32, exactly; a single one as a Python number."""
     array = np.asarray(value)
-    return array if array.dtype.kind in "biuf" else array.astype(np.float32)
+    array = array if array.dtype.kind in "biuf" else array.astype(np.float32)
+    return array if array.ndim else array.item()  # nir writes no array without an axis

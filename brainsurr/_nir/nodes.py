@@ -11,7 +11,7 @@ import numpy as np
 from .._surrogate import Surrogate
 from ..neurons import LI, LIF, Delay, Synaptic
 from . import chain
-from .chain import GraphReader, GraphWriter, Shape, channels_first, check_range, expect, metadata_of, near, plain
+from .chain import GraphReader, GraphWriter, Shape, check_range, expect, metadata_of, near, plain
 from .layers import Affine, Flatten, Pool, Population
 
 RESETTING = ("reset", "reset_delay", "reset_grad")
@@ -22,18 +22,87 @@ def _dtype_of(metadata: dict[str, Any], key: str = "param_dtype", default: Any =
     return jnp.dtype(metadata[key]) if key in metadata else default
 
 
-# Products ------------------------------------------------------------------------------------------------------------
+# Products and pools --------------------------------------------------------------------------------------------------
+
+CONVOLUTIONS: dict[Any, int] = {nir.Conv1d: 1, nir.Conv2d: 2}  # and how many axes they move over
 
 
-def _weights_to_write(layer: Affine, to: GraphWriter) -> tuple[Any, Any, dict[str, Any]]:
-    """Return kernel, bias, and metadata with a dtype that HDF5 lacks; record a dtype in which no reader computes."""
+def _geometry(layer: Any, kernel_shape: Shape, shape: Shape) -> tuple[Shape, Shape, Any, Shape]:
+    """Return strides, dilation, the padding before and after each axis, and the shape of the output."""
+    *window, inputs, outputs = kernel_shape
+    axes, channels, space = len(window), inputs * getattr(layer, "feature_group_count", 1), shape[:-1]
+    fits = len(space) == axes and channels == shape[-1]
+    expect(fits, f"an input of shape (..., {channels}) and rank {axes + 1}", shape)
+    given = layer.strides, getattr(layer, "kernel_dilation", 1)
+    strides, dilation = (tuple(np.broadcast_to(n or 1, axes).tolist()) for n in given)
+    window = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
+    pads = jax.lax.padtype_to_pads(space, window, strides, pads) if isinstance(pads := layer.padding, str) else pads
+    pads = np.broadcast_to(np.reshape(pads, (-1, 1)) if np.ndim(pads) < 2 else pads, (axes, 2)).tolist()
+    out = [(n + sum(pad) - k) // stride + 1 for n, pad, k, stride in zip(space, pads, window, strides, strict=True)]
+    expect(all(n >= 1 for n in out), "a window that fits into its input", f"one of shape {space}")
+    return strides, dilation, tuple(map(tuple, pads)), (*out, outputs)
+
+
+def _symmetric(pads: Any) -> Shape:
+    """Return the padding on each side of each axis."""
+    expect(all(low == high for low, high in pads), f"padding alike on both sides, such as {np.max(pads)}", pads)
+    return tuple(low for low, _ in pads)
+
+
+def write_affine(name: str, layer: Affine, to: GraphWriter):
+    """Write a product over the last axis, or a convolution, or make a factor for each channel part of one."""
     expect(not layer.replaced, f"flax's own {' and '.join(layer.replaced)}", "another, which NIR lacks")
     dtype = np.asarray(layer.kernel).dtype
     if layer.dtype is not None and (np.dtype(layer.dtype) != dtype or dtype.itemsize < 4):
         to.record_loss(f"its dtype={np.dtype(layer.dtype).name}, which NIR lacks")
+    kernel = check_range(dtype, "its kernel", plain(layer.kernel))
     bias = None if layer.bias is None else check_range(dtype, "its bias", plain(layer.bias).reshape(-1))
-    metadata = {} if dtype.kind == "f" else {"dtype": dtype.name}
-    return check_range(dtype, "its kernel", plain(layer.kernel)), bias, metadata
+    if kernel.ndim == 1:
+        return _scale(kernel, bias, to)
+    axes = kernel.ndim - 2
+    expect(axes <= 2, "a convolution over one axis or two, which NIR has", axes)
+    strides, dilation, pads, shape = _geometry(layer, kernel.shape, to.shape)
+    weight = np.moveaxis(kernel if axes else kernel[to.order], (-1, -2), (0, 1)).copy()
+    node: Any = nir.Linear(weight) if bias is None else nir.Affine(weight, bias)
+    if axes:
+        same = layer.padding == "SAME" and set(strides) == {1}
+        how: dict[str, Any] = {"padding": "same" if same else _symmetric(pads), "stride": strides, "dilation": dilation}
+        how |= {"bias": np.zeros(len(weight), kernel.dtype) if bias is None else bias}
+        if axes == 1:
+            how |= {field: how[field][0] for field in ("padding", "stride", "dilation") if how[field] != "same"}
+        size, kind = (to.shape[:-1], nir.Conv2d) if axes > 1 else (to.shape[0], nir.Conv1d)
+        name, node = name.replace("affine", "conv"), kind(size, weight, groups=layer.feature_group_count, **how)
+        node.input_type = {"input": np.array(to.order.shape)}  # nir leaves the groups out of it
+    to.add(name, node, {} if dtype.kind == "f" else {"dtype": dtype.name})  # which HDF5 lacks
+    to.move_to(shape)
+
+
+def _scale(factor: np.ndarray, shift: np.ndarray, to: GraphWriter):
+    """Multiply a factor for each channel into the weights before it; the shift goes to their bias."""
+    name, node = list(to.nodes.items())[-1]
+    expect(isinstance(node, chain.PRODUCTS), "a linear layer or convolution right before it", to.owners[name])
+    dtype = np.promote_types(node.weight.dtype, np.float32)
+    weight = _cast("the weights before it, times its scale,", (node.weight.T * factor).T, dtype)
+    bias = _cast("the bias before it, with its own,", getattr(node, "bias", 0.0) * factor + shift, dtype)
+    if type(node) is nir.Linear:
+        node = to.nodes[name] = nir.Affine(weight, bias)
+    node.weight, node.bias, node.metadata = weight, bias, {}  # not of the dtype that it had
+
+
+def read_affine(node: Any, to: GraphReader):
+    """Read a product over the last axis, or a convolution."""
+    axes = CONVOLUTIONS.get(type(node), 0)
+    weight = _read_weights(node, "weight", *[None] * (axes + 2))
+    bias = None if type(node) is nir.Linear else _read_weights(node, "bias", len(weight))
+    layer = Affine(np.moveaxis(weight, (0, 1), (-1, -2)), bias)
+    if axes:
+        name = {"same": "SAME", "valid": "VALID"}.get(str(chain.as_python(node.padding)))
+        padding = name or [(n, n) for n in _integers(node, "padding", axes, 0)]
+        strides, dilation = (_integers(node, field, axes, 1) for field in ("stride", "dilation"))
+        (groups,) = _integers(node, "groups", 1, 1)
+        layer = Affine(*layer[:2], strides, padding, dilation, groups)
+    shape = _geometry(layer, layer.kernel.shape, to.shape)[-1]
+    to.add(layer if axes else layer._replace(kernel=to.from_order(layer.kernel)), shape)
 
 
 def _read_weights(node: Any, field: str, *shape: int | None) -> np.ndarray:
@@ -50,96 +119,6 @@ def _cast(what: str, value: np.ndarray, dtype: Any) -> np.ndarray:
     return check_range(jax.dtypes.canonicalize_dtype(dtype), what, value).astype(dtype)
 
 
-def write_affine(name: str, layer: Affine, to: GraphWriter):
-    """Write a product over the last axis, or a convolution, or make a factor for each channel part of one."""
-    if np.ndim(layer.kernel) == 1:
-        return _scale(layer, to)
-    if np.ndim(layer.kernel) > 2:
-        return _write_conv(name.replace("affine", "conv"), layer, to)
-    kernel, bias, metadata = _weights_to_write(layer, to)
-    expect(to.shape == kernel.shape[:1], f"a flat input of shape {kernel.shape[:1]}", to.shape)
-    weight = to.to_order(kernel).T.copy()
-    to.add(name, nir.Linear(weight) if bias is None else nir.Affine(weight, bias), metadata)
-    to.shape, to.order = kernel.shape[1:], None
-
-
-def _scale(layer: Affine, to: GraphWriter):
-    """Multiply a factor for each channel into the weights before it; the shift goes to their bias."""
-    factor, *_ = _weights_to_write(layer, to)
-    node = to.nodes[to.last]
-    expect(isinstance(node, chain.PRODUCTS), "a linear layer or convolution right before it", to.owners[to.last])
-    dtype = np.promote_types(node.weight.dtype, np.float32)
-    weight = _cast("the weights before it, times its scale,", (node.weight.T * factor).T, dtype)
-    bias = _cast("the bias before it, with its own,", getattr(node, "bias", 0.0) * factor + layer.bias, dtype)
-    if type(node) is nir.Linear:
-        node = to.nodes[to.last] = nir.Affine(weight, bias)
-    node.weight, node.bias, node.metadata = weight, bias, {}  # not of the dtype that it had
-
-
-def read_affine(node: Any, to: GraphReader):
-    """Read a product over the last axis."""
-    expect(len(to.shape) == 1, "a flat input", to.shape)
-    weight = _read_weights(node, "weight", None, *to.shape)
-    bias = _read_weights(node, "bias", len(weight)) if isinstance(node, nir.Affine) else None
-    to.add(Affine(to.from_order(weight.T), bias), weight.shape[:1])
-    to.order = None
-
-
-# Windows that move over the input ------------------------------------------------------------------------------------
-
-
-def _geometry(layer: Any, kernel_shape: Shape, shape: Shape) -> tuple[Shape, Shape, Any, Shape]:
-    """Return strides, dilation, the padding before and after each axis, and the shape of the output."""
-    *window, inputs, outputs = kernel_shape
-    axes, channels, space = len(window), inputs * getattr(layer, "feature_group_count", 1), shape[:-1]
-    fits = len(space) == axes and channels == shape[-1]
-    expect(fits, f"an input of {axes + 1} axes with {channels} channels", shape)
-    given = layer.strides, getattr(layer, "kernel_dilation", 1)
-    strides, dilation = (tuple(np.broadcast_to(n or 1, axes).tolist()) for n in given)
-    window = [d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True)]
-    pads = jax.lax.padtype_to_pads(space, window, strides, pads) if isinstance(pads := layer.padding, str) else pads
-    pads = np.broadcast_to(np.reshape(pads, (-1, 1)) if np.ndim(pads) < 2 else pads, (axes, 2)).tolist()
-    out = [(n + sum(pad) - k) // stride + 1 for n, pad, k, stride in zip(space, pads, window, strides, strict=True)]
-    expect(min(out) >= 1, "a window that fits into its input", f"one of shape {space}")
-    return strides, dilation, tuple(map(tuple, pads)), (*out, outputs)
-
-
-def _symmetric(pads: Any) -> Shape:
-    """Return the padding on each side of each axis."""
-    expect(all(low == high for low, high in pads), f"padding alike on both sides, such as {np.max(pads)}", pads)
-    return tuple(low for low, _ in pads)
-
-
-def _write_conv(name: str, layer: Affine, to: GraphWriter):
-    kernel, bias, metadata = _weights_to_write(layer, to)
-    axes = kernel.ndim - 2
-    expect(axes in (1, 2), "a convolution over one axis or two, which NIR has", axes)
-    strides, dilation, pads, shape = _geometry(layer, kernel.shape, to.shape)
-    same = layer.padding == "SAME" and set(strides) == {1}
-    how: dict[str, Any] = {"padding": "same" if same else _symmetric(pads), "stride": strides, "dilation": dilation}
-    how = {field: value[0] if axes == 1 and value != "same" else value for field, value in how.items()}
-    weight = np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
-    bias = np.zeros(kernel.shape[-1], kernel.dtype) if bias is None else bias
-    size, kind = (to.shape[:-1], nir.Conv2d) if axes > 1 else (to.shape[0], nir.Conv1d)
-    node: Any = kind(size, weight, groups=layer.feature_group_count, bias=bias, **how)
-    node.input_type = {"input": np.array(channels_first(to.shape))}  # nir leaves the groups out of it
-    to.add(name, node, metadata)
-    to.shape = shape
-
-
-def read_conv(node: Any, to: GraphReader):
-    """Read a convolution."""
-    axes = 1 if isinstance(node, nir.Conv1d) else 2
-    weight = _read_weights(node, "weight", *[None] * (axes + 2))
-    bias = _read_weights(node, "bias", len(weight))
-    name = {"same": "SAME", "valid": "VALID"}.get(str(chain.as_python(node.padding)))
-    padding = name or [(n, n) for n in _integers(node, "padding", axes, 0)]
-    strides, dilation = (_integers(node, field, axes, 1) for field in ("stride", "dilation"))
-    (groups,) = _integers(node, "groups", 1, 1)
-    layer = Affine(np.moveaxis(weight, (0, 1), (-1, -2)), bias, strides, padding, dilation, groups)
-    to.add(layer, _geometry(layer, layer.kernel.shape, to.shape)[-1])
-
-
 def _integers(node: Any, field: str, count: int, least: int) -> Shape:
     value = chain.numbers(node, field)
     fits = value.shape in ((), (1,), (count,)) and np.all((value == np.floor(value)) & (value >= least))
@@ -150,9 +129,10 @@ def _integers(node: Any, field: str, count: int, least: int) -> Shape:
 def write_pool(name: str, layer: Pool, to: GraphWriter):
     """Write a pool over two axes."""
     expect(len(layer.window) == 2, "a pool over two axes, which NIR has", len(layer.window))
-    strides, _, pads, to.shape = _geometry(layer, (*layer.window, *to.shape[-1:] * 2), to.shape)
+    strides, _, pads, shape = _geometry(layer, (*layer.window, *to.shape[-1:] * 2), to.shape)
     kind = nir.AvgPool2d if layer.average else nir.SumPool2d
     to.add(name, kind(*map(np.array, (layer.window, strides, _symmetric(pads)))))
+    to.move_to(shape)
 
 
 def read_pool(node: Any, to: GraphReader):
@@ -168,7 +148,7 @@ def read_pool(node: Any, to: GraphReader):
 def write_flatten(name: str, layer: Flatten, to: GraphWriter):
     """Write a flatten of all axes."""
     if layer.axes > 1:
-        to.add(name, nir.Flatten(input_type={"input": np.array(channels_first(to.shape))}, start_dim=0))
+        to.add(name, nir.Flatten(input_type={"input": np.array(to.order.shape)}, start_dim=0))
         to.flatten()
 
 
@@ -244,7 +224,7 @@ def write_neurons(name: str, population: Population, to: GraphWriter):
     threshold = to.spread(neuron.threshold)
     if never_resets and not np.any(neuron.decay) and np.any(threshold):  # memoryless
         return to.add(name, nir.Threshold(threshold=threshold), metadata)
-    (leak, same), last = _write_membrane(neuron, to), to.nodes[to.last]
+    (leak, same), (before, last) = _write_membrane(neuron, to), list(to.nodes.items())[-1]
     r = to.how.r_of(leak.get("tau"), same)
     threshold = threshold * _factor(r, same)
     node: Any = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold)
@@ -252,17 +232,15 @@ def write_neurons(name: str, population: Population, to: GraphWriter):
         to.add(f"{name}_potential", _integrator(leak, r), _metadata(population, to))
         node = nir.Threshold(threshold)
     elif isinstance(last, nir.LI) and leak and kernel is None and "CubaLIF" in to.target.nodes:
-        del to.nodes[to.last]
-        name, (to.last, _) = to.last.replace("li", "cubalif"), to.edges.pop()
+        del to.nodes[before]
+        name = before.replace("li", "cubalif")
         metadata |= {f"synapse_{key}": value for key, value in last.metadata["brainsurr"].items()}
         w_in = to.how.r_of(last.tau, last.r)
         node = nir.CubaLIF(last.tau, leak["tau"], r, leak["v_leak"], threshold * _factor(w_in, last.r), w_in=w_in)
     to.add(name, node, metadata)
     if kernel is not None:
         expect(len(to.shape) == 1, "recurrent neurons on one axis, as behind a flatten", to.shape)
-        to.add(f"{name}_recurrent", nir.Linear(to.to_order(to.to_order(plain(kernel)).T).copy()))
-        to.edges.append((to.last, name))
-        to.last = name
+        to.recurrent[name] = nir.Linear(plain(kernel)[np.ix_(to.order, to.order)].T.copy())
 
 
 def write_delay(name: str, population: Population, to: GraphWriter):
@@ -366,14 +344,13 @@ def read_delay(node: Any, to: GraphReader):
 
 def read_end(node: Any, to: GraphReader):
     """Check the shape that an Input or an Output states, with or without axes of 1."""
-    given, ours = node.input_type["input"], channels_first(to.shape)
+    given, ours = node.input_type["input"], to.order.shape
     fits = given is None or [n for n in np.ravel(given) if n != 1] == [n for n in ours if n != 1]
     expect(fits, f"an {type(node).__name__} of shape {ours}", given)
 
 
 PAIRS: list[Any] = [  # a layer, how it is written, how it is read, and as which nodes
-    (Affine, write_affine, read_affine, nir.Affine, nir.Linear),
-    (None, None, read_conv, nir.Conv1d, nir.Conv2d),
+    (Affine, write_affine, read_affine, nir.Affine, nir.Linear, *CONVOLUTIONS),
     (Pool, write_pool, read_pool, nir.AvgPool2d, nir.SumPool2d),
     (Flatten, write_flatten, read_flatten, nir.Flatten),
     (LI, write_integrator, read_integrator, nir.LI, nir.I),

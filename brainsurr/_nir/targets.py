@@ -4,7 +4,6 @@
 which the target computes the same. The rows hold for the versions in docs/nir.md, where they are measured.
 """
 
-import itertools
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -53,25 +52,24 @@ def adapt_to_target(to: GraphWriter):
     for name, node in to.nodes.items():
         kind = "Threshold" if name.endswith("_potential") else type(node).__name__  # neurons without a reset
         to.owner = to.owners[name]
-        reads, is_recurrent = kind in ("Input", "Output", *known), f"{name}_recurrent" in to.nodes
+        reads, is_recurrent = kind in ("Input", "Output", *known), name in to.recurrent
         to.refuse_unless(reads, f"{reader} reads {', '.join(known)}, not {kind}: see docs/nir.md#instead")
         to.refuse_unless(not is_recurrent or kind in target.recurrent.split(), f"{reader} reads no recurrent {kind}")
         for kinds, fits, needed in (ONE_GROUP, *target.rules) if reads else ():
             to.refuse_unless(kind not in kinds.split() or fits(node, to.how), f"{reader} needs {needed}")
-        if not name.endswith("_recurrent") and kind not in ("Input", "Output"):
+        if kind not in ("Input", "Output"):
             chain += f"recurrent {kind} " if is_recurrent else f"{kind} "
         to.nodes[name] = target.convert(node, to.how)
     if not to.refused and not re.fullmatch(target.chain, chain):
         to.refused.append(f"{reader} needs nodes {target.chain!r}, got {chain!r}: see docs/nir.md#instead")
     if target.delayed:
         to.nodes = {name: node for name, node in to.nodes.items() if type(node) is not nir.Delay}
-        to.edges = [*itertools.pairwise(to.nodes)]
 
 
 def _fold(to: GraphWriter, sums: bool, ones: bool):
     """Make averages sums, by whose size the weights behind are divided, and thresholds 1, which divide those before."""
     before, summed = None, 1.0
-    for name, node in [item for item in to.nodes.items() if not item[0].endswith("_recurrent")]:
+    for name, node in to.nodes.items():
         to.owner = to.owners[name]
         if isinstance(node, PRODUCTS):
             if summed != 1:
@@ -89,7 +87,7 @@ def _fold(to: GraphWriter, sums: bool, ones: bool):
             if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
                 each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
                 if np.ptp(each) > 0:
-                    for weights in filter(None, (before, to.nodes.get(f"{name}_recurrent"))):
+                    for weights in filter(None, (before, to.recurrent.get(name))):
                         _divide(weights, "weight", each)
                     _divide(before, "bias", each)
                     node.v_threshold = np.ones_like(node.v_threshold)

@@ -191,7 +191,7 @@ BAD_NODES = {  # what is said of the node n0, and the nodes
     "weight to hold finite": [changed(nir.Linear(W), weight=None)],
     "tau to be dt=1 or more": [lif(tau=1e300 * ONE), lif(tau=1e-3 * ONE)],
     "bias of shape": [nir.Affine(W, np.ones(5))],
-    "weight of shape": [nir.Linear(np.ones((N, 5)))],
+    r"an input of shape \(..., 5\)": [nir.Linear(np.ones((N, 5)))],
     "its parameters to hold numbers": [surrogate("Arctan", alpha=np.nan), surrogate("Arctan", alpha=1e39)],
     "a surrogate of brainsurr": [
         *map(surrogate, ("__import__", "arctan")),
