@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import check_flag, check_word, is_integer
+from ._checks import check_flag, check_number, check_word, is_integer
 from ._nir import chain
 from ._nir import nir as _nir
 from ._nir.chain import GraphReader, GraphWriter, error_prefix, expect
@@ -313,9 +313,9 @@ def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) 
     host = _host_of(net, name)
     check_word(f"{name}: reader", reader, [*ROUND])
     with error_prefix(name):
-        fits = lowest is None or (reader == "speck" and _is_number(lowest) and -np.inf < lowest < 0)
+        fits = lowest is None or (reader == "speck" and -np.inf < lowest < 0)
         expect(fits, "lowest to be None, or for speck a number below 0", repr(lowest))
-        fits = is_integer(bits) and (bits == 8 or (reader == "lava" and 2 <= bits <= 8))
+        fits = bits == 8 or (reader == "lava" and bits in range(2, 8))
         expect(fits, "bits to be 8, or for lava an integer from 2 on", repr(bits))
         return host, *rounded(host, net.layers, reader, lowest, bits)
 
@@ -323,10 +323,6 @@ def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) 
 def _shape(what: str, sizes: Any) -> chain.Shape:
     expect(isinstance(sizes, tuple | list) and sizes and all(is_integer(n) and n > 0 for n in sizes), what, sizes)
     return tuple(map(int, sizes))
-
-
-def _is_number(value: Any) -> bool:
-    return is_integer(value) or isinstance(value, float | np.floating)
 
 
 def _host_of(net: Any, caller: str) -> Any:
@@ -339,7 +335,7 @@ def _host_of(net: Any, caller: str) -> Any:
 
 
 def _discretization(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> chain.Discretization:
-    expect(_is_number(dt) and 0 < dt < np.inf, "dt to be a number above 0", repr(dt))
+    check_number("dt", dt, "above 0", lambda n: n > 0)
     check_word("method", method, ("euler", "exp"))
     check_word("r", r, resistances)
     return chain.Discretization(float(dt), method, r)

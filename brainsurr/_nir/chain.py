@@ -219,9 +219,9 @@ def chain_of(graph: Any) -> list[tuple[str, Any, Any]]:
     integrator; or None.
     """
     nodes, edges = _inlined(graph)
-    back = [edge for edge in edges if edge[::-1] in edges]
+    back = edges & {edge[::-1] for edge in edges}
     partners = {a: b for a, b in back if isinstance(nodes[a], SPIKING) and isinstance(nodes[b], LINEAR)}
-    edges -= {edge for edge in back if edge in partners.items() or edge[::-1] in partners.items()}
+    edges -= {*partners.items(), *((b, a) for a, b in partners.items())}
     order, after = [_only(nir.Input, graph)], dict(sorted(edges))
     while order[-1] in after and len(order) < len(nodes):
         order.append(after[order[-1]])

@@ -77,7 +77,7 @@ def write_affine(name: str, layer: Affine, to: GraphWriter):
     to.move_to(shape)
 
 
-def _scale(factor: np.ndarray, shift: np.ndarray, to: GraphWriter):
+def _scale(factor: np.ndarray, shift: Any, to: GraphWriter):
     """Multiply a factor for each channel into the weights before it; the shift goes to their bias."""
     name, node = list(to.nodes.items())[-1]
     expect(isinstance(node, chain.PRODUCTS), "a linear layer or convolution right before it", to.owners[name])
@@ -195,10 +195,6 @@ def write_surrogate(name: str, surrogate: Surrogate, to: GraphWriter):
     to.add(name.replace("surrogate", "threshold"), nir.Threshold(to.spread(0.0)), _surrogate_metadata(surrogate, to))
 
 
-def _integrator(leak: dict[str, np.ndarray], r: np.ndarray) -> Any:
-    return nir.LI(r=r, **leak) if leak else nir.I(r=r)
-
-
 def _factor(r: np.ndarray, same: np.ndarray) -> np.ndarray:
     """Return the factor of a potential with a resistance, relative to the resistance with the potential here."""
     return np.where(near(r, same), 1.0, r / same)
@@ -206,7 +202,8 @@ def _factor(r: np.ndarray, same: np.ndarray) -> np.ndarray:
 
 def write_integrator(name: str, population: Population, to: GraphWriter):
     """Write a leaky integrator, whose potential NIR has to have without a factor."""
-    to.add(name, _integrator(*_write_membrane(population.neuron, to)), _metadata(population, to))
+    leak, r = _write_membrane(population.neuron, to)
+    to.add(name, (nir.LI if leak else nir.I)(r=r, **leak), _metadata(population, to))
 
 
 def write_neurons(name: str, population: Population, to: GraphWriter):
@@ -229,7 +226,7 @@ def write_neurons(name: str, population: Population, to: GraphWriter):
     threshold = threshold * _factor(r, same)
     node: Any = (nir.LIF if leak else nir.IF)(r=r, **leak, v_threshold=threshold)
     if never_resets:
-        to.add(f"{name}_potential", _integrator(leak, r), _metadata(population, to))
+        to.add(f"{name}_potential", (nir.LI if leak else nir.I)(r=r, **leak), _metadata(population, to))
         node = nir.Threshold(threshold)
     elif isinstance(last, nir.LI) and leak and kernel is None and "CubaLIF" in to.target.nodes:
         del to.nodes[before]
