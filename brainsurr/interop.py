@@ -120,8 +120,4 @@ def _is_brainstates(path) -> bool:
 
 
 def _dotted(path) -> str:
-    keys: list[str] = []
-    for entry in path:
-        key = getattr(entry, "key", getattr(entry, "name", getattr(entry, "idx", None)))
-        keys += map(str, key if isinstance(key, tuple) else (key,))  # brainstate has whole paths as keys
-    return ".".join(keys)
+    return ".".join(re.findall(r"[^][()'\", .]+", jax.tree_util.keystr(path)))  # brainstate has whole paths as keys
