@@ -177,18 +177,6 @@ def test_a_graph_means_the_network(name, method, r):
     assert_means(written(net, size, dt=DT[method], method=method, r=r), net, inputs(size), DT[method], method)
 
 
-@pytest.mark.parametrize("method", DT)
-@pytest.mark.parametrize("r", ["1", "tau/dt"])
-def test_a_resistance_is_read_as_it_was_said(r, method):
-    lif = [bs.nnx.LIF(4, decay=decay, threshold=0.7, reset="zero") for decay in (0.8, 0.6, 1.0)]
-    how = {"dt": DT[method], "method": method, "r": r}
-    net = sequential(lif[0], bs.nnx.LI(4, decay=0.5), *lif[1:])
-    back = from_nir(to_nir(net, (4,), **how), "nnx", **how)
-    for read, here in zip(back.layers, net.layers, strict=True):
-        np.testing.assert_allclose(read.decay, here.decay, rtol=1e-6)  # float32
-        assert isinstance(read, bs.nnx.LI) or read.threshold == pytest.approx(0.7, rel=1e-6)
-
-
 @pytest.mark.parametrize("host", all_but(["brainstate"], HOSTS[1:]))
 @pytest.mark.parametrize("name", NETWORKS)
 def test_ours_to_a_file_to_ours(name, host, tmp_path):
