@@ -171,7 +171,6 @@ def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affin
     expect(last, "the channels of a BatchNorm on its last axis, axis=-1", "another axis")
     given = (default if value is None else value for value, default in zip(held, (0, 1, 1, 0), strict=True))
     mean, var, scale, bias = (np.ravel(np.asarray(value, np.float64)) for value in given)
-    expect(np.all(var >= 0), "var, its running average, to be 0 or more", var)
     factor = scale / np.sqrt(var + float(layer.epsilon))
     dtype = None if layer.dtype is None or np.dtype(layer.dtype).itemsize > 2 else layer.dtype
     replaced = overridden_functions(layer) if hasattr(layer, "promote_dtype") else ()

@@ -33,8 +33,8 @@ def arrays_of(layer):
         return layer.update
     norm = mapped(layer) or layer
     if type(norm) in NORMS:
-        values = (norm.running_mean, norm.running_var, norm.weight)
-        mean, var, weights = (None if held is None else held.value for held in values)
+        states = norm.running_mean, norm.running_var, norm.weight  # each a state or None
+        mean, var, weights = (getattr(state, "value", None) for state in states)
         held = [mean, var, *map((weights or {}).get, ("scale", "bias"))]
         evaluates, last = mean is not None and not environ.get("fit", False), len(norm.in_size) - 1
         return batch_norm(norm, held, evaluates, norm.feature_axes[-1] == last)

@@ -12,13 +12,12 @@ MODULE = nn.Module
 def arrays_of(layer):
     """Return a linear layer, a convolution or a BatchNorm as arrays; any other layer as it is."""
     expect(not isinstance(layer, nn.Module) or layer.scope is not None, "a bound module, net.bind(variables)")
-    kind = type(layer)
+    kind, variables = type(layer), nn.unbox(layer.unbind()[1]) if isinstance(layer, nn.Module) else {}
+    params = variables.get("params", {})
     if kind is nn.Dense or (kind is nn.Conv and layer.mask is None and layer.input_dilation in (None, 1)):
-        params = nn.unbox(layer.unbind()[1].get("params", {}))
         return flax_affine(layer, params["kernel"], params.get("bias"))
     if kind is nn.BatchNorm:
-        variables = nn.unbox(layer.unbind()[1])
-        values = {**variables["batch_stats"], **variables.get("params", {})}
+        values = {**variables["batch_stats"], **params}
         held = [values.get(name) for name in ("mean", "var", "scale", "bias")]
         return batch_norm(layer, held, layer.use_running_average, layer.axis == -1)
     return layer

@@ -115,7 +115,7 @@ REFUSED = [  # the layers, and what is said of the last one
     (lambda m: [m.linear(6, 6), m.lif(6, recurrent=True), evaluated(6)], "a linear layer .* layer 1"),
     (lambda m: [m.linear(6, 8), evaluated(6)], "broadcast"),
     (lambda m: [m.linear(6, 6), evaluated(6, axis=2)], "last axis"),
-    (lambda m: [m.linear(6, 6), evaluated(6, {"var": np.full(6, np.nan)})], "var"),
+    (lambda m: [m.linear(6, 6), evaluated(6, {"var": np.full(6, np.nan)})], "its kernel"),
     (lambda m: [m.linear(6, 6), evaluated(6, {"mean": np.full(6, 1e38), "scale": np.full(6, 1e9)})], "the bias before"),
     (lambda m: [m.linear(6, 6), evaluated(6, promote_dtype=lambda values, dtype: values)], "flax's own promote_dtype"),
     (lambda m: [brainstate.nn.Linear(6, 6), brainstate.nn.BatchNorm1d((B, 6), feature_axis=0)], "last axis"),

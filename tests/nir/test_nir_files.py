@@ -193,10 +193,6 @@ BAD_NODES = {  # what is said of the node n0, and the nodes
     "bias of shape": [nir.Affine(W, np.ones(5))],
     r"an input of shape \(..., 5\)": [nir.Linear(np.ones((N, 5)))],
     "its parameters to hold numbers": [surrogate("Arctan", alpha=np.nan), surrogate("Arctan", alpha=1e39)],
-    "a surrogate of brainsurr": [
-        *map(surrogate, ("__import__", "arctan")),
-        surrogate("Scaled", surrogate={"name": "Nothing", "parameters": {}}),
-    ],
     "delays of whole steps": [nir.Delay(-ONE), nir.Delay(0.5 * ONE)],
     r"one of \['Affine', .*, got Scale": [nir.Scale(ONE)],
     "r above 0": [lif(r=ZERO)],
@@ -207,6 +203,7 @@ BAD_NODES = {  # what is said of the node n0, and the nodes
 CORRUPT = [  # for which the errors of Python, NumPy and jax suffice
     *(surrogate("Arctan", alpha=np.ones(5)), surrogate("Arctan", beta=1.0), in_each_other(3000)),
     *(said(surrogate={"name": "Arctan"}), said(surrogate="Arctan"), said(decay_input=ONE), said(param_dtype="int32")),
+    *(surrogate("__import__"), surrogate("Scaled", surrogate={"name": "arctan", "parameters": {}})),
     *(lif(metadata={"brainsurr": 5}), lif(tau=2 * np.ones(5)), lif(tau=1e10 * ONE)),
 ]
 BAD_CHAINS = [  # no way from the Input to the Output that has all nodes
