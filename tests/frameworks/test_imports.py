@@ -73,24 +73,6 @@ print(json.dumps([messages, [name for name in messages if hasattr(bs, name)], ha
     assert there
 
 
-@pytest.mark.parametrize(("version", "fits"), [("1.0.4", False), ("1.0.7", True), ("1.1", True), ("1.0.10.dev1", True)])
-def test_a_nir_without_resets_is_told_what_to_install(version, fits):
-    said = python(f"""
-import importlib.metadata
-found = importlib.metadata.version
-importlib.metadata.version = lambda name: {version!r} if name == "nir" else found(name)
-import brainsurr as bs
-print(hasattr(bs, "nir"))
-try:
-    import brainsurr.nir
-except ImportError as error:
-    print(error)
-""").split("\n", 1)
-    assert said[0] == str(fits)
-    got = f"expected nir 1.0.7 or later, whose neurons say what they reset to, got {version}: write pip install"
-    assert said[1].startswith(f"brainsurr.nir: {got}") != fits
-
-
 def test_what_brainsurr_does_not_have_is_said_as_by_any_module():
     with pytest.raises(AttributeError, match=r"^module 'brainsurr' has no attribute 'Arctn'$") as error:
         brainsurr.Arctn  # noqa: B018
