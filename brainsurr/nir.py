@@ -89,7 +89,7 @@ def to_nir(
         target = TARGETS[reader]
         expect(reader is None or method is r is None, f"no method and no r, which reader={reader!r} sets", (method, r))
         method, r = target.method if method is None else method, target.r if r is None else r
-        how = _discretization(dt, method, r, ("1", "tau/dt"))
+        how = _discretization(dt, method, r)
         expect(np.isclose(how.dt, target.dt or how.dt), f"dt={target.dt}, the only step of {reader}", dt)
         to = GraphWriter(shape, how, target, reader)
         about = {"dt": how.dt, "method": how.method} | ({"reader": reader} if reader else {})
@@ -175,7 +175,7 @@ def from_nir(
     if not isinstance(graph, _nir.NIRGraph):
         raise TypeError(f"from_nir: expected graph to be a nir.NIRGraph or the path of one, got {graph!r}")
     with error_prefix("from_nir"):
-        how = _discretization(dt, method, r, ("1", "tau/dt", None))
+        how = _discretization(dt, method, r)
         (_, start, _), *nodes = chain.chain_of(graph)
         sizes = np.ravel(start.input_type["input"]).tolist()
         if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(nodes[0][1].input_type["input"])):
@@ -334,8 +334,8 @@ def _host_of(net: Any, caller: str) -> Any:
     raise TypeError(f"{caller}: expected net to be a SpikingSequential of {', '.join(HOSTS)}, got {kind}")
 
 
-def _discretization(dt: Any, method: Any, r: Any, resistances: tuple[str | None, ...]) -> chain.Discretization:
+def _discretization(dt: Any, method: Any, r: Any) -> chain.Discretization:
     check_number("dt", dt, "above 0", lambda n: n > 0)
     check_word("method", method, ("euler", "exp"))
-    check_word("r", r, resistances)
+    check_word("r", r, ("1", "tau/dt", None))
     return chain.Discretization(float(dt), method, r)

@@ -135,6 +135,8 @@ def test_the_caller_says_what_the_resistances_mean():
     for r, expected in {"tau/dt": (0.8, False, 1.0), "1": (0.8, True, 1.0), None: (0.8, True, 1.25)}.items():
         read = from_nir(graph, "nnx", dt=1.0, r=r).layers[0]
         assert (read.decay, read.decay_input, read.threshold) == expected
+    fires = nir.IF(r=2 * ONE, v_threshold=ONE)  # which takes all of its input, not dt of it
+    assert from_nir(row(fires), "nnx", dt=0.5, r="tau/dt").layers[0].threshold == 1
     assert from_nir(row(nir.I(r=2 * ONE)), "nnx", dt=0.5, r="1").layers[0].decay == 1  # of neurons, not of integrators
 
 
