@@ -98,21 +98,18 @@ def unhashable(value) -> str:
 
 
 def value_key(value):
-    """Return what to compare and hash in place of a value: for an array its dtype, shape and bytes."""
-    if not is_parameter(value):
-        return value
-    leaves, structure = jax.tree.flatten(value)
-    return structure, tuple(map(leaf_key, leaves))
+    """Return the structure of a value, and its leaves in a form to compare and hash: the dtype and bytes of arrays."""
 
-
-def leaf_key(leaf):
-    """Return what to compare and hash in place of one leaf."""
-    if isinstance(leaf, (int, float)):
+    def key(leaf):
+        if isinstance(leaf, jax.core.Tracer):
+            return "traced", id(leaf)
+        if isinstance(leaf, np.ndarray | np.generic | jax.Array) and not isinstance(leaf, float):
+            leaf = np.asarray(leaf)
+            return str(leaf.dtype), leaf.shape, leaf.tobytes()
         return leaf
-    if isinstance(leaf, jax.core.Tracer):
-        return "traced", id(leaf)
-    leaf = np.asarray(leaf)
-    return str(leaf.dtype), leaf.shape, leaf.tobytes()
+
+    leaves, structure = jax.tree.flatten(value)
+    return structure, tuple(map(key, leaves))
 
 
 def short(value) -> str:
