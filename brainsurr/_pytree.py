@@ -174,9 +174,8 @@ def _from_state(f, state: dict):
 
     parameters = _parameters(f)
     if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would leave out what is too many
-        what = f"{type(f).__name__}: expected a state with the parameters {sorted(parameters)}"
-        got = sorted(state) if isinstance(state, dict) else type(state).__name__
-        raise ValueError(f"{what}, got {got} at path {current_path()}")
+        got = f"{list(state) if isinstance(state, dict) else state!r} at path {current_path()}"
+        raise ValueError(f"{type(f).__name__}: expected a state with the parameters {list(parameters)}, got {got}")
     return rebuild(type(f), flatten(f)[1], from_state_dict(parameters, state).values())
 
 

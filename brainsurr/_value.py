@@ -166,17 +166,21 @@ class Value:
         if fields is not None and name not in fields:
             names = ", ".join(_field_names(cls))
             raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {names}")
-        static = name in cls._always_static
-        if static:
-            value = int(value) if isinstance(value, np.integer) else value
-        else:
-            value = as_parameter(value, f"{cls.__name__}: {name}")
+        value = self._converted(name, value)
         self._check(name, value)
-        static, value = static or not _pytree.is_parameter(value), _own(_pytree.frozen(value))
+        static = name in cls._always_static or not _pytree.is_parameter(value)
+        value = _own(_pytree.frozen(value))
         if static and (kind := _pytree.unhashable(value)):
             raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
         object.__setattr__(self, "_flags", self._flags | {name} if static else self._flags - {name})
         self.__dict__[name] = value
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        """Convert the value given for an attribute, for example a list of numbers to an array."""
+        if name in cls._always_static:
+            return int(value) if isinstance(value, np.integer) else value
+        return as_parameter(value, f"{cls.__name__}: {name}")
 
     def _check(self, name, value):
         """Raise an error unless the value has the type of the field's default and is above its limit."""
