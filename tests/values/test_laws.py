@@ -165,27 +165,6 @@ def test_parameters_are_leaves_named_and_inside_their_bounds(case):
     assert all(low <= values[name] <= high and low < high for name, (low, high) in f.bounds.items())
 
 
-BOUNDS = {"alpha": (0.01, 100), "beta": (0, 10), "c": (0, 1), "epsilon": (0, 1), "h": (0, 1), "height": (0, 100)}
-BOUNDS |= {"mu": (-1, 1), "s": (1, 100), "scale": (0, 10), "sigma": (0.01, 10), "slope": (0, 100)}
-BOUNDS |= {"t_period": (1, 100), "w": (0.01, 10), "width": (0.01, 10)}
-ALPHAS = {
-    "QPseudoSpike": (0.1, 100),
-    "NormalizedQPseudoSpike": (1.01, 100),
-    "LeakyRelu": (0, 1),
-    "LogTailedRelu": (0, 1),
-}
-ALPHAS |= dict.fromkeys(("InvSquareGrad", "SparseFastSigmoid"), (0.01, 1000))
-ALPHAS |= dict.fromkeys(("FakeNumericalGradient", "GaussianGrad", "ReluGrad"), (0, 10))
-ELSE = {"SpikeRateEscape": {"beta": (0.01, 100)}, "Scaled": {"width": (0.01, 100)}}
-ELSE |= {kind: {"alpha": pair} for kind, pair in ALPHAS.items()}
-
-
-@defaults
-def test_bounds_are_of_the_name_of_a_parameter_but_for_some(case):
-    f = case.make()
-    assert f.bounds == {parameter: (BOUNDS | ELSE.get(type(f).__name__, {}))[parameter] for parameter in f.bounds}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "edge"), each_value_once(DEFAULTS, [0, 1]), ids=name)
 def test_finite_at_the_edges_of_the_bounds(case, edge):
