@@ -188,10 +188,9 @@ class Neuron(Value):
                 continue
             change = 1 - np.float64(value) if name.endswith("decay") else np.float64(value)
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
-                wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
                 raise ValueError(
-                    f"{owner}: {jnp.dtype(dtype)} rounds away what {name}={value} changes in a step. Use param_dtype="
-                    f"{wider} for a layer, or an input in {wider} for a neuron"
+                    f"{owner}: {jnp.dtype(dtype)} rounds away what {name}={value} changes in a step. Use a wider "
+                    "param_dtype for a layer, or a wider input for a neuron"
                 )
         for name in self._counts:
             check_counts(f"{owner}: {name}", getattr(self, name), dtype)
