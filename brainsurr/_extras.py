@@ -13,7 +13,5 @@ def needs(extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == __package__:  # a module of brainsurr, which no extra installs
-            raise
         message = f'{error}; install it, in a clone of brainsurr: pip install ".[{extra}]"'
         raise ModuleNotFoundError(message, name=error.name, path=error.path) from error

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _checks
-from ._arrays import as_parameter, is_number, variable_value, without_unit
+from ._arrays import is_number, variable_value, without_unit
 from ._bounds import initial_value, names_of, trained_intervals
 from ._event_driven import is_on
 from ._hooks import hook
@@ -78,7 +78,7 @@ class SettableModule(ParameterModule):
 
 
 def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
-    value = kind._converted(name, as_parameter(value, f"{owner}: {name}"))
+    value = kind._converted(name, value)
     if not is_number(value):
         raise TypeError(f"{owner}: expected {name} to be a real number or array, got {value!r}")
     kind._check_number(owner, name, value)

@@ -98,21 +98,18 @@ def unhashable(value) -> str:
 
 
 def value_key(value):
-    """Return what to compare and hash in place of a value: for an array its dtype, shape and bytes."""
-    if not is_parameter(value):
-        return value
-    leaves, structure = jax.tree.flatten(value)
-    return structure, tuple(map(leaf_key, leaves))
+    """Return the structure of a value, and its leaves in a form to compare and hash: the dtype and bytes of arrays."""
 
-
-def leaf_key(leaf):
-    """Return what to compare and hash in place of one leaf."""
-    if isinstance(leaf, (int, float)):
+    def key(leaf):
+        if isinstance(leaf, jax.core.Tracer):
+            return "traced", id(leaf)
+        if isinstance(leaf, np.ndarray | np.generic | jax.Array) and not isinstance(leaf, float):
+            leaf = np.asarray(leaf)
+            return str(leaf.dtype), leaf.shape, leaf.tobytes()
         return leaf
-    if isinstance(leaf, jax.core.Tracer):
-        return "traced", id(leaf)
-    leaf = np.asarray(leaf)
-    return str(leaf.dtype), leaf.shape, leaf.tobytes()
+
+    leaves, structure = jax.tree.flatten(value)
+    return structure, tuple(map(key, leaves))
 
 
 def short(value) -> str:
@@ -177,9 +174,8 @@ def _from_state(f, state: dict):
 
     parameters = _parameters(f)
     if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would leave out what is too many
-        what = f"{type(f).__name__}: expected a state with the parameters {sorted(parameters)}"
-        got = sorted(state) if isinstance(state, dict) else type(state).__name__
-        raise ValueError(f"{what}, got {got} at path {current_path()}")
+        got = f"{list(state) if isinstance(state, dict) else state!r} at path {current_path()}"
+        raise ValueError(f"{type(f).__name__}: expected a state with the parameters {list(parameters)}, got {got}")
     return rebuild(type(f), flatten(f)[1], from_state_dict(parameters, state).values())
 
 

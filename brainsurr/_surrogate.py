@@ -128,8 +128,7 @@ class Surrogate(Value):
         factor = as_parameter(variable_value(factor), "height")
         return self.scaled(height=factor) if is_number(factor) else NotImplemented
 
-    def __rmul__(self, factor) -> "Surrogate":
-        return self.__mul__(factor)
+    __rmul__ = __mul__
 
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.
@@ -233,8 +232,10 @@ class Scaled(Surrogate):
         if known and not (np.size(value) and np.all(np.isfinite(value))):
             raise ValueError(f"Scaled: expected {name} to be finite, got {value!r}")
 
-    def __setattr__(self, name, value):
-        super().__setattr__(name, _floating(value, name) if name in ("height", "width") else value)
+    @classmethod
+    def _converted(cls, name, value):
+        value = super()._converted(name, value)
+        return _floating(value) if name in ("height", "width") else value
 
     @property
     def bounds(self):  # type: ignore[override]
@@ -252,8 +253,8 @@ class Scaled(Surrogate):
         return self.surrogate.is_distribution and (traced or bool(np.allclose(np.multiply(height, width), 1)))
 
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
-        height, width = self.height * _floating(height, "height"), self.width * _floating(width, "width")
-        return Scaled(self.surrogate, height, width, origin=self.origin)
+        other = Scaled(self.surrogate, height, width)
+        return Scaled(self.surrogate, self.height * other.height, self.width * other.width, origin=self.origin)
 
     def _check_dtype(self, dtype):
         info, most = jnp.finfo(dtype), float(jnp.finfo(dtype).max)
@@ -272,9 +273,8 @@ class Scaled(Surrogate):
         return self.height * self.surrogate.surrogate_grad(_quotient(x, self.width))
 
 
-def _floating(value, name: str):
+def _floating(value):
     """Convert integers to floats, whose products do not wrap around; return anything else unchanged."""
-    value = as_parameter(value, f"Scaled: {name}")
     if isinstance(value, np.ndarray | np.generic | jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
         return value.astype(jnp.result_type(float))
     return float(value) if type(value) is int else value

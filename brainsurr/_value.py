@@ -59,9 +59,11 @@ class Value:
         _pytree.register(cls)
 
     def __getattribute__(self, name):
+        attribute, checked = super().__getattribute__(name), super().__getattribute__("_checked").get(name)
+        if checked is None:
+            return attribute
         # Check the arguments of calls. The class keeps the method of its author, so that reloaders find it.
-        checked = super().__getattribute__("_checked").get(name)
-        return super().__getattribute__(name) if checked is None else checked_method(self, name, checked)
+        return functools.update_wrapper(functools.partial(checked, getattr(type(self), name), self), attribute)
 
     def __new__(cls, *args, **kwargs):
         cls._check_class()
@@ -74,18 +76,19 @@ class Value:
     def _check_class(cls):
         """Raise a TypeError unless the annotated names of a class, and the numbers that it sets, are its fields."""
         annotations, own, names = inspect.get_annotations(cls), vars(cls), _field_names(cls)
-        if "__init__" in own and "__dataclass_fields__" not in own:  # it sets them itself
+        fields = own.get("__dataclass_fields__", {})
+        if "__init__" in own and not fields:  # it sets them itself
             return
-        for name, annotation in annotations.items():
-            if name not in ("_", *own.get("__dataclass_fields__", ())) and "ClassVar" not in str(annotation):
+        for name, value in {**dict.fromkeys(annotations), **own}.items():
+            if name in annotations:
+                is_lost = name not in ("_", *fields) and "ClassVar" not in str(annotations[name])
+            else:
+                is_parameter = not name.startswith("_") and (is_number(value) or _is_value(value))
+                is_lost = is_parameter or (name in names and not isinstance(value, property))
+            if is_lost:
                 raise TypeError(
-                    f"{cls.__name__}: expected {name} to be a field, got none: write @dataclasses.dataclass"
+                    f"{cls.__name__}: expected {name} to be a field: annotate it in a dataclasses.dataclass"
                 )
-        for name, value in own.items():
-            is_field = name in names and not isinstance(value, property)
-            is_meant = is_field or (not name.startswith("_") and (is_number(value) or _is_value(value)))
-            if is_meant and name not in annotations:
-                raise TypeError(f"{cls.__name__}: expected {name} to be a field: annotate it, {name}: Any = {value!r}")
 
     def replace(self, **changes) -> Self:
         """Return a copy with other parameters or flags, as in ``f.replace(alpha=0.3, origin=True)``."""
@@ -163,17 +166,21 @@ class Value:
         if fields is not None and name not in fields:
             names = ", ".join(_field_names(cls))
             raise AttributeError(f"{cls.__name__} has no parameter or flag {name!r}, only {names}")
-        static = name in cls._always_static
-        if static:
-            value = int(value) if isinstance(value, np.integer) else value
-        else:
-            value = as_parameter(value, f"{cls.__name__}: {name}")
+        value = self._converted(name, value)
         self._check(name, value)
-        static, value = static or not _pytree.is_parameter(value), _own(_pytree.frozen(value))
+        static = name in cls._always_static or not _pytree.is_parameter(value)
+        value = _own(_pytree.frozen(value))
         if static and (kind := _pytree.unhashable(value)):
             raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
         object.__setattr__(self, "_flags", self._flags | {name} if static else self._flags - {name})
         self.__dict__[name] = value
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        """Convert the value given for an attribute, for example a list of numbers to an array."""
+        if name in cls._always_static:
+            return int(value) if isinstance(value, np.integer) else value
+        return as_parameter(value, f"{cls.__name__}: {name}")
 
     def _check(self, name, value):
         """Raise an error unless the value has the type of the field's default and is above its limit."""
@@ -201,20 +208,17 @@ class Value:
     def __eq__(self, other):
         if type(self) is not type(other):
             return NotImplemented
-        return self._key() == other._key()
+        return _pytree.value_key(self) == _pytree.value_key(other)
 
     def __hash__(self) -> int:
         if not getattr(self, "_hashed", False):  # `jax.tree.map` may have set arrays that can be changed in place
             self.__dict__.update({name: _pytree.frozen(value) for name, value in vars(self).items()})
-        value = hash((type(self), self._key()))
+        value = hash(_pytree.value_key(self))
         object.__setattr__(self, "_hashed", True)
         for inner in jax.tree.leaves(vars(self), is_leaf=_is_value):
             if _is_value(inner):
                 hash(inner)  # so that it can't be changed either
         return value
-
-    def _key(self):
-        return tuple(sorted((name, _pytree.value_key(value)) for name, value in vars(self).items()))
 
     def __repr__(self):
         fields = [name for name in type(self).__dataclass_fields__ if name in vars(self)]  # in this order
@@ -226,23 +230,9 @@ class Value:
 
 def copy_of(function: Any) -> Callable:
     """Copy a function, so that a reloader, which edits functions in place, does not change the parent's function."""
-    made = types.FunctionType(*(getattr(function, f"__{part}__") for part in _PARTS))
-    made.__kwdefaults__ = function.__kwdefaults__
+    made = types.FunctionType(function.__code__, function.__globals__, closure=function.__closure__)
+    made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     return functools.update_wrapper(made, function)
-
-
-_PARTS = ("code", "globals", "name", "defaults", "closure")
-
-
-def checked_method(value: Value, name: str, checked: Callable) -> Callable:
-    """Return a method that calls ``checked(method, value, *args)`` and has the name and docstring of the method."""
-    method = getattr(type(value), name)
-
-    @functools.wraps(method)
-    def call(self, *args, **kwargs):
-        return checked(method, self, *args, **kwargs)
-
-    return types.MethodType(call, value)
 
 
 # Methods that are called when a value is made or compared, but not in its computations.
@@ -261,13 +251,12 @@ def is_built_in(value: Any) -> bool:
 
 def _is_ours(member: Any) -> bool:
     """Return whether a member of a class is data, or a function or property whose code is in brainsurr."""
-    if isinstance(member, property):
-        return all(map(_is_ours, filter(None, (member.fget, member.fset, member.fdel))))
-    member = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+    if isinstance(member, property | classmethod | staticmethod):
+        member = member.fget if isinstance(member, property) else member.__func__
     if isinstance(member, types.FunctionType):
         return member.__code__.co_filename.startswith(_HERE)
-    is_slot = isinstance(member, types.MemberDescriptorType | types.GetSetDescriptorType)
-    return is_slot or isinstance(member, Value | type) or not (callable(member) or hasattr(member, "__get__"))
+    is_data = isinstance(member, Value | type | types.MemberDescriptorType | types.GetSetDescriptorType)
+    return is_data or not (callable(member) or hasattr(member, "__get__"))
 
 
 def _field_names(kind: type) -> list[str]:

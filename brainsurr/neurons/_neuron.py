@@ -154,9 +154,6 @@ class Neuron(Value):
             raise ValueError(f"{owner}: step returned an output of shape {y.shape} for an input of shape {x.shape}")
         return _kept(self, before, new), y.astype(x.dtype)
 
-    def __setattr__(self, name, value):
-        super().__setattr__(name, self._converted(name, value))
-
     def _check(self, name, value):
         owner = type(self).__name__
         if name in spike_fields(type(self)) and (not callable(value) or isinstance(value, type)):
@@ -168,10 +165,10 @@ class Neuron(Value):
                 check_inside(f"{owner}: {name}", value, self.bounds[name])
 
     @classmethod
-    def _converted(cls, name: str, value: Any) -> Any:
-        """Convert the value given for a field, for example a list of numbers to an array."""
-        has_no_hash = callable(value) and type(value).__hash__ is None
-        return functools.partial(value) if has_no_hash and name in spike_fields(cls) else value
+    def _converted(cls, name, value):
+        if callable(value) and type(value).__hash__ is None and name in spike_fields(cls):
+            return functools.partial(value)
+        return super()._converted(name, value)
 
     @classmethod
     def _check_number(cls, owner: str, name: str, value):
@@ -191,10 +188,9 @@ class Neuron(Value):
                 continue
             change = 1 - np.float64(value) if name.endswith("decay") else np.float64(value)
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
-                wider = "float64" if jnp.finfo(dtype).bits > 16 else "float32"
                 raise ValueError(
-                    f"{owner}: {jnp.dtype(dtype)} rounds away what {name}={value} changes in a step. Use param_dtype="
-                    f"{wider} for a layer, or an input in {wider} for a neuron"
+                    f"{owner}: {jnp.dtype(dtype)} rounds away what {name}={value} changes in a step. Use a wider "
+                    "param_dtype for a layer, or a wider input for a neuron"
                 )
         for name in self._counts:
             check_counts(f"{owner}: {name}", getattr(self, name), dtype)

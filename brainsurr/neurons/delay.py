@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arrays import is_number
 from .._checks import is_integer
 from ._history import AnyDtypeHistory
 from ._neuron import by_position
@@ -56,8 +55,7 @@ class Delay(AnyDtypeHistory, DelayFields):
     def _converted(cls, name, value):
         if name != "steps":
             return super()._converted(name, value)
-        is_array = is_number(value) and not isinstance(value, int | float | jax.core.Tracer)
-        steps = value.tolist() if is_array else value
+        steps = value.tolist() if hasattr(value, "tolist") and not isinstance(value, jax.core.Tracer) else value
         each = steps if isinstance(steps, tuple | list) else [steps]
         if not each or not all(is_integer(n) and n >= 0 for n in each):
             raise ValueError(

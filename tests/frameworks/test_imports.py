@@ -85,9 +85,7 @@ def test_what_is_elsewhere_is_found(name):
         getattr(brainsurr, name)
 
 
-@pytest.mark.parametrize("line", ["import brainsurr._no_such_module", "from jax import no_such_name"])
-def test_other_errors_of_an_import_are_shown_as_they_are(line):
-    """A missing module of ours, and a framework that is broken."""
+def test_the_error_of_a_framework_that_is_broken_is_shown_as_it_is():
     with pytest.raises(ImportError, match="no_such") as error, needs("flax"):
-        exec(line)
+        from jax import no_such_name  # noqa: F401
     assert "install" not in str(error.value)

@@ -304,18 +304,6 @@ def test_a_network_returns_its_spikes(host, case):
 # Values ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=label)
-def test_it_is_a_value(case):
-    neuron = case.neuron
-    for twin in (copy.copy(neuron), copy.deepcopy(neuron), pickle.loads(pickle.dumps(neuron)), neuron.replace()):
-        assert twin == neuron
-        assert hash(twin) == hash(neuron)
-    leaves, structure = jax.tree.flatten(neuron)
-    for i, leaf in enumerate(leaves):
-        other = structure.unflatten([*leaves[:i], leaf * 0.5 - 0.125, *leaves[i + 1 :]])
-        assert other != neuron
-
-
 @pytest.mark.parametrize("host", HOSTS, ids=label)
 @pytest.mark.parametrize("case", [case for case in CASES if not case.recurrent], ids=label)
 def test_its_layer_holds_it_and_is_copied(host, case):

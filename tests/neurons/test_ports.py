@@ -9,7 +9,6 @@ import contextlib
 import functools
 import importlib
 import json
-import math
 import re
 
 import brainpy
@@ -29,7 +28,7 @@ from pages import DOCS
 import brainsurr as bs
 import brainsurr.nnx
 from brainsurr import encoders
-from brainsurr.nnx import ALIF, LIF
+from brainsurr.nnx import LIF
 from tools import ports
 from tools.other_libraries import rows, table
 from tools.ports import TORCH, VALUES, network, with_gradient_here
@@ -164,20 +163,6 @@ def test_the_library_differs_where_the_condition_is_not_met(key):
     assert np.any(outputs(row, data) != np.asarray(expected))
     if on_other_inputs:
         np.testing.assert_array_equal(documented(row)[1], expected)
-
-
-SLOW = {"tau": 20.0, "tau_a": 2000.0, "beta": 1.8, "dt": 1.0}  # of jaxpike
-
-
-def test_what_a_spike_adds_is_rounded_with_its_decay():
-    """By the layer: 1 - float32(decay) of it in the place of 1 - decay, which is 6e-5 of it for a slow one."""
-    decay = math.exp(-1 / SLOW["tau_a"])
-    off = (1 - float(np.float32(decay))) / (1 - decay)
-    assert 5e-5 < abs(off - 1) < 6e-5
-    for divisor, times in ((1 - decay, off), (1 - np.float32(decay), 1.0)):
-        alif = ALIF(1, adaptation_decay=decay, spike_adaptation=1.8 / divisor)
-        (_, a), _ = alif(alif.initialize_carry((1, 1)), jnp.full((1, 1, 1), 1.5))
-        np.testing.assert_allclose(a, 1.8 * times, rtol=3e-7)
 
 
 def test_the_page_is_of_runs_of_every_row():

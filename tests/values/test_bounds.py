@@ -39,12 +39,25 @@ def test_each_value_in_a_tree_has_its_own_bounds():
 KINDS = [*EXPORTED.values(), *NEURONS, bs.Scaled]
 
 
+BOUNDS = {"alpha": (0.01, 100), "beta": (0, 10), "c": (0, 1), "epsilon": (0, 1), "h": (0, 1), "height": (0, 100)}
+BOUNDS |= {"mu": (-1, 1), "s": (1, 100), "scale": (0, 10), "sigma": (0.01, 10), "slope": (0, 100)}
+BOUNDS |= {"t_period": (1, 100), "w": (0.01, 10), "width": (0.01, 10)}
+BOUNDS |= dict.fromkeys(("decay", "adaptation_decay", "current_decay", "refractory_decay", "damping"), (0, 1))
+BOUNDS |= dict.fromkeys(("threshold", "spike_adaptation", "voltage_adaptation", "spike_damping", "delay"), (0, np.inf))
+BOUNDS |= {"frequency": (0, 0.99)}
+ALPHAS = {"QPseudoSpike": (0.1, 100), "NormalizedQPseudoSpike": (1.01, 100)}
+ALPHAS |= dict.fromkeys(("LeakyRelu", "LogTailedRelu"), (0, 1))
+ALPHAS |= dict.fromkeys(("InvSquareGrad", "SparseFastSigmoid"), (0.01, 1000))
+ALPHAS |= dict.fromkeys(("FakeNumericalGradient", "GaussianGrad", "ReluGrad"), (0, 10))
+ELSE = {kind: {"alpha": pair} for kind, pair in ALPHAS.items()}
+ELSE |= {"SpikeRateEscape": {"beta": (0.01, 100)}, "Scaled": {"width": (0.01, 100)}}
+ELSE |= {"ILIF": {"threshold": (0.01, np.inf)}, "LearnableDelay": {"width": (0.01, np.inf)}}
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=label)
-def test_edges_are_easy_to_remember(kind):
-    """0, a power of ten, or a hundredth from 1, where the function ends."""
-    if isinstance(kind.bounds, dict):  # of what holds another surrogate, they depend on that
-        edges = {abs(edge) for pair in kind.bounds.values() if pair is not None for edge in pair}
-        assert edges - {0.0, 0.99, 1.01, np.inf} <= {10.0**power for power in range(-4, 5)}
+def test_bounds_are_of_the_name_of_a_parameter_but_for_some(kind):
+    bounds = bs.Arctan().scaled().bounds if kind is bs.Scaled else kind.bounds
+    assert bounds == {name: (BOUNDS | ELSE.get(kind.__name__, {}))[name] for name in bounds}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind._lower_limits], ids=label)

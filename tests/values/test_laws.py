@@ -165,27 +165,6 @@ def test_parameters_are_leaves_named_and_inside_their_bounds(case):
     assert all(low <= values[name] <= high and low < high for name, (low, high) in f.bounds.items())
 
 
-BOUNDS = {"alpha": (0.01, 100), "beta": (0, 10), "c": (0, 1), "epsilon": (0, 1), "h": (0, 1), "height": (0, 100)}
-BOUNDS |= {"mu": (-1, 1), "s": (1, 100), "scale": (0, 10), "sigma": (0.01, 10), "slope": (0, 100)}
-BOUNDS |= {"t_period": (1, 100), "w": (0.01, 10), "width": (0.01, 10)}
-ALPHAS = {
-    "QPseudoSpike": (0.1, 100),
-    "NormalizedQPseudoSpike": (1.01, 100),
-    "LeakyRelu": (0, 1),
-    "LogTailedRelu": (0, 1),
-}
-ALPHAS |= dict.fromkeys(("InvSquareGrad", "SparseFastSigmoid"), (0.01, 1000))
-ALPHAS |= dict.fromkeys(("FakeNumericalGradient", "GaussianGrad", "ReluGrad"), (0, 10))
-ELSE = {"SpikeRateEscape": {"beta": (0.01, 100)}, "Scaled": {"width": (0.01, 100)}}
-ELSE |= {kind: {"alpha": pair} for kind, pair in ALPHAS.items()}
-
-
-@defaults
-def test_bounds_are_of_the_name_of_a_parameter_but_for_some(case):
-    f = case.make()
-    assert f.bounds == {parameter: (BOUNDS | ELSE.get(type(f).__name__, {}))[parameter] for parameter in f.bounds}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "edge"), each_value_once(DEFAULTS, [0, 1]), ids=name)
 def test_finite_at_the_edges_of_the_bounds(case, edge):
@@ -402,24 +381,6 @@ def test_the_fourier_series_far_out(dtype):
     whole = np.asarray(x, np.float64) % 8 == 0
     assert_close(np.asarray(f.surrogate_grad(x), np.float64)[whole], 1.0, 4, dtype=dtype)
     assert_close(np.asarray(f.surrogate_fun(-x), np.float64)[whole], 0.5, 4, dtype=dtype)
-
-
-CALLED_THE_SAME = [
-    (bs.PiecewiseQuadratic(0.5), bs.ReluGrad(0.25, 2.0)),
-    (bs.NormalizedQPseudoSpike(2.0), bs.SoftSign(2.0)),
-    (bs.SoftSign(2.0), bs.InvSquareGrad(2.0)),
-    (bs.SparseFastSigmoid(3.0, 10.0), bs.InvSquareGrad(3.0)),
-    (bs.SpikeRateEscape(2.0, 3.0), 3 * bs.SlayerGrad(2.0)),
-    (bs.PiecewiseExp(2.0), bs.SlayerGrad(2.0)),
-    (bs.ERF(2.0), bs.GaussianGrad(8**-0.5, 1.0)),
-    (bs.MultiGaussianGrad(h=0.0, sigma=0.7), bs.GaussianGrad(0.7, 0.5)),
-    (bs.QPseudoSpike(1.0), bs.NonzeroSignLog(1.0)),
-]
-
-
-@pytest.mark.parametrize(("one", "other"), CALLED_THE_SAME, ids=lambda f: type(f).__name__)
-def test_what_the_docstrings_call_the_same(one, other):
-    assert_close(one.surrogate_grad(X), other.surrogate_grad(X), FORMULA)
 
 
 ALPHAS = [
