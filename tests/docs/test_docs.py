@@ -171,10 +171,3 @@ def test_every_test_that_the_design_notes_name_exists():
 
 def test_the_version_to_cite_is_that_of_the_package():
     assert f"\nversion: {bs.__version__}\n" in (ROOT / "CITATION.cff").read_text()
-
-
-def test_every_make_target_exists():
-    printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    shown = set(re.findall(r"(?:`|^)make ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert {"train", "test", "test-all", "docs", "bench", "evidence", "help"} <= shown
-    assert shown <= set(re.findall(r"^make ([\w-]+) ", printed, re.MULTILINE))

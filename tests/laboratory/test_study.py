@@ -1,13 +1,10 @@
 """A table of runs: each is made once, a stopped study goes on, and what must not be mixed is refused."""
 
-import os
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.digits import __main__ as digits
-from benchmarks.lib.study import Runs, arguments, finished, of_seeds, rows
+from benchmarks.lib.study import Runs, finished, of_seeds, rows
 
 
 def open_runs(path, **settings):
@@ -49,27 +46,3 @@ def test_runs_are_read_by_what_has_all_seeds():
     (columns,) = of_seeds(table, [1, 2], "call").values()
     np.testing.assert_array_equal(columns["test"], [0.1, 0.2])
     assert list(of_seeds(table, [1], "call", "seed")) == [("a", 1), ("b", 1)]
-
-
-def parse(given):
-    needs = {"one": "", "images": "fashion", "words": "speech"}
-    return arguments("x.example", "What it is.", given, quick="little", settings=needs)
-
-
-WRONG = [
-    (digits.parse, ["--surrogate", "Nothing"], "--surrogate"),
-    (digits.parse, ["--surrogate", "LogTailedRelu", "--alpha", "3"], "alpha"),
-    (digits.parse, ["--save-every", "0"], "positive"),
-    (parse, ["words"], "--speech"),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("program", "given", "word"), WRONG)
-def test_wrong_arguments_get_one_line(program, given, word, capsys, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", os.environ["XLA_FLAGS"])  # back to what it is now, afterwards
-    with pytest.raises(SystemExit):
-        program(given)
-    error = capsys.readouterr().err.split(": error: ")[1]
-    assert word in error
-    assert len(error.strip().splitlines()) == 1
