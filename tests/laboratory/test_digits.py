@@ -14,7 +14,6 @@ from cases import all_but
 import brainsurr as bs
 from benchmarks.digits import __main__ as digits
 from benchmarks.digits import report, task, training
-from benchmarks.digits.job import Folder, FolderError
 from benchmarks.digits.network import Network
 from benchmarks.lib import FRAMEWORKS, checkpoints
 
@@ -72,20 +71,3 @@ def test_every_framework_goes_on_exactly(framework, tmp_path):
     assert resumed[0] == through[0]
     assert all((a == b).all() for a, b in zip(resumed[1], through[1], strict=True))
     assert seen == list(zip(*resumed[0]["curve"].values(), strict=True))
-
-
-def test_another_run_is_refused_as_it_lies(tmp_path):
-    folder, other = (Folder(tmp_path, {"epochs": 3, "surrogate": name}) for name in ("A", "B"))
-    assert folder.begin(resume=True) is None
-    folder.checkpoints.mkdir()
-    with pytest.raises(FolderError, match="--resume"):
-        folder.begin(resume=False)
-    with pytest.raises(FolderError, match=r"unfinished\.json .*'A'.*'B'"):
-        other.begin(resume=True)
-    assert folder.checkpoints.exists()
-    folder.finish({"runs": 1})
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
-    assert folder.begin(resume=True)["runs"] == 1
-    folder.checkpoints.mkdir()
-    with pytest.raises(SystemExit, match="checkpoints is of no unfinished run"):
-        digits.main(["--out", str(tmp_path)])
