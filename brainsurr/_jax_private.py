@@ -1,6 +1,6 @@
 """The parts of jax that it does not document, each behind a function. No other file of the package uses them.
 
-`tests/project/test_jax_private.py` checks every function here, and names the one that a new jax breaks.
+Tests of the modules that use a function here fail if a new jax breaks it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
