@@ -46,21 +46,19 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
     Example:
       >>> from brainsurr import cpu
       >>> print(cpu.use_all_cores(batch=256))  # doctest: +SKIP
-      2 CPU devices, one for each core; pages are kept
+      2 CPU devices on 2 cores; pages are kept
     """
     if batch is not None:
         check_positive_integer("use_all_cores: batch", batch)
-    given, cores = _given_devices(), _cores()
-    devices = given or max(n for n in range(1, cores + 1) if (batch or cores) % n == 0)
+    cores = _cores()
+    devices = _given_devices() or max(n for n in range(1, cores + 1) if (batch or cores) % n == 0)
     try:
         for number in (devices + 1, devices):  # jax refuses a change alone
             jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError as error:
         raise RuntimeError("use_all_cores: jax has started: call it before anything makes an array") from error
-    said = f"{devices} CPU device{'s' * (devices > 1)}"
-    fewer = f" on {cores} cores, for a batch of {batch}"
-    said += ", as was set before" if given else ", one for each core" if devices == cores else fewer
-    return f"{said}; {_keep_pages() if keep_pages else 'the allocator is as it was'}"
+    memory = _keep_pages() if keep_pages else "the allocator is as it was"
+    return f"{devices} CPU device{'s' * (devices > 1)} on {cores} core{'s' * (cores > 1)}; {memory}"
 
 
 def split(tree, axis: int | None = 0):
