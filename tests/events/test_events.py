@@ -234,15 +234,6 @@ def gradients(product):
     return jax.value_and_grad(loss(product), (0, 1))
 
 
-def along(f, x, w):
-    """The derivative of f in the direction of the second x and w, at the first."""
-    return jax.jvp(f, (x[0], w[0]), (x[1], w[1]))[1]
-
-
-def transpose(product, x, w, g):
-    return jax.linear_transpose(partial(product, x), w)(g)
-
-
 def slope(product, x, w):
     return sum(jnp.sum(a * a) for a in jax.grad(loss(product), (0, 1))(x, w))
 
@@ -261,9 +252,11 @@ TRANSFORMATIONS = {
     "vmap of gradients over both": lambda p, x, w: jax.vmap(gradients(p))(x, w),
     "gradient of scan": lambda p, x, w: gradients(lambda x, w: jax.lax.map(lambda x: p(x, w), x))(x, w[0]),
     "jacfwd": lambda p, x, w: jax.jacfwd(p, (0, 1))(x[0], w[0]),
-    "forward over reverse": lambda p, x, w: along(jax.grad(loss(p), (0, 1)), x, w),
+    "forward over reverse": lambda p, x, w: jax.jvp(jax.grad(loss(p), (0, 1)), (x[0], w[0]), (x[1], w[1])),
     "reverse over reverse": lambda p, x, w: jax.grad(partial(slope, p), (0, 1))(x[0], w[0]),
-    "vmap of the transpose over x": lambda p, x, w: jax.vmap(lambda one: transpose(p, one, w[0], p(x[0], w[1])))(x),
+    "vmap of the transpose": lambda p, x, w: jax.vmap(
+        lambda one: jax.linear_transpose(partial(p, one), w[0])(p(x[0], w[1]))
+    )(x),
     "transpose in x": lambda p, x, w: jax.linear_transpose(lambda x: p(x, w[0]), x[0])(p(x[0], w[1])),
     "cond in a loop": lambda p, x, w: in_a_loop(p, x[0], w[0]),
 }

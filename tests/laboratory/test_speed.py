@@ -88,8 +88,6 @@ def test_brainsurr_trains_the_same_from_both_forms_of_inputs(out, measured):
     assert measured["peers"]["missing"] == {}
     assert list(measured["peers"]["live"]) == ["brainsurr"]
     assert speed.readme(out).count("\n| brainsurr ") == 1
-    losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
-    assert len(losses) == 4  # of bytes and of floats, as documented and on every core
-    for curve in losses:
-        assert curve == pytest.approx(losses[0], rel=0.02)  # rounding of the weights may carry a spike across
-        assert curve[-1] < curve[0]
+    first, *others = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
+    assert first[-1] < first[0]
+    assert others == 3 * [pytest.approx(first, rel=0.02)]  # of bytes, and on every core; rounding may move a spike
