@@ -145,7 +145,6 @@ def test_nan_and_infinity_spread_as_in_a_dense_product(are_spikes, loops, chosen
 def test_it_chooses_while_it_runs(convolution, transposed, monkeypatch):
     """One program: what is behind a zero spreads where the dense product runs. A tiny product is dense."""
     monkeypatch.undo()
-    jax.clear_caches()
     k, m = 400, 32
     product = partial(CONV[0], window_strides=(1, 1), padding="VALID", **IMAGES) if convolution else events.dot
     shapes = ((-1, 1, 1, k), (1, 1, k, m), (-1, 1, 1, m)) if convolution else ((-1, 1, k), (k, m), (-1, 1, m))
@@ -170,7 +169,6 @@ def test_it_chooses_while_it_runs(convolution, transposed, monkeypatch):
 def test_a_sample_misses_no_axis_of_its_rows(few, monkeypatch):
     """The first of 64 steps or examples is silent and the others are not, or the other way around."""
     monkeypatch.undo()
-    jax.clear_caches()
     for axis in (0, 1):
         x, w = np.full((64, 64, 400), float(not few), np.float32), weights(400, 32)
         x[(slice(None),) * axis + (0,)] = few
