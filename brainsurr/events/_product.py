@@ -171,7 +171,10 @@ def _dense(product, x, w):
 
 
 def _partitioned(product, x, w):
-    """Multiply on several devices: each has some of the rows, and some of the columns of w."""
+    """Multiply on several devices: each has some of the rows, and some of the columns of w.
+
+    For one device, and within `shard_map`, jax compiles the product of the parts itself.
+    """
     rows = [f"r{i}" for i in range(x.ndim - 1 if product.window is None else 1)]
     pixels, taps, outputs = ("", "", "") if product.window is None else ("hw", "ab", "ij")
     x_axes, w_axes, y_axes = [*rows, *pixels, "c"], [*taps, "c", "m"], [*rows, *outputs, "m"]
@@ -240,13 +243,13 @@ def threads() -> int:
     return max(1, _cores() // jax.local_device_count(backend="cpu"))
 
 
-def _compile(*operands, product, on, is_exported, is_whole, has_loops):
+def _compile(*operands, product, on, is_exported, has_loops):
     """Multiply the last two operands: x or the codes of spikes, and w."""
     x, w = operands[-2:]
     is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
-    if not has_loops or is_exported or not (is_whole or is_split) or not (x.size and w.size) or not _library.is_known():
+    if not has_loops or is_exported or not is_split or not (x.size and w.size) or not _library.is_known():
         return _dense(product, x, w)
-    return (_sparse_or_dense if is_whole else _partitioned)(product, x, w)
+    return _partitioned(product, x, w)
 
 
 set_lowering(product_p, functools.partial(_compile, has_loops=False))

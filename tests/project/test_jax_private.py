@@ -11,7 +11,7 @@ import brainsurr
 from brainsurr import _jax_private
 
 HOME = Path(brainsurr.__file__).parent
-PRIVATE = r"jax\._src|jax\.interpreters|source_info|name_stack|BatchTracer|lowering_parameters|axis_context|ft_in"
+PRIVATE = r"jax\._src|jax\.interpreters|source_info|name_stack|BatchTracer|lowering_parameters|ft_in"
 
 
 @pytest.mark.parametrize(("names", "file"), [(PRIVATE, "_jax_private.py"), (r"numba\.core", "events/_llvm.py")])
