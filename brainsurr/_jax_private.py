@@ -1,6 +1,6 @@
 """The parts of jax that it does not document, each behind a function. No other file of the package uses them.
 
-`tests/project/test_jax_private.py` checks every function here, and names the one that a new jax breaks.
+Tests of the modules that use a function here fail if a new jax breaks it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -70,18 +70,13 @@ def set_rules(primitive, jvp: Callable, transpose: Callable, batch: Callable) ->
 def set_lowering(primitive, function: Callable, platform: str | None = None) -> None:
     """Compile a primitive to a function of its operands and parameters, on one platform or on all others.
 
-    The function also gets ``is_exported``, whether the program is written by ``jax.export``, and ``is_whole``, whether
-    no array is split among devices.
+    The function also gets ``is_exported``, whether the program is written by ``jax.export``.
     """
     mlir.register_lowering(primitive, partial(_lower, function), platform=platform)
 
 
 def _lower(function, context, *operands: Sequence[Any], **params):
-    module = context.module_context
-    axes = module.axis_context
-    # `jax.set_mesh` alone makes a program one for several devices, even if it splits no array.
-    is_whole = getattr(axes, "num_devices", 0) == 1 or getattr(axes, "abstract_mesh", axes) is None
-    call = partial(function, is_exported=module.lowering_parameters.for_export, is_whole=is_whole)
+    call = partial(function, is_exported=context.module_context.lowering_parameters.for_export)
     # The types of the operands, without the mesh axes of `shard_map` that they vary over: an FFI call has none.
     avals = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
     return mlir.lower_fun(call, multiple_results=False)(context.replace(avals_in=avals), *operands, **params)

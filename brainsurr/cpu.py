@@ -6,10 +6,9 @@ import re
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from ._checks import is_integer
+from ._checks import check_positive_integer
 
 __all__ = ["split", "use_all_cores"]
 
@@ -42,29 +41,24 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
 
     Raises:
       RuntimeError: JAX has started, because it has made an array or listed its devices.
-      TypeError: ``batch`` is not an integer.
-      ValueError: ``batch`` is below 1.
+      ValueError: ``batch`` is not a positive integer.
 
     Example:
       >>> from brainsurr import cpu
       >>> print(cpu.use_all_cores(batch=256))  # doctest: +SKIP
-      2 CPU devices, one for each core; pages are kept
+      2 CPU devices on 2 cores; pages are kept
     """
-    if batch is not None and not is_integer(batch):
-        raise TypeError(f"use_all_cores: expected batch to be an integer or None, got {batch!r}")
-    if batch is not None and batch < 1:
-        raise ValueError(f"use_all_cores: expected batch to be at least 1, got {batch}")
-    given, cores = _given_devices(), _cores()
-    devices = given or max(n for n in range(1, cores + 1) if (batch or cores) % n == 0)
+    if batch is not None:
+        check_positive_integer("use_all_cores: batch", batch)
+    cores = _cores()
+    devices = _given_devices() or max(n for n in range(1, cores + 1) if (batch or cores) % n == 0)
     try:
         for number in (devices + 1, devices):  # jax refuses a change alone
             jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError as error:
         raise RuntimeError("use_all_cores: jax has started: call it before anything makes an array") from error
-    said = f"{devices} CPU device{'s' * (devices > 1)}"
-    fewer = f" on {cores} cores, for a batch of {batch}"
-    said += ", as was set before" if given else ", one for each core" if devices == cores else fewer
-    return f"{said}; {_keep_pages() if keep_pages else 'the allocator is as it was'}"
+    memory = _keep_pages() if keep_pages else "the allocator is as it was"
+    return f"{devices} CPU device{'s' * (devices > 1)} on {cores} core{'s' * (cores > 1)}; {memory}"
 
 
 def split(tree, axis: int | None = 0):
@@ -82,7 +76,7 @@ def split(tree, axis: int | None = 0):
       The arrays on their devices.
 
     Raises:
-      ValueError: an array does not have the axis, or the devices can't share it equally.
+      ValueError: ``axis`` is negative, an array does not have it, or the devices can't share it equally.
 
     Example:
       >>> import jax.numpy as jnp
@@ -90,17 +84,11 @@ def split(tree, axis: int | None = 0):
       >>> cpu.split(jnp.zeros((100, 32, 700)), axis=1).shape
       (100, 32, 700)
     """
+    if axis is not None and axis < 0:
+        raise ValueError(f"split: expected axis to be at least 0, got {axis}")
     mesh = jax.make_mesh((jax.device_count(),), ("batch",), (AxisType.Auto,))
-    if axis is None:
-        return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
-    for x in jax.tree.leaves(tree):
-        shape = np.shape(x)
-        if not is_integer(axis) or not 0 <= axis < len(shape):
-            raise ValueError(f"split: expected an axis of an array of shape {shape}, got axis={axis!r}")
-        if rest := shape[axis] % mesh.size:
-            sizes = " or ".join(str(shape[axis] - rest + n) for n in (0, mesh.size) if shape[axis] - rest + n)
-            raise ValueError(f"split: {mesh.size} devices can't share a batch of {shape[axis]}: use {sizes}")
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*[None] * axis, "batch")))
+    spec = PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, "batch")
+    return jax.device_put(tree, NamedSharding(mesh, spec))
 
 
 def _given_devices() -> int:

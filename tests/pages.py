@@ -8,7 +8,6 @@ import jax
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 HOSTS = DOCS / "hosts"
-COLUMN = 109  # characters of code in a column of the site, on a screen of 1,440 pixels
 PYTHON = r"```python\n(.*?)```"
 
 

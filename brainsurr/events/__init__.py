@@ -109,7 +109,7 @@ def dot_general(
         return jax.lax.dot_general(_in_dtype_of(rhs, lhs), rhs, dimension_numbers, precision, **asked)
     w = rhs.reshape(len(rhs), -1)
     x = lhs if lhs.ndim > 1 else lhs[None]
-    y = multiply(Product(w.shape, None, precision, are_spikes=_are_spikes), x, w)
+    y = multiply(Product(w.shape[:-1], None, precision, are_spikes=_are_spikes), x, w)
     return y.reshape(*lhs.shape[:-1], *rhs.shape[1:])
 
 
@@ -169,14 +169,12 @@ def conv_general_dilated(
     if isinstance(padding, str):
         sizes = [(n - 1) * d + 1 for n, d in zip(rhs.shape, dilation, strict=False)]
         padding = jax.lax.padtype_to_pads(lhs.shape[1:-1], sizes, window_strides, padding)
-    pairs = tuple((int(low), int(high)) for low, high in padding)
-    window: tuple[tuple[Any, ...], ...] = tuple(map(int, window_strides)), pairs, dilation
-    x, w = lhs, rhs
-    if lhs.ndim == 3:  # an image one pixel high
-        x, w = lhs[:, None], rhs[None]
-        window = (1, *window[0]), ((0, 0), *window[1]), (1, *window[2])
-    y = multiply(Product(w.shape, window, precision, are_spikes=_are_spikes), x, w)
-    return y[:, 0] if lhs.ndim == 3 else y
+    flat = 4 - lhs.ndim  # axes that are missing: images of one axis are one pixel high
+    pairs = ((0, 0),) * flat + tuple((int(low), int(high)) for low, high in padding)
+    window = (1,) * flat + tuple(map(int, window_strides)), pairs, (1,) * flat + dilation
+    x, w = (jnp.expand_dims(array, range(at, at + flat)) for array, at in ((lhs, 1), (rhs, 0)))
+    y = multiply(Product(w.shape[:-1], window, precision, are_spikes=_are_spikes), x, w)
+    return y.reshape(len(lhs), *y.shape[1 + flat :])
 
 
 def _is_sparse(x, w, preferred_element_type=None, **more) -> bool:
@@ -258,7 +256,7 @@ def available() -> Available:
     Example:
       >>> from brainsurr import events
       >>> print(events.available())  # doctest: +SKIP
-      all products are dense: numba is not installed: pip install ".[events]" in a clone
+      all products are dense: jax computes on gpu here, and they are for a CPU
     """
     if jax.default_backend() != "cpu":
         return Available(f"jax computes on {jax.default_backend()} here, and they are for a CPU")

@@ -13,6 +13,8 @@ from typing import Any
 
 import jax
 
+from .._extras import needs
+
 TARGET = "brainsurr_product"
 _NAME = "brainsurr_handler"
 _lock = threading.Lock()
@@ -37,18 +39,17 @@ def _tried() -> str:
     try:
         jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_load(_object_file())))
     except Exception as error:
-        if isinstance(error, ModuleNotFoundError) and error.name in ("numba", "llvmlite"):
-            return 'numba is not installed: pip install ".[events]" in a clone'
         return f"the handler does not load: {type(error).__name__}: {error}"
     return ""
 
 
 def _object_file() -> bytes:
     """Return the object file for this processor from the first folder that has it, or compile it and store it."""
-    from llvmlite import binding
+    with needs("events"):
+        from llvmlite import binding
 
+        versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
     source = [Path(__file__).with_name(name).read_bytes() for name in ("_handler.py", "_kernels.py", "_llvm.py")]
-    versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
     machine = binding.get_process_triple(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
     key = hashlib.sha256(repr((source, versions, machine)).encode()).hexdigest()[:24]
     files = [folder / f"events-{key}.o" for folder in _folders()]

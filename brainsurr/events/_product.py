@@ -34,14 +34,14 @@ class Product:
     """The factors: x and a matrix, or images ``[batch, height, width, channels]`` and a kernel.
 
     Attributes:
-      weights: the shape of the matrix or kernel.
+      inputs: the shape of the matrix or kernel without its last axis, the columns or features.
       window: strides, padding and dilation of a convolution, each of height and width; None for a matrix.
       precision: of the dense product.
       are_spikes: whether a floating x contains only 0, 1 and NaN.
       transposed: whether to compute the gradient of the weights, from x and the gradient of the output.
     """
 
-    weights: tuple[int, ...]
+    inputs: tuple[int, ...]
     window: tuple[Any, ...] | None
     precision: Any
     are_spikes: bool
@@ -51,7 +51,7 @@ class Product:
         """Compute the dense product."""
         if self.transposed:
             forward = functools.partial(dataclasses.replace(self, transposed=False).dense, x)
-            return jax.linear_transpose(forward, jax.ShapeDtypeStruct(self.weights, w.dtype))(w)[0]
+            return jax.linear_transpose(forward, jax.ShapeDtypeStruct((*self.inputs, w.shape[-1]), w.dtype))(w)[0]
         if self.window is None:
             return jax.lax.dot_general(x, w, (((x.ndim - 1,), (0,)), ((), ())), precision=self.precision)
         strides, padding, dilation = self.window
@@ -60,8 +60,8 @@ class Product:
 
     def output(self, x, w):
         """Return the shape and dtype of the product."""
-        x, w, y = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (x.shape, w.shape, self.weights))
-        return y if self.transposed else jax.eval_shape(self.dense, x, w)
+        x, w = (jax.ShapeDtypeStruct(array.shape, jnp.float32) for array in (x, w))
+        return jax.eval_shape(self.dense, x, w)
 
 
 def multiply(product: Product, x, w):
@@ -130,8 +130,7 @@ def _batch(operands, axes, *, product, on):
     (*xs, w), (*of_xs, of_w) = operands, axes
     if of_xs[0] is None:
         w = jnp.moveaxis(w, of_w, -2)
-        wide = dataclasses.replace(product, weights=(*product.weights[:-1], w.shape[-2] * product.weights[-1]))
-        y = _bind(xs, w.reshape(*w.shape[:-2], -1), wide)
+        y = _bind(xs, w.reshape(*w.shape[:-2], -1), product)
         return y.reshape(*y.shape[:-1], w.shape[-2], -1), y.ndim - 1
     xs = [jnp.moveaxis(x, axis, 0) for x, axis in zip(xs, of_xs, strict=True)]
     if of_w is not None:
@@ -165,14 +164,17 @@ def _dense(product, x, w):
     if not product.transposed:
         return product.dense(x, w)
     strides, padding, dilation = product.window
-    sizes = zip(product.weights, strides, padding, dilation, x.shape[1:], w.shape[1:], strict=False)
+    sizes = zip(product.inputs, strides, padding, dilation, x.shape[1:], w.shape[1:], strict=False)
     pads = [(low, (k - 1) * d + (out - 1) * s + 1 - size - low) for k, s, (low, _), d, size, out in sizes]
     swapped = dataclasses.replace(product, window=(dilation, pads, strides), transposed=False)
     return swapped.dense(x.transpose(3, 1, 2, 0), w.transpose(1, 2, 0, 3)).transpose(1, 2, 0, 3)
 
 
 def _partitioned(product, x, w):
-    """Multiply on several devices: each has some of the rows, and some of the columns of w."""
+    """Multiply on several devices: each has some of the rows, and some of the columns of w.
+
+    For one device, and within `shard_map`, jax compiles the product of the parts itself.
+    """
     rows = [f"r{i}" for i in range(x.ndim - 1 if product.window is None else 1)]
     pixels, taps, outputs = ("", "", "") if product.window is None else ("hw", "ab", "ij")
     x_axes, w_axes, y_axes = [*rows, *pixels, "c"], [*taps, "c", "m"], [*rows, *outputs, "m"]
@@ -190,7 +192,7 @@ def _partitioned(product, x, w):
         of_x, of_w, of_y = (NamedSharding(mesh, P(*map(split.get, axes))) for axes in (x_axes, w_axes, y_axes))
 
         def part(x, w):
-            y = _sparse_or_dense(dataclasses.replace(product, weights=(*product.weights[:-1], w.shape[-1])), x, w)
+            y = _sparse_or_dense(product, x, w)
             return jax.lax.psum(y, over_rows) if product.transposed and over_rows else y
 
         return mesh, part, of_y, (of_x, of_w)
@@ -213,7 +215,7 @@ def _sparse_or_dense(product, x, w):
     if product.window is not None and not product.transposed and set(product.window[0]) != {1}:
         crossing = min(crossing, _STRIDED)
     rows = math.prod((w if product.transposed else product.output(x, w)).shape[:-1])
-    if rows * math.prod(product.weights) < _TINY:
+    if rows * math.prod(product.inputs) * w.shape[-1] < _TINY:
         return _dense(product, x, w)
     lines = x.reshape(-1, x.shape[-1] if product.window is None else math.prod(x.shape[1:]))
     if len(lines) > _SAMPLED:  # spread by the golden ratio, so that no axis of [time, batch] is missed
@@ -227,11 +229,11 @@ def _sparse(product, x, w):
     """Call the loops. The sizes are in the order in which `_kernels` reads them."""
     y, kind = product.output(x, w), {"float32": 0, "uint8": 1, "bool": 1, "int8": 2}[str(x.dtype)]
     out = w if product.transposed else y
-    sizes = [math.prod(out.shape[:-1]), math.prod(product.weights[:-1]), out.shape[-1]]
+    sizes = [math.prod(out.shape[:-1]), math.prod(product.inputs), out.shape[-1]]
     if product.window is not None:
         strides, padding, dilation = product.window
         before = (low for low, _ in padding)
-        sizes += [*x.shape[1:], *out.shape[1:3], *product.weights[:2], *strides, *dilation, *before]
+        sizes += [*x.shape[1:], *out.shape[1:3], *product.inputs[:2], *strides, *dilation, *before]
     sizes = [threads(), product.transposed, kind, *sizes, *[0] * (16 - len(sizes))]
     return jax.ffi.ffi_call(_library.TARGET, y)(x, w, sizes=np.array(sizes, np.int64))
 
@@ -241,13 +243,13 @@ def threads() -> int:
     return max(1, _cores() // jax.local_device_count(backend="cpu"))
 
 
-def _compile(*operands, product, on, is_exported, is_whole, has_loops):
+def _compile(*operands, product, on, is_exported, has_loops):
     """Multiply the last two operands: x or the codes of spikes, and w."""
     x, w = operands[-2:]
     is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
-    if not has_loops or is_exported or not (is_whole or is_split) or not (x.size and w.size) or not _library.is_known():
+    if not has_loops or is_exported or not is_split or not (x.size and w.size) or not _library.is_known():
         return _dense(product, x, w)
-    return (_sparse_or_dense if is_whole else _partitioned)(product, x, w)
+    return _partitioned(product, x, w)
 
 
 set_lowering(product_p, functools.partial(_compile, has_loops=False))

@@ -107,18 +107,13 @@ def test_the_command_for_braintools_does_what_the_diff_shows(tmp_path):
 
 CONVERTED = [
     ("import braintools", "braintools.surrogate"),
-    ("import braintools.surrogate", "braintools.surrogate"),
     ("import braintools.metric", "braintools.surrogate"),
-    ("import brainstate, braintools", "braintools.surrogate"),
     ("import brainstate as bst, braintools, jax", "braintools.surrogate"),
     ("if True:\n    import braintools", "braintools.surrogate"),
-    ("if True: import braintools", "braintools.surrogate"),
-    ("import jax; import braintools", "braintools.surrogate"),
+    ("if True: import jax; import braintools", "braintools.surrogate"),
     ("é = 'é'; import braintools.surrogate as s", "s"),
     ("from braintools import surrogate  # comment", "surrogate"),
     ("from braintools import (\n    surrogate,\n)", "surrogate"),
-    ("import braintools.surrogate as s", "s"),
-    ("from braintools.surrogate import ReluGrad", ""),
     ("from braintools.surrogate import (\n    ReluGrad,  # comment\n)", ""),
     ("import braintools as bt", "bt.surrogate"),
     ("import braintools as bt\nimport braintools.surrogate", "braintools.surrogate"),
@@ -171,10 +166,3 @@ def test_every_test_that_the_design_notes_name_exists():
 
 def test_the_version_to_cite_is_that_of_the_package():
     assert f"\nversion: {bs.__version__}\n" in (ROOT / "CITATION.cff").read_text()
-
-
-def test_every_make_target_exists():
-    printed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    shown = set(re.findall(r"(?:`|^)make ([\w-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert {"train", "test", "test-all", "docs", "bench", "evidence", "help"} <= shown
-    assert shown <= set(re.findall(r"^make ([\w-]+) ", printed, re.MULTILINE))

@@ -140,20 +140,11 @@ def test_nan_and_infinity_spread_as_in_a_dense_product(are_spikes, loops, chosen
     jax.tree.map(np.testing.assert_array_equal, found, all_of(jnp.dot)(x, w, g))
 
 
-def test_a_weight_behind_zero_is_not_met(chosen):
-    """Whatever its sign; a dense product meets it."""
-    x, w = np.array([[0.0, 1.0], [-0.0, 2.0]], np.float32), np.array([[np.nan], [3.0]], np.float32)
-    np.testing.assert_array_equal(jax.jit(events.dot)(x, w), [[3.0], [6.0]])
-    chosen(False)
-    assert np.isnan(jax.jit(events.dot)(x, w)).all()
-
-
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("convolution", [False, True])
 def test_it_chooses_while_it_runs(convolution, transposed, monkeypatch):
     """One program: what is behind a zero spreads where the dense product runs. A tiny product is dense."""
     monkeypatch.undo()
-    jax.clear_caches()
     k, m = 400, 32
     product = partial(CONV[0], window_strides=(1, 1), padding="VALID", **IMAGES) if convolution else events.dot
     shapes = ((-1, 1, 1, k), (1, 1, k, m), (-1, 1, 1, m)) if convolution else ((-1, 1, k), (k, m), (-1, 1, m))
@@ -167,7 +158,7 @@ def test_it_chooses_while_it_runs(convolution, transposed, monkeypatch):
     for away in (-0.03, 0.03):
         x = inputs((400, k), _product.CROSSINGS[convolution, transposed] + away)
         w, g = weights(k, m), weights(400, m)
-        x[:, 5] = x[7] = 0
+        x[:, 5] = x[7] = -0.0
         w[5] = g[7] = np.nan
         assert np.isfinite(compute(x, w, g)).all() == (away < 0)
     assert has_loops(compute, x, w, g)
@@ -178,7 +169,6 @@ def test_it_chooses_while_it_runs(convolution, transposed, monkeypatch):
 def test_a_sample_misses_no_axis_of_its_rows(few, monkeypatch):
     """The first of 64 steps or examples is silent and the others are not, or the other way around."""
     monkeypatch.undo()
-    jax.clear_caches()
     for axis in (0, 1):
         x, w = np.full((64, 64, 400), float(not few), np.float32), weights(400, 32)
         x[(slice(None),) * axis + (0,)] = few
@@ -242,15 +232,6 @@ def gradients(product):
     return jax.value_and_grad(loss(product), (0, 1))
 
 
-def along(f, x, w):
-    """The derivative of f in the direction of the second x and w, at the first."""
-    return jax.jvp(f, (x[0], w[0]), (x[1], w[1]))[1]
-
-
-def transpose(product, x, w, g):
-    return jax.linear_transpose(partial(product, x), w)(g)
-
-
 def slope(product, x, w):
     return sum(jnp.sum(a * a) for a in jax.grad(loss(product), (0, 1))(x, w))
 
@@ -269,9 +250,11 @@ TRANSFORMATIONS = {
     "vmap of gradients over both": lambda p, x, w: jax.vmap(gradients(p))(x, w),
     "gradient of scan": lambda p, x, w: gradients(lambda x, w: jax.lax.map(lambda x: p(x, w), x))(x, w[0]),
     "jacfwd": lambda p, x, w: jax.jacfwd(p, (0, 1))(x[0], w[0]),
-    "forward over reverse": lambda p, x, w: along(jax.grad(loss(p), (0, 1)), x, w),
+    "forward over reverse": lambda p, x, w: jax.jvp(jax.grad(loss(p), (0, 1)), (x[0], w[0]), (x[1], w[1])),
     "reverse over reverse": lambda p, x, w: jax.grad(partial(slope, p), (0, 1))(x[0], w[0]),
-    "vmap of the transpose over x": lambda p, x, w: jax.vmap(lambda one: transpose(p, one, w[0], p(x[0], w[1])))(x),
+    "vmap of the transpose": lambda p, x, w: jax.vmap(
+        lambda one: jax.linear_transpose(partial(p, one), w[0])(p(x[0], w[1]))
+    )(x),
     "transpose in x": lambda p, x, w: jax.linear_transpose(lambda x: p(x, w[0]), x[0])(p(x[0], w[1])),
     "cond in a loop": lambda p, x, w: in_a_loop(p, x[0], w[0]),
 }
@@ -388,7 +371,6 @@ ERRORS = [
     (events.dot, (X, X), "w [k, m]"),
     (events.dot, (np.float32(1), W), "shapes () and (8, 4)"),
     (events.dot, (X, W.astype(np.int32)), "int32"),
-    (events.dot_general, (X, X, LAST), "(8,) and (6,)"),  # jax's own
 ]
 
 

@@ -37,34 +37,21 @@ def test_a_damaged_object_file_is_replaced(damage, folders):
 
 def test_without_a_folder_to_write_into_it_is_compiled_each_time(folders):
     folder, made = folders
-    (folder / "a").touch()
-    assert _library._object_file() == _library._object_file() == b"machine code"
-    assert len(made) == len(list((folder / "b" / "c").iterdir())) == 1
-    shutil.rmtree(folder / "b")
-    (folder / "b").touch()
-    assert _library._object_file() == _library._object_file() == b"machine code"
-    assert len(made) == 3
+    for blocked, compilations in (("a", 1), ("b", 3)):
+        (folder / blocked).touch()
+        assert _library._object_file() == _library._object_file() == b"machine code"
+        assert len(made) == compilations
+        shutil.rmtree(folder / "b", ignore_errors=True)
 
 
-BROKEN = [
-    (ModuleNotFoundError("not found", name="llvmlite"), 'pip install ".[events]"'),
-    (ImportError("older"), "older"),
-]
-
-
-@pytest.mark.parametrize(("error", "reason"), BROKEN)
-def test_without_numba_all_products_are_dense(error, reason, monkeypatch):
+def test_without_numba_all_products_are_dense(monkeypatch):
     x, w = np.eye(6, 8, dtype=np.float32), np.ones((8, 4), np.float32)
     assert events.available()
-
-    def fail():
-        raise error
-
-    monkeypatch.setattr(_library, "_object_file", fail)
+    monkeypatch.setitem(sys.modules, "llvmlite", None)
     monkeypatch.setattr(_library, "why_not", _library._tried.__wrapped__)
     assert not events.available()
-    assert reason in str(events.available())
-    with pytest.warns(UserWarning, match=re.escape(reason)):  # once
+    assert "[events]" in str(events.available())
+    with pytest.warns(UserWarning, match=r"\[events\]"):
         text = jax.jit(events.dot).lower(x, w).compile().as_text()
     assert "brainsurr_product" not in text
     np.testing.assert_array_equal(jax.jit(events.dot)(x, w), x @ w)

@@ -133,7 +133,6 @@ def points(behind):
 @pytest.mark.parametrize(
     ("behind", "chosen"),
     [
-        ({P: (1, 1)}, P),
         ({P: (1, 1), A: (0.6, 0.6)}, P),  # too little
         ({P: (3, 0), A: (0, 1)}, P),  # in too few draws
         ({P: (1.2, 1.2), A: (0.6, 0.6)}, A),

@@ -58,21 +58,6 @@ def test_images_are_those_of_the_files(made, folder):
         np.testing.assert_array_equal(part[1], of_part[1])
 
 
-T10K = "t10k-labels-idx1-ubyte"
-LABELS = (np.arange(10_000) % 10).astype(np.uint8)
-
-
-@pytest.mark.parametrize("content", [None, written(LABELS[:-1]), written(LABELS)[:-1], written(LABELS // 2)])
-def test_other_files_are_refused(folder, tmp_path, content):
-    for path in folder.iterdir():
-        if not path.name.startswith(T10K):
-            (tmp_path / path.name).symlink_to(path)
-    if content is not None:
-        (tmp_path / T10K).write_bytes(content)
-    with pytest.raises(data.DataError):
-        data.load(tmp_path)
-
-
 def test_seed_and_validation_alone_decide(few):
     """The same seed gives the same numbers, whatever the test images are; these change the test alone."""
     train, validation, (images, labels) = few

@@ -108,22 +108,6 @@ def test_page_trains_on_eight_devices_as_on_one(tmp_path):
     np.testing.assert_allclose(eight["losses"], one, rtol=FLIPPED["losses"])
 
 
-@pytest.mark.parametrize(
-    ("changed", "error"),
-    [
-        ({"default_rng(i)": "default_rng([i, jax.process_index() * (i == 3)])"}, "got others in rows [3]"),
-        ({"nnx.Rngs(0)": "nnx.Rngs(jax.process_index())"}, "is not the same on each process"),
-        ({STEPS: f"{STEPS} + jax.process_index()"}, "AssertionError: the number of steps"),
-        ({"Save((params, opt_state))": "Save([jnp.ones(2)])"}, "Cannot serialize host local jax.Array"),
-    ],
-    ids=["examples", "parameters", "steps", "not on the mesh"],
-)
-def test_what_processes_get_wrong_ends_with_an_error(changed, error, tmp_path, unoptimized):
-    codes, _, errors = finish(start_two(unoptimized, (1, 2), tmp_path, changed))
-    assert codes == [1, 1]
-    assert all(error in text for text in errors)
-
-
 def test_page_saves_at_sigterm_and_goes_on_to_the_bit(tmp_path, unoptimized):
     """From two processes to two, and to one with another number of devices; without the check it is not ended."""
     kept, through = tmp_path / "kept", tmp_path / "through"

@@ -5,11 +5,9 @@ import json
 import pytest
 from pages import cells
 
-from benchmarks.lib import timing, tries
+from benchmarks.lib import timing
 from benchmarks.lib.report import at_most, claim_table, ratio_at_most
-from benchmarks.speed import libraries
 from benchmarks.speed import report as speed
-from benchmarks.speed.claims import peers
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]
 
@@ -36,34 +34,6 @@ def test_a_result_has_times_and_is_shown(name, measured, out):
         assert time["rounds"] >= 2
     assert speed.show(name, result) in (out / "stdout").read_text()
     assert all(claim.text in speed.parts(out)["claims"] for claim in speed.CLAIMS[name].claims(result))
-
-
-def test_a_measurement_of_libraries_that_stopped_goes_on(tmp_path, monkeypatch):
-    """What fails is named, and tried once; ways far from a library's fastest run once; torch runs once at all."""
-    tried, stop_at = [], [40]
-    answer = {"memory_after_import": 1, "memory_before_training": 2, "first_step": 1.0, "live": {"median": 1.0}}
-    answer |= {"losses": [1.0], "notes": [], "python": "", "versions": {"jax": ""}}
-
-    def run_peer(python, name, terms, mode, **job):
-        if [len(tried)] == stop_at:
-            stop_at.clear()
-            raise KeyboardInterrupt
-        tried.append((name, mode, terms))
-        if name == "spyx":
-            raise RuntimeError("no")
-        return answer | {"seconds": [2.0 if mode == "full" else 1.0], "peak_memory": 9 if mode == "full" else 3}
-
-    monkeypatch.setattr(tries, "ROOT", tmp_path)
-    monkeypatch.setattr(peers, "TRIALS", {"one": peers.Trial("usual", 8, 20, rounds=2)})
-    monkeypatch.setattr(peers, "run_peer", run_peer)
-    monkeypatch.setattr(libraries, "environment", lambda name, peer: name)
-    with pytest.raises(KeyboardInterrupt):
-        peers.measure(quick=False)
-    assert {what.partition(",")[0] for what in peers.measure(quick=False)["missing"]} == {"spyx"}
-    assert tried.count(("spyx", "scan", "as documented")) == 2  # once in each process
-    assert tried.count(("brainsurr", "full", "as documented")) == 2  # of two forms of inputs, a round
-    assert tried.count(("brainsurr", "dots", "as documented")) == 4
-    assert tried.count(("norse", "layer by layer", "every core")) == 1
 
 
 def test_claims_are_in_a_table_with_their_verdict():
@@ -118,8 +88,6 @@ def test_brainsurr_trains_the_same_from_both_forms_of_inputs(out, measured):
     assert measured["peers"]["missing"] == {}
     assert list(measured["peers"]["live"]) == ["brainsurr"]
     assert speed.readme(out).count("\n| brainsurr ") == 1
-    losses = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
-    assert len(losses) == 4  # of bytes and of floats, as documented and on every core
-    for curve in losses:
-        assert curve == pytest.approx(losses[0], rel=0.02)  # rounding of the weights may carry a spike across
-        assert curve[-1] < curve[0]
+    first, *others = [run["losses"] for run in runs if run["name"] == "brainsurr" and run["batch"] == 8]
+    assert first[-1] < first[0]
+    assert others == 3 * [pytest.approx(first, rel=0.02)]  # of bytes, and on every core; rounding may move a spike

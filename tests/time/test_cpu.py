@@ -70,21 +70,21 @@ def test_a_number_of_devices_that_was_set_stays(process, environment, name):
     environ = {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count=3"}
     said, devices, *_ = process(environ if name == "XLA_FLAGS" else {name: "3"}, batch=4)
     assert devices == 3
-    assert said.startswith("3 CPU devices, as was set before; ")
+    assert said.startswith("3 CPU devices")
 
 
 BAD = [  # a call, and a word of its error
     (lambda: cpu.use_all_cores(batch=0), "batch"),
     (lambda: cpu.use_all_cores(batch=2.0), "batch"),
-    (lambda: cpu.split({"xs": jnp.zeros((3, 12))}, axis=1), "8 or 16$"),
-    (lambda: cpu.split({"xs": jnp.zeros((3, 7))}, axis=1), " 8$"),
-    (lambda: cpu.split(np.zeros(8), axis=1), "axis=1"),
+    (lambda: cpu.split({"xs": jnp.zeros((3, 12))}, axis=1), "12"),  # jax's own
+    (lambda: cpu.split(np.zeros(8), axis=1), "rank"),
+    (lambda: cpu.split(np.zeros(8), axis=-1), "axis"),
 ]
 
 
 @pytest.mark.parametrize(("call", "word"), BAD)
 def test_bad_arguments(call, word):
-    with pytest.raises((TypeError, ValueError), match=word):
+    with pytest.raises(ValueError, match=word):
         call()
 
 

@@ -86,7 +86,7 @@ def timed_products(kind, width, rounds, small):
     if kind.startswith("convolution"):
         (i, o, side), window = IMAGES, ((1, 1), ((1, 1), (1, 1)), (1, 1))
         weights, shape = (3, 3, i, o), (4 if small else 512, side, side, i)
-    product = _product.Product(weights, window, None, are_spikes=False, transposed=kind.endswith("transposed"))
+    product = _product.Product(weights[:-1], window, None, are_spikes=False, transposed=kind.endswith("transposed"))
     other = weights if not product.transposed else (*shape[:-1], weights[-1])
     w = jnp.asarray(rng.standard_normal(other, np.float32))
     for share in SHARES[::4] if small else SHARES:
