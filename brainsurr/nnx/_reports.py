@@ -7,12 +7,11 @@ from typing import Any
 from flax import nnx
 from flax.errors import TraceContextError
 
-from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._diagnosis import Diagnosis, examine, layer_name, watch_module
 from .._diagnosis.probe import USE_ARGUMENT
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
-from .._modules import NeuronModule, SurrogateModule
 
 
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -57,14 +56,13 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
     intervals = {
         layer_name(path, variable): variable.get_metadata().get("bounds") for path, variable in _variables(net)
     }
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
+    return examine(partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
 
 
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
-        if isinstance(node, NeuronModule | SurrogateModule):  # a copy of it, in a transform of flax, has this as well
-            node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
+        watch_module(watch, path, node)  # a copy of it, in a transform of flax, has this as well
     return _called(user_fn, copy)
 
 
@@ -106,7 +104,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
             variable.set_value(values[name] if name in values else promoted(variable.get_value()))
         return _called(loss_fn, copy)
 
-    return examine_gradients(loss_fn, _parameters(net), loss)
+    return examine_gradients(_parameters(net), loss)
 
 
 def _parameters(net):
