@@ -196,11 +196,13 @@ def examine(
             got = f"{mask.dtype}{list(mask.shape)} with a mean of {mask.mean():.3g}"
             raise ValueError(f"expected mask to be true or false for [time, batch], and true somewhere, got {got}")
     with following_time(None if mask is None else mask == 1):
-        value, sums, rows = measure(scalar, transform)
-    layers = judge(_rows({use: _report(of_use) for use, of_use in sums.items()}))
+        value, sums, broken = measure(scalar, transform)
+    called = [use.name for use in sums]
+    rows = {str(use) if called.count(use.name) > 1 else use.name: _report(of_use) for use, of_use in sums.items()}
+    layers = judge(rows)
     said = (
-        *sentences(layers, value, not_finite(parameters), outside(parameters, intervals), rows),
-        *[f"{name} was not called." for name in names if name not in {use.name for use in sums}],
+        *sentences(layers, value, not_finite(parameters), outside(parameters, intervals), broken),
+        *[f"{name} was not called." for name in names if name not in called],
     )
     if unseen:
         said += (_UNSEEN.format(", ".join(unseen)),)
@@ -233,12 +235,6 @@ _UNSEEN = (
     "Not looked at: {}, of a layer of your own. Write SpikingActivation(f), of your framework, in the place of the "
     "surrogate f, or give the surrogate to brainsurr.diagnose by a name."
 )
-
-
-def _rows(reports: dict[Use, LayerReport]) -> dict[str, LayerReport]:
-    """Name each use of a layer: by the layer alone, where it is the only one."""
-    names = [use.name for use in reports]
-    return {str(use) if names.count(use.name) > 1 else use.name: report for use, report in reports.items()}
 
 
 def watch_module(watch: Callable, path: tuple, node: Any):
