@@ -53,9 +53,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       layers.0: its input hardly varies, its membrane by 0.018 around a mean that is -0.96
         from the threshold. Scale the inputs to a deviation of 1.
     """
-    intervals = {
-        layer_name(path, variable): variable.get_metadata().get("bounds") for path, variable in _variables(net)
-    }
+    intervals = {name: variable.get_metadata().get("bounds") for name, variable in _variables(net).items()}
     return examine(partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
 
 
@@ -99,8 +97,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
 
     def loss(values):
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
-        for path, variable in _variables(copy):
-            name = layer_name(path, variable)
+        for name, variable in _variables(copy).items():
             variable.set_value(values[name] if name in values else promoted(variable.get_value()))
         return _called(loss_fn, copy)
 
@@ -108,8 +105,8 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
 
 
 def _parameters(net):
-    return {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}
+    return {name: variable.get_value() for name, variable in _variables(net).items() if isinstance(variable, nnx.Param)}
 
 
 def _variables(net):
-    return [(path, node) for path, node in nnx.iter_graph(net) if isinstance(node, nnx.Variable)]
+    return {layer_name(path, node): node for path, node in nnx.iter_graph(net) if isinstance(node, nnx.Variable)}
