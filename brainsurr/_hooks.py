@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 
@@ -22,13 +22,11 @@ def hook(f: Callable) -> Callable:
     return call
 
 
-@contextlib.contextmanager
-def overriding(overrides: Mapping[Callable, Callable]) -> Iterator[None]:
+def overriding(overrides: Mapping[Callable, Callable]) -> contextlib.AbstractContextManager[None]:
     """Override hooks in this context until the block ends.
 
     Args:
       overrides: ``{hook: override}``; ``override(f, *args)`` is called instead of ``f(*args)``. An override that is
         already active for the same hook is suspended.
     """
-    with setting(_overrides, {**_overrides.get(), **overrides}):
-        yield
+    return setting(_overrides, {**_overrides.get(), **overrides})

@@ -74,6 +74,14 @@ def framework_of(net: Any) -> Any:
     return None if package in (None, "linen") else importlib.import_module(f"brainsurr.{package}")
 
 
+def named_leaves(tree: Any) -> dict[str, Any]:
+    """Return the leaves of a tree by their paths, such as ``layers.0.alpha``; a tree of one array is ``params``."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    named = {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
+    # Two may be alike, of keys with a dot.
+    return named if len(named) == len(leaves) else {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
 def listed(names: Iterable[str]) -> str:
     """Return names as words, at most three of many."""
     names = list(names)

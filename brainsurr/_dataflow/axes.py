@@ -51,6 +51,8 @@ def _mixes(axis, size, shape, sets):
 
 
 class _Reader(Reader):
+    joined = staticmethod(together)
+
     def constant(self, var):
         return constant(var.aval.shape)
 
@@ -66,9 +68,6 @@ class _Reader(Reader):
 
     def same(self, one, other):
         return np.array_equal(one, other) and depends(one) == depends(other)
-
-    def joined(self, one, other):
-        return together(one, other)
 
     def chosen(self, equation, index, cases):
         if equation.primitive.name == "while" and has_several(index):

@@ -66,17 +66,17 @@ def _split(equation, sets):
 
 
 def _product(equation, *operands):
-    (contracted, batch), rank = equation.params["dimension_numbers"], equation.outvars[0].aval.ndim
-    sides, after = [], len(batch[0])
-    for sets, summed, shared in zip(operands, contracted, batch, strict=True):
-        places = dict(zip(shared, range(rank), strict=False))
-        for axis in range(sets.ndim):
-            if axis not in (*summed, *shared):
-                places[axis] = after
-                after += 1
-        left = union(sets, tuple(summed)).squeeze(tuple(summed))
-        sides.append(placed(left, [places[axis] for axis in sorted(places)], rank))
-    return together(*sides)
+    sides = []
+    for sets, summed, shared in zip(operands, *equation.params["dimension_numbers"], strict=True):
+        own = [axis for axis in range(sets.ndim) if axis not in (*summed, *shared)]
+        sides.append(
+            union(sets, tuple(summed)).transpose(*shared, *own, *summed).squeeze(tuple(range(-len(summed), 0)))
+        )
+    left, right = sides
+    n, rank = len(shared), equation.outvars[0].aval.ndim
+    return together(
+        np.expand_dims(left, tuple(range(left.ndim, rank))), np.expand_dims(right, tuple(range(n, left.ndim)))
+    )
 
 
 def _events_product(equation, x, *others):

@@ -16,14 +16,15 @@ from .._bounds import edges
 from .._context import setting
 from .._hooks import overriding
 from .._kernel import spike_of
-from .._report import Report, as_text, framework_of, user_line
+from .._modules import NeuronModule, SurrogateModule
+from .._report import Report, as_text, framework_of, named_leaves, user_line
 from .._surrogate import Surrogate
 from .._time.sequential import apply_layers
 from ..neurons import Neuron, Recurrent
 from ..neurons._spikes import Watched, spike_fields, with_spike_functions
 from .call_sites import Use, tracking_call_sites
 from .mask import aside, following_time
-from .probe import SMALL, gradient, marking_rows, measure
+from .probe import SMALL, marking_rows, measure
 from .report import LayerReport, judge, sentences
 
 
@@ -123,7 +124,7 @@ def diagnose(
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
 
-    return examine(loss_fn, loss, mask, dict(spike_fns), names=spike_fns)
+    return examine(loss, mask, dict(spike_fns), names=spike_fns)
 
 
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
@@ -146,25 +147,21 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
 
 
 def examine(
-    loss_fn,
     loss,
     mask,
     parameters: Any,
     intervals: Mapping[str, Any] = MappingProxyType({}),
-    trace=jax.eval_shape,
-    value_and_grad=gradient,
+    transform: Any = jax,
     names: Iterable[str] = (),
 ) -> Diagnosis:
     """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
 
     Args:
-      loss_fn: the user's argument, which ``loss`` calls.
       loss: ``loss(watch)`` returns a scalar. It is called twice.
       mask: the user's argument.
       parameters: a tree of those that the loss uses.
       intervals: their bounds by name, None where there are none; may be filled by ``loss``.
-      trace: of the framework: ``trace(f)`` traces a function without arguments.
-      value_and_grad: of the framework: ``value_and_grad(f, x)`` compiles, and returns ``f(x)`` and its gradient.
+      transform: the module of the framework's ``make_jaxpr``, ``jit`` and ``grad``.
       names: of what is expected to be called.
     """
     unseen = dict[str, None]()
@@ -199,23 +196,19 @@ def examine(
             got = f"{mask.dtype}{list(mask.shape)} with a mean of {mask.mean():.3g}"
             raise ValueError(f"expected mask to be true or false for [time, batch], and true somewhere, got {got}")
     with following_time(None if mask is None else mask == 1):
-        value, sums, changes, rows = measure(scalar, trace, value_and_grad)
-    layers = judge(_rows({use: _report(sums[use], tried) for use, tried in changes.items()}))
+        value, sums, broken = measure(scalar, transform)
+    called = [use.name for use in sums]
+    rows = {str(use) if called.count(use.name) > 1 else use.name: _report(of_use) for use, of_use in sums.items()}
+    layers = judge(rows)
     said = (
-        *sentences(layers, value, not_finite(parameters), outside(parameters, intervals), rows),
-        *[f"{name} was not called." for name in names if name not in {use.name for use in changes}],
+        *sentences(layers, value, not_finite(parameters), outside(parameters, intervals), broken),
+        *[f"{name} was not called." for name in names if name not in called],
     )
     if unseen:
         said += (_UNSEEN.format(", ".join(unseen)),)
     if all(layer.status == "unused" for layer in layers.values()):
         raise ValueError(f"expected a loss that depends on spikes, of a plain function: {' '.join(said)}")
     return Diagnosis(value, layers, said)
-
-
-def named_leaves(tree: Any) -> dict[str, Any]:
-    """Return the leaves of a tree by their paths, such as ``layers.0.alpha``."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def not_finite(tree: Any) -> list[str]:
@@ -244,10 +237,11 @@ _UNSEEN = (
 )
 
 
-def _rows(reports: dict[Use, LayerReport]) -> dict[str, LayerReport]:
-    """Name each use of a layer: by the layer alone, where it is the only one."""
-    names = [use.name for use in reports]
-    return {str(use) if names.count(use.name) > 1 else use.name: report for use, report in reports.items()}
+def watch_module(watch: Callable, path: tuple, node: Any):
+    """Observe the spike functions of a module of a network, if it is a layer: ``watch`` is as `examine` gives it."""
+    if isinstance(node, NeuronModule | SurrogateModule):
+        kind = getattr(node, "_neuron_class", None)
+        object.__setattr__(node, "_watch", watching(watch, layer_name(path, node), kind))
 
 
 def layer_name(path: tuple, layer: Any) -> str:
@@ -255,7 +249,7 @@ def layer_name(path: tuple, layer: Any) -> str:
     return ".".join(map(str, path)) or type(layer).__name__
 
 
-def _report(sums: dict[str, Any], changes: list[str]) -> LayerReport:
+def _report(sums: dict[str, Any]) -> LayerReport:
     total = jax.tree.map(lambda per_neuron: float(per_neuron.sum()), sums)
     count, finite = total["zeros"] + total["rate"] + total["nan"], total["finite"] or math.nan
     if not count:  # no backward pass of this layer, or no value
@@ -267,6 +261,6 @@ def _report(sums: dict[str, Any], changes: list[str]) -> LayerReport:
         grad_norm=math.hypot(math.sqrt(total["grad_norm"]), SMALL * math.sqrt(total["small"])),
         membrane=total["membrane"] / finite,
         rms=math.sqrt(total["rms"] / finite),
-        trials={change: passing / count for change, passing in zip(changes, total["trials"], strict=True)},
+        trials={change: passing / count for change, passing in total["trials"].items()},
         **{share: total[share] / count for share in ("rate", "passing", "arriving", "reached", "nan")},
     )

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,19 +23,10 @@ aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for sh
 @contextlib.contextmanager
 def following_time(mask: jax.Array | None) -> Iterator[None]:
     """Count the values where a mask is true, which loops over time take step by step, until the block ends."""
-    loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _of_a_block}
+    loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _counting}
     loops |= dict.fromkeys((first_carries, check_stateless_layer), _uncounted)
     with setting(counted, mask), overriding(loops):
         yield
-
-
-def _counted_in(xs) -> jax.Array | None:
-    """Return the mask for a loop over the leading axis of a tree, or raise a ValueError if it is for others."""
-    mask, lengths = counted.get(), [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)]
-    if mask is not None and lengths and mask.shape[:1] != lengths[0]:
-        steps = lengths[0][0] if lengths[0] else "no"
-        raise ValueError(f"diagnose: expected a mask [time, batch] for {steps} time steps, got shape {mask.shape}")
-    return mask if lengths else None
 
 
 class _Masked(NamedTuple):
@@ -44,30 +36,37 @@ class _Masked(NamedTuple):
     mask: Any
 
 
+def _masked(xs) -> Any:
+    """Return the inputs of a loop over time with the mask, or raise a ValueError if it is for others."""
+    mask, lengths = counted.get(), [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)]
+    if mask is None or not lengths:
+        return xs
+    if mask.shape[:1] != lengths[0]:
+        steps = lengths[0][0] if lengths[0] else "no"
+        raise ValueError(f"diagnose: expected a mask [time, batch] for {steps} time steps, got shape {mask.shape}")
+    return _Masked(xs, mask)
+
+
+def _counting(f, *args):
+    """Call a function whose last argument are the inputs of time steps, and count these by their mask."""
+    *before, xs = args
+    if not isinstance(xs, _Masked):
+        return f(*args)
+    with setting(counted, xs.mask):
+        return f(*before, xs.xs)
+
+
 def counting_run(run, neuron, state, xs, host_scan=scan_steps):
     """Run a neuron over time, and count each step by its part of the mask."""
 
     def counting_scan(step, state, xs, **how):
-        def masked_step(state, inputs):
-            with setting(counted, inputs.mask):
-                return step(state, inputs.xs)
-
-        mask = _counted_in(xs)
-        return host_scan(*((step, state, xs) if mask is None else (masked_step, state, _Masked(xs, mask))), **how)
+        return host_scan(partial(_counting, step), state, _masked(xs), **how)
 
     return run(neuron, state, xs, counting_scan)
 
 
 def _in_blocks(unroll_blocks, transforms, block, carry, xs, *how):
-    mask = _counted_in(xs)
-    return unroll_blocks(transforms, block, carry, xs if mask is None else _Masked(xs, mask), *how)
-
-
-def _of_a_block(outputs_of, block, carry, xs):
-    if not isinstance(xs, _Masked):
-        return outputs_of(block, carry, xs)
-    with setting(counted, xs.mask):
-        return outputs_of(block, carry, xs.xs)
+    return unroll_blocks(transforms, block, carry, _masked(xs), *how)
 
 
 def _uncounted(function, *args, **kwargs):

@@ -1,8 +1,9 @@
 """Measure a spike function in a training step: sums over its calls, returned as the gradient of zeros."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,19 +17,18 @@ from .mask import counted
 from .report import LEAST_SLOPE
 
 
-def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
+def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
     """Return variants of a surrogate by what is changed, some of which may pass more gradient.
 
     Which do is measured; a parameter's name doesn't tell. The width, which every surrogate can have, is tried first. A
     function that is no surrogate has none. Of one that draws its spikes, height times width stays 1.
     """
+    variants = OrderedDict[str, Surrogate]()
     spike_fn = spike_fn.surrogate if isinstance(spike_fn, Drawn) else spike_fn
     if not isinstance(spike_fn, Surrogate):
-        return {}
-    variants: dict[str, Surrogate] = {}
-    scaled, its = False, type(spike_fn).__name__
-    if isinstance(spike_fn, Scaled):
-        scaled, its = True, f"scaled {type(spike_fn.surrogate).__name__}"
+        return variants
+    scaled = isinstance(spike_fn, Scaled)
+    its = f"scaled {type(spike_fn.surrogate).__name__}" if scaled else type(spike_fn).__name__
     for width in (2, 10) if random or not scaled else ():
         height, written = (1 / width, f"height=1 / {width}, ") if random else (1.0, "")
         variants[f"widen its {its} by .scaled({written}width={width})"] = spike_fn.scaled(height=height, width=width)
@@ -49,7 +49,7 @@ def trials(spike_fn: Callable, random: bool) -> dict[str, Surrogate]:
     return variants
 
 
-USE_ARGUMENT = "loss_fn must use what it is called with, and must not be cached: pass it undecorated"
+USE_ARGUMENT = "loss_fn must use its argument, and must not be cached"
 SMALL = 2.0**-60  # of a gradient whose square float32 can't hold
 
 # A part of jax's cache keys.
@@ -61,41 +61,26 @@ def fresh_trace():
     return _pass(object())
 
 
-def gradient(f: Callable, x: Any) -> tuple[Any, Any]:
-    """Compile, and return the value of ``f(x)`` and its gradient."""
-    return jax.jit(jax.value_and_grad(f))(x)
-
-
-class _Found(NamedTuple):
-    """What the first pass finds of a use: whether its spikes are drawn, its trials, and the shapes of its sums."""
-
-    random: bool
-    changes: list[str]
-    sums: dict[str, Any]
-
-
-def measure(
-    loss: Callable, trace: Callable, value_and_grad: Callable
-) -> tuple[float, dict[Use, Any], dict[Use, list[str]], list[int]]:
+def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list[int]]:
     """Run ``loss(see)`` forward and back.
 
     Args:
       loss: ``loss(see)`` returns a scalar, with ``see(use, spike_fn, x, **key)`` in place of each spike function. It is
         called twice.
-      trace: of the framework: ``trace(f)`` traces a function without arguments.
-      value_and_grad: of the framework, see :func:`gradient`.
+      transform: the module of the framework's ``make_jaxpr``, ``jit`` and ``grad``.
 
     Returns:
-      The loss; the `_sums` in float64 of each use of a layer; the changes of its surrogate that were tried, for each
-      use; and, of the inputs of the first network in a row, those along the batch axis that hold NaN or infinity.
+      The loss; the `_sums` in float64 of each use of a layer, in the order of the first calls; and, of the inputs of
+      the first network in a row, those along the batch axis that hold NaN or infinity.
     """
-    found: dict[Use, _Found] = {}
+    is_drawn: dict[Use, bool] = {}  # in its first call
+    shapes: dict[Use, Any] = {}  # of the sums
     differentiated: dict[str, None] = {}
 
     def find(use, spike_fn, x, **key):
-        random = found[use].random if use in found else isinstance(spike_fn, Drawn) or key.get("key") is not None
-        changes = list(trials(spike_fn, random))
-        found[use] = _Found(random, changes, jax.eval_shape(_sums, x, x, x, [x] * len(changes), mask_for(x), x, x))
+        random = is_drawn.setdefault(use, isinstance(spike_fn, Drawn) or key.get("key") is not None)
+        passing = OrderedDict.fromkeys(trials(spike_fn, random), x)
+        shapes[use] = jax.eval_shape(_sums, x, x, x, passing, mask_for(x), x, x)
         s = spike_fn(x, **key)
         sharding = jax.typeof(s).sharding
         if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
@@ -107,34 +92,33 @@ def measure(
 
     def tapping(totals):
         def tap(use, f, x, **key):
-            return tapped(f, totals[use], trials(f, found[use].random), x, **key) if use in totals else f(x, **key)
+            return tapped(f, totals[use], trials(f, is_drawn[use]), x, **key) if use in totals else f(x, **key)
 
-        return loss(tap)
+        value = loss(tap)
+        return value, value
 
     with fresh_trace():
-        trace(lambda: loss(find))
-    if not any(use.name for use in found):
+        transform.make_jaxpr(lambda: loss(find))()
+    if not any(use.name for use in shapes):
         raise ValueError(
-            "no spiking layer was used. diagnose sees the layers of neurons and the SpikingActivation of brainsurr, "
-            "and the functions it is given by name. It doesn't see a bare surrogate in a module of your own: wrap it "
-            f"in SpikingActivation. The step of a neuron of your own must call its surrogate. {USE_ARGUMENT}"
+            "diagnose: no layer of neurons, SpikingActivation or named function was used. It can't see a bare "
+            f"surrogate in a module of your own: wrap it in SpikingActivation. {USE_ARGUMENT}"
         )
     if differentiated:
         raise ValueError(
             "diagnose: expected a loss that holds no derivative, got one that differentiates "
-            f"{', '.join(differentiated)} itself: gradients reach a layer by the slopes of its surrogate too, and what "
-            "these are can't be told. Leave that term out, such as a penalty on a gradient"
+            f"{', '.join(differentiated)} itself, so gradients also come from slopes of the surrogate. Leave that term "
+            "out, such as a penalty on a gradient"
         )
-    start = {use: jax.tree.map(lambda total: jnp.zeros(total.shape, total.dtype), of.sums) for use, of in found.items()}
     try:
         with fresh_trace():
-            value, totals = value_and_grad(tapping, start)
+            totals, value = transform.jit(transform.grad(tapping, has_aux=True))(jax.tree.map(jnp.zeros_like, shapes))
     except jax.errors.UnexpectedTracerError as error:
         error.add_note("diagnose can't measure a layer that a custom_vjp of yours calls: leave that rule out for it")
         raise
     sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
-    rows = next((np.flatnonzero(sums.pop(use)["rate"]).tolist() for use in found if not use.name), [])
-    return float(value), sums, {use: of.changes for use, of in found.items() if use.name}, rows
+    rows = next((np.flatnonzero(sums[use]["rate"]).tolist() for use in shapes if not use.name), [])
+    return float(value), {use: sums[use] for use in shapes if use.name}, rows
 
 
 @partial(jax.custom_jvp, nondiff_argnums=[0])
@@ -149,7 +133,7 @@ def _noticed(notice, primals, tangents):
     return primals[0], tangents[0]
 
 
-def tapped(spike_fn: Callable, totals: dict[str, Any], variants: dict[str, Surrogate], x, **key):
+def tapped(spike_fn: Callable, totals: dict[str, Any], variants: OrderedDict[str, Surrogate], x, **key):
     """Call an elementwise function: same value and derivative, with measurements as the gradient of ``totals``.
 
     jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
@@ -157,10 +141,26 @@ def tapped(spike_fn: Callable, totals: dict[str, Any], variants: dict[str, Surro
     """
     # Compute the slope here, not in the backward rule of `_tap`: the rule would close over a trained alpha, which
     # within a scan is a tracer that is no longer valid when the rule runs.
-    s, pull = jax.vjp(partial(spike_fn, **key), jax.lax.stop_gradient(x))
+    constant = jax.lax.stop_gradient(x)
+    s, pull = jax.vjp(partial(spike_fn, **key), constant)
     (slope,) = pull(jnp.ones_like(s))
-    trial_slopes = [f.surrogate_grad(jax.lax.stop_gradient(x)) != 0 for f in variants.values()]
-    return _tap(x, s, slope, trial_slopes, mask_for(x), totals)
+    passing = OrderedDict((change, f.surrogate_grad(constant) != 0) for change, f in variants.items())
+    return _tap(totals, x, s, slope, passing, mask_for(x))
+
+
+@jax.custom_vjp
+def _tap(totals, x, s, slope, passing, mask):
+    return s
+
+
+def _tap_backward(values, ds):
+    x, s, slope, passing, mask = values
+    # Return an array even if it is all zeros, so that the backward rules of earlier layers run and are measured too.
+    dx = (ds * slope.astype(ds.dtype)).astype(x.dtype)
+    return _sums(x, s, slope, passing, mask, ds, dx), dx, None, None, None, None
+
+
+_tap.defvjp(lambda totals, x, s, *rest: (s, (x, s, *rest)), _tap_backward)
 
 
 def mask_for(x: jax.Array) -> jax.Array | None:
@@ -170,29 +170,10 @@ def mask_for(x: jax.Array) -> jax.Array | None:
         return None
     if x.shape[: mask.ndim] != mask.shape:
         raise ValueError(
-            f"diagnose: expected inputs that start with the axes of the mask, {mask.shape}, got {x.shape}: layers over "
-            "time and unroll take its steps one by one, [time, batch]; a cell in a loop of your own, or vmap, does not"
+            f"diagnose: the mask is {mask.shape}, and an input {x.shape}. Layers over time and unroll split the mask "
+            "into steps, [time, batch]; a cell in a loop of your own, or vmap, does not"
         )
     return mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
-
-
-@jax.custom_vjp
-def _tap(x, s, slope, trial_slopes, mask, totals):
-    return s
-
-
-def _tap_forward(x, s, slope, trial_slopes, mask, totals):
-    return s, (x, s, slope, trial_slopes, mask)
-
-
-def _tap_backward(residuals, ds):
-    x, s, slope, trial_slopes, mask = residuals
-    # Return an array even if it is all zeros, so that the backward rules of earlier layers run and are measured too.
-    dx = (ds * slope.astype(ds.dtype)).astype(x.dtype)
-    return dx, None, None, None, None, _sums(x, s, slope, trial_slopes, mask, ds, dx)
-
-
-_tap.defvjp(_tap_forward, _tap_backward)
 
 
 def marking_rows(see: Callable, xs: jax.Array) -> jax.Array:
@@ -204,7 +185,7 @@ def marking_rows(see: Callable, xs: jax.Array) -> jax.Array:
     return xs + 0 * marks.astype(xs.dtype).reshape(*marks.shape, *[1] * (xs.ndim - 2))
 
 
-def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
+def _sums(x, s, slope, passing, mask, ds, dx) -> dict[str, Any]:
     """Return sums over all values of each neuron (entry of the last axis), in the default float.
 
     A value is one membrane value ``x`` and its spike ``s``, at one step of one example. Most are named after the entry
@@ -214,7 +195,7 @@ def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
       x: membrane values.
       s: their spikes.
       slope: the gradient of the surrogate.
-      trial_slopes: that of the surrogate of each trial, or whether it is not 0.
+      passing: by change, whether the gradient of the surrogate so changed is not 0.
       mask: where values are counted; None everywhere.
       ds: the gradient of the loss in the spikes.
       dx: and in the membrane values.
@@ -241,6 +222,6 @@ def _sums(x, s, slope, trial_slopes, mask, ds, dx) -> dict[str, Any]:
         "reached": (dx != 0) & ~(jnp.abs(slope) < LEAST_SLOPE),
         "grad_norm": jnp.square(jnp.where(is_small, 0, dx)),
         "small": jnp.square(jnp.where(is_small, dx / SMALL, 0)),
-        "trials": trial_slopes,
+        "trials": passing,
     }
     return jax.tree.map(total, summed)

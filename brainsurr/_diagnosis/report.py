@@ -87,35 +87,6 @@ def _status(layer: LayerReport) -> str:
     return "saturated" if layer.rate >= NEARLY_ALL else "fine"
 
 
-_SENTENCES = {
-    "dead": "{name} is dead: {fires}, and where none fires no gradient passes ({level}), so training can't change it. "
-    "{Remedy}; or {suggestion}.",
-    "recoverable": "{name} is silent but recoverable: {fires}, but a gradient reaches {layer.reached:.1%} of its "
-    "membrane values ({level}). {Train}.",
-    "cut off": "{name} {how} and is cut off: {cut_off}.",
-    "blocked": "{name} fires but lets {hardly} gradient through: {layer.reached:.1%} of its membrane values get one. "
-    "{Suggestion}; or change the weights before it or its threshold so that its membrane comes nearer.",
-    "saturated": "{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry little "
-    "information. Scale down the weights before it or raise its threshold.",
-    "vanishing": "{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
-    "{strongest}. Between them, use a surrogate with more gradient where the membranes are (a larger "
-    "alpha, a wider one, 2 * f), or larger weights.",
-    "unused": "{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
-    "reached it, so nothing was measured. Look for a stop_gradient, an output that is not used, an empty batch or time "
-    "axis, a branch that was not taken, or a loss_fn that is cached or compiled.",
-    # Whatever the status is:
-    "partly dead": "{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
-    "{Suggestion}.",
-    "partly silent": "{name}: {layer.silent:.1%} of its neurons never fire on this batch.",
-    "hardly varies": "{name}: its input hardly varies, its membrane by {layer.spread:.2g} around a mean that is "
-    "{layer.membrane:.2g} from the threshold. Scale the inputs to a deviation of 1.",
-    "first NaN": "{name} is the first layer with NaN in its membrane ({layer.nan:.1%} of the values). Look at what "
-    "goes into it.",
-    "last broken": "{name} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is "
-    "finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'.",
-}
-
-
 _OF_THE_LOSS = (
     "The loss is {}, and the membranes are finite. Look at the loss: a label outside of the classes, 0 / 0 for an "
     "example without values, the logarithm of 0, NaN that a mask leaves out."
@@ -143,25 +114,22 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
       outside: parameters that are not within their bounds, with their values.
       rows: of the batch whose inputs are not finite.
     """
-
-    def say(what, name):
-        return _SENTENCES[what].format(**_facts(name, layers))
-
+    about = {name: _sentences_about(name, layers) for name in layers}
     texts, partly = [], []
     # NaN comes from the first layer of the forward pass that has one, or else from the first of the backward pass.
     poisoned = [name for name, layer in layers.items() if layer.nan > 0]
     broken = [name for name, layer in layers.items() if layer.status == "not finite"]
     if broken:
-        texts.append(say("first NaN", poisoned[0]) if poisoned else say("last broken", broken[-1]))
+        texts.append(about[poisoned[0]]["first NaN"] if poisoned else about[broken[-1]]["last broken"])
     for name, layer in layers.items():
-        if layer.status in _SENTENCES:
-            texts.append(say(layer.status, name))
+        if layer.status in about[name]:
+            texts.append(about[name][layer.status])
         if name == next(iter(layers)) and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
-            texts.append(say("hardly varies", name))
+            texts.append(about[name]["hardly varies"])
         if layer.status != "dead" and layer.dead >= WORTH_SAYING:
-            texts.append(say("partly dead", name))
+            texts.append(about[name]["partly dead"])
         if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
-            partly.append(say("partly silent", name))
+            partly.append(about[name]["partly silent"])
     where = f"rows {listed(map(str, rows))}" if rows else ""
     if broken_names:
         texts.insert(0, _PARAMETERS.format(listed(broken_names), f", {where} of the batch" if rows else ""))
@@ -173,8 +141,8 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
     return (*beyond, *(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
 
-def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
-    """Return what the sentences say of a layer."""
+def _sentences_about(name: str, layers: dict[str, LayerReport]) -> dict[str, str]:
+    """Return the sentences on a layer, by the status that each describes, or by what else there is to say."""
     layer, names = layers[name], list(layers)
     before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
@@ -187,21 +155,36 @@ def _facts(name: str, layers: dict[str, LayerReport]) -> dict[str, object]:
     level = (
         f"its membrane is {abs(layer.membrane):.3g} {side} threshold on average, with a spread of {layer.spread:.2g}"
     )
+    does = "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})"
     suggestion = _suggest(layer, "the weights before it" if before else "its inputs or the weights before it")
     strongest = max(after, key=lambda other: layers[other].grad_norm, default=name)
     return {
-        "name": name,
-        "layer": layer,
-        "fires": fires,
-        "level": level,
-        "hardly": "hardly a" if layer.passing else "no",
-        "how": "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})",
-        "cut_off": _explain_cut_off(layer, layers, after, suggestion),
-        "strongest": f"{layers[strongest].grad_norm:.2g} at {strongest}",
-        "Remedy": _capitalise(remedy),
-        "Train": _capitalise(remedy) if silent_before else f"Train it, or {remedy}",
-        "suggestion": suggestion,
-        "Suggestion": _capitalise(suggestion),
+        "dead": f"{name} is dead: {fires}, and where none fires no gradient passes ({level}), so training can't change "
+        f"it. {_capitalise(remedy)}; or {suggestion}.",
+        "recoverable": f"{name} is silent but recoverable: {fires}, but a gradient reaches {layer.reached:.1%} of its "
+        f"membrane values ({level}). {_capitalise(remedy if silent_before else f'train it, or {remedy}')}.",
+        "cut off": f"{name} {does} and is cut off: {_explain_cut_off(layer, layers, after, suggestion)}.",
+        "blocked": f"{name} fires but lets {'hardly a' if layer.passing else 'no'} gradient through: "
+        f"{layer.reached:.1%} of its membrane values get one. {_capitalise(suggestion)}; or change the weights before "
+        "it or its threshold so that its membrane comes nearer.",
+        "saturated": f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
+        "little information. Scale down the weights before it or raise its threshold.",
+        "vanishing": f"{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
+        f"{layers[strongest].grad_norm:.2g} at {strongest}. Between them, use a surrogate with more gradient where the "
+        "membranes are (a larger alpha, a wider one, 2 * f), or larger weights.",
+        "unused": f"{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
+        "reached it. Look for a stop_gradient, an output that is not used, an empty batch or time axis, a branch that "
+        "was not taken, or a loss_fn that is cached or compiled.",
+        # Whatever the status is:
+        "partly dead": f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
+        f"{_capitalise(suggestion)}.",
+        "partly silent": f"{name}: {layer.silent:.1%} of its neurons never fire on this batch.",
+        "hardly varies": f"{name}: its input hardly varies, its membrane by {layer.spread:.2g} around a mean that is "
+        f"{layer.membrane:.2g} from the threshold. Scale the inputs to a deviation of 1.",
+        "first NaN": f"{name} is the first layer with NaN in its membrane ({layer.nan:.1%} of the values). Look at "
+        "what goes into it.",
+        "last broken": f"{name} is the last layer whose gradient is NaN or too large for its dtype, though its "
+        "membrane is finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'.",
     }
 
 

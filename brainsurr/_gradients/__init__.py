@@ -11,7 +11,7 @@ import numpy as np
 from .._arrays import as_scalar
 from .._dataflow.derivatives import steps
 from .._diagnosis.probe import fresh_trace
-from .._report import framework_of
+from .._report import framework_of, named_leaves
 from .program import casts_and_stops, step_line, used
 from .report import FAR, Derived, GradientReport, ParameterGradient, Slope, growth, judge, sentences, unsettled
 from .smooth import promoted, smooth
@@ -71,22 +71,18 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
 
 def examine_tree(params: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
     """Check the gradients of ``loss_fn(params)`` in each array of a tree."""
-    leaves, structure = jax.tree_util.tree_flatten_with_path(params)
-    values = {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
-    if len(values) < len(leaves):  # a key with a dot in it
-        values = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+    values, structure = named_leaves(params), jax.tree.structure(params)
 
     def loss(new):
         return loss_fn(jax.tree.unflatten(structure, (values | new).values()))
 
-    return examine_gradients(loss_fn, values, loss)
+    return examine_gradients(values, loss)
 
 
-def examine_gradients(loss_fn: Callable, values: Mapping[str, Any], loss: Callable) -> GradientReport:
+def examine_gradients(values: Mapping[str, Any], loss: Callable) -> GradientReport:
     """Check the gradients of ``loss(values)``, a pure function.
 
     Args:
-      loss_fn: the user's argument, which ``loss`` calls.
       values: the parameters by name, of which those of a floating dtype are checked.
       loss: ``loss(values)`` computes the loss with other values in their place, in float64.
     """

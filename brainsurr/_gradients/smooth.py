@@ -32,8 +32,7 @@ def smooth(stop_reset: Callable = lambda stop, s: stop(s)) -> contextlib.Abstrac
             ),
             make_first_state: lambda of, make, neuron, x: promoted(of(make, neuron, _input_of(neuron, x))),
             apply_layer: lambda of, layer, carry, *args: of(layer, promoted(carry), *args),
-            outputs_of: lambda of, *args: promoted(of(*args)),
-            **dict.fromkeys((as_state, first_state, as_arrays), lambda of, *args: promoted(of(*args))),
+            **dict.fromkeys((as_state, first_state, as_arrays, outputs_of), lambda of, *args: promoted(of(*args))),
         }
     )
 

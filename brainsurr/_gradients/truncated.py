@@ -27,7 +27,7 @@ def shorter(program, most: int | None = None) -> Callable:
 
     Args:
       program: a closed jaxpr, of the leaves of the tree.
-      most: after how many steps each loop stops: it keeps its state, and gives its last outputs again. None: never.
+      most: after how many steps each loop stops, and gives its last outputs again for the rest. None: never.
     """
     from jax.extend.core import jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
@@ -36,16 +36,17 @@ def shorter(program, most: int | None = None) -> Callable:
         if name != "scan":
             return evaluated(params["jaxpr"], values, rule) if name in _CALLS else as_it_is()
         closed_over, carry, xs = scan_parts(params, values)
-        body, outs = jaxpr_as_fun(params["jaxpr"]), params["jaxpr"].out_avals[len(carry) :]
+        length, reverse, body = params["length"], params["reverse"], jaxpr_as_fun(params["jaxpr"])
+        n = min(most, length)
+        left_out = length - n if reverse else 0  # at the start
 
-        def step(state, x):
-            i, *values = state
-            after = jax.lax.cond(i < most, lambda: body(*closed_over, *values[:n], *x), lambda: values)
-            return (i + 1, *after), after[n:]
+        def step(carry, x):
+            outputs = body(*closed_over, *carry, *x)
+            return outputs[: len(carry)], outputs[len(carry) :]
 
-        n, start = len(carry), [jnp.zeros(out.shape, out.dtype) for out in outs]
-        (_, *after), ys = jax.lax.scan(step, (0, *carry, *start), xs, params["length"], params["reverse"])
-        return [*after[:n], *ys]
+        carry, ys = jax.lax.scan(step, carry, [x[left_out : left_out + n] for x in xs], n, reverse)
+        last_again = jnp.clip(jnp.arange(length) - left_out, 0, n - 1)
+        return [*carry, *(y[last_again] for y in ys)]
 
     if most is None:
         return lambda tree: jaxpr_as_fun(program)(*jax.tree.leaves(tree))[0]

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,20 +19,9 @@ from .._hooks import hook
 from .._jax_private import is_batched
 
 # The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
-_steps: ContextVar[int | None] = ContextVar("steps", default=0)
+checked_steps: ContextVar[int | None] = ContextVar("checked_steps", default=0)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of a trial, but for four steps of four examples
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
-
-_INSTEAD = (
-    "x.reshape(*x.shape[:2], -1) flattens an example. A convolution over time is Window(features, length) before a "
-    "Linear; attention among parts of an example takes [time, batch, parts, features], an RNN of flax time_major=True. "
-    "If it is meant, or there is no batch: SpikingSequential(layers, mixes_examples=True)"
-)
-
-
-def trying_stateless_layers(steps: int | None) -> contextlib.AbstractContextManager[None]:
-    """Make `check_stateless_layer` check layers on ``steps`` time steps in this context."""
-    return setting(_steps, steps)
 
 
 def name_of(layer: Any) -> str:
@@ -67,7 +57,7 @@ def check_stateless_layer(
       xs: the input of the layer, ``[time, batch, ...]``, of which only shape and dtype are used.
       mixes_examples: whether it may mix examples.
     """
-    steps, mesh = _steps.get(), jax.sharding.get_abstract_mesh()
+    steps, mesh = checked_steps.get(), jax.sharding.get_abstract_mesh()
     if steps is None or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return False
     has_examples = xs.ndim > 2 and xs.shape[1] > 1 and not is_batched(xs)
@@ -82,21 +72,21 @@ def check_stateless_layer(
                 "of its broadcast_dims"
             )
         return False
-    with trying_stateless_layers(None):  # a network inside of the layer is part of it
+    with setting(checked_steps, None):  # a network inside of the layer is part of it
         function = as_function(layer)
         if function is None:
             return False
         mixed, is_moved = _mixed_by(function, (steps if steps > 1 else len(xs), *xs.shape[1:]), xs.dtype, axes)
     if TIME in mixed:
         raise ValueError(
-            f"{name} has no state, but its output at one time step depends on other steps, or on the position "
-            "in time, so unroll would give other numbers than the network itself. Expected it to process each "
-            "time step separately; keep what it needs of earlier steps in a state"
+            f"{name} has no state, but its output at one time step depends on other steps, or on the position in "
+            "time, which unroll changes. Process each time step separately, or keep earlier steps in a state"
         )
     if BATCH in mixed:
         raise ValueError(
-            f"{name} mixes the examples of a batch: its output for one depends on others, where xs is [time, "
-            f"batch, features], got {xs.shape}. {_INSTEAD}"
+            f"{name} mixes the examples of a batch: its output for one depends on others in xs [time, batch, ...], "
+            f"{xs.shape}. x.reshape(*x.shape[:2], -1) flattens an example. If it is meant, "
+            "SpikingSequential(layers, mixes_examples=True)"
         )
     return is_moved
 
@@ -107,24 +97,23 @@ def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[
     And whether it is known to put examples where time was, of which there is no trial.
     """
     verdicts, is_moved = dict[int, bool | None].fromkeys(axes), False
-    try:  # a user's code may raise anything when it runs separately
+    with contextlib.suppress(Exception):  # a user's code may raise anything when it runs separately
         program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
         for axis in axes:
             with contextlib.suppress(Exception):  # of operations whose parameters are new
                 verdicts[axis], is_first = mixing(program, shape, axis)
                 is_moved |= axis == BATCH and is_first
         if unknown := [axis for axis in axes if verdicts[axis] is None]:
-            verdicts |= _tried(function, shape, dtype, unknown)
-    except Exception:
-        pass
+            verdicts.update(_tried(function, shape, dtype, unknown))
     return [axis for axis, is_so in verdicts.items() if is_so], is_moved
 
 
-def _tried(function, shape, dtype, axes) -> dict[int, bool | None]:
+def _tried(function, shape, dtype, axes) -> dict[int, bool]:
     """Return for each axis whether a function mixes entries of random inputs, of fewer steps and examples if large.
 
-    The first part of one input, of an odd length, which cuts pairs, is joined to the rest of another. A layer that
-    treats entries alone gives the joined outputs, and for one step repeated the same at each, unless it draws.
+    Some entries of one input are joined to the others of another, such that any two are apart once: by each digit of
+    their positions. A layer that treats entries alone gives the joined outputs, and for one step repeated the same at
+    each, unless it draws.
     """
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
 
@@ -135,33 +124,28 @@ def _tried(function, shape, dtype, axes) -> dict[int, bool | None]:
     program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
     if program.effects or sum(jax.typeof(constant).size for constant in program.consts) > _MAX_PARAMETERS:
         return {}
-    rng, verdicts = np.random.default_rng(0), dict[int, bool | None]()
+    rng, verdicts = np.random.default_rng(0), dict[int, bool]()
 
     @jax.jit
     def outputs(constants, xs):
         xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
         return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, constants))(xs)
 
-    def run(xs):
-        return [np.asarray(y) for y in outputs(constants, xs)]
-
     with jax.ensure_compile_time_eval():
-        constants = [_stand_in(constant, rng) for constant in program.consts]
+        run = partial(outputs, [_stand_in(constant, rng) for constant in program.consts])
         one, other = (rng.standard_normal(shape, np.float32) for _ in range(2))
         ys, zs = run(one), run(other)
         for axis in axes:
-            size = shape[axis]
-            places, mixes = np.arange(size), False
-            digits = range((size - 1).bit_length())  # two entries are apart by one of them
-            for first in (places < (size // 2 | 1), *(places >> digit & 1 == 0 for digit in digits)):
+            verdicts[axis], size = False, shape[axis]
+            for digit in range((size - 1).bit_length()):
+                first = np.arange(size) >> digit & 1 == 0
                 joined = run(np.where(placed(first, [axis], len(shape)), one, other))
                 for y, z, its in zip(ys, zs, joined, strict=True):
                     if y.shape[: axis + 1] == shape[: axis + 1]:
-                        mixes |= _differ(its, np.where(placed(first, [axis], y.ndim), y, z))
+                        verdicts[axis] |= _differ(its, np.where(placed(first, [axis], y.ndim), y, z))
             if axis == TIME and "random_bits" not in str(program):
                 same = [y for y in run(np.broadcast_to(one[:1], shape)) if y.shape[:1] == shape[:1]]
-                mixes |= any(_differ(y, y[:1], 1e-3) for y in same)  # rows are rounded in different orders
-            verdicts[axis] = mixes
+                verdicts[axis] |= any(_differ(y, y[:1], 1e-3) for y in same)  # rows are rounded in different orders
     return verdicts
 
 
@@ -174,9 +158,9 @@ def _stand_in(constant, rng):
     return constant
 
 
-def _differ(left: np.ndarray, right: np.ndarray, least: float = 0.0) -> bool:
+def _differ(left: Any, right: Any, least: float = 0.0) -> bool:
     """Return whether two arrays differ by more than rounding, relative to the largest finite number."""
     eps = float(jnp.finfo(left.dtype).eps) if jnp.issubdtype(left.dtype, jnp.inexact) else 0.0
-    left, right = (a.astype(np.result_type(a.dtype, np.float64)) for a in (left, right))
+    left, right = (np.asarray(a, np.result_type(a.dtype, np.float64)) for a in (left, right))
     largest = np.max(np.abs(right), initial=0, where=np.isfinite(right))
     return not np.isclose(left, right, rtol=0, atol=max(least, 8 * eps) * largest, equal_nan=True).all()

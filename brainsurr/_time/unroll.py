@@ -11,9 +11,10 @@ import jax.numpy as jnp
 
 from .._arrays import as_array
 from .._checks import check_word, is_integer, shapes
+from .._context import setting
 from .._hooks import hook
 from .._scan import iterations_at_once, scan
-from .guard import trying_stateless_layers
+from .guard import checked_steps
 from .reductions import REDUCTIONS
 
 REMATS = ("none", "dots", "full")
@@ -162,7 +163,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     parts = []  # one for the blocks of equal length, one for the shorter block
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
-        with trying_stateless_layers(min(steps, max(2 * size, 32))):
+        with setting(checked_steps, min(steps, max(2 * size, 32))):
             carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, iterations_at_once(whole, size))
         parts.append(stacked)
     if blocks * size < steps or not blocks:

@@ -8,11 +8,10 @@ import brainstate
 import jax
 from brainstate import nn
 
-from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._diagnosis import Diagnosis, examine, watch_module
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
-from .._modules import NeuronModule, SurrogateModule
 from ._activation import bounds, preserve_states
 
 
@@ -43,17 +42,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
       'dead'
     """
     intervals = {_leaf_name(".".join(map(str, path)), ()): interval for path, interval in bounds(net).items()}
-    loss = partial(_watched, net, loss_fn)
-    return examine(loss_fn, loss, mask, _parameters(net), intervals, _trace, _value_and_grad)
-
-
-def _trace(f):
-    return brainstate.transform.make_jaxpr(f)()
-
-
-def _value_and_grad(f, x):
-    gradient, value = brainstate.transform.jit(brainstate.transform.grad(f, return_value=True))(x)
-    return value, gradient
+    return examine(partial(_watched, net, loss_fn), mask, _parameters(net), intervals, brainstate.transform)
 
 
 def _watched(net, user_fn, watch):
@@ -62,8 +51,7 @@ def _watched(net, user_fn, watch):
     with preserve_states():
         try:
             for path, node in nodes.items():
-                if isinstance(node, NeuronModule | SurrogateModule):
-                    node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
+                watch_module(watch, path, node)
             return user_fn()
         finally:
             for node, kept in attributes:
@@ -101,7 +89,7 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
                 )
             return loss_fn()
 
-    return examine_gradients(loss_fn, _parameters(net), loss)
+    return examine_gradients(_parameters(net), loss)
 
 
 def _states(net) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from .._diagnosis import Diagnosis, examine, named_leaves, watching
+from .._diagnosis import Diagnosis, examine, watching
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
+from .._report import named_leaves
 from .._surrogate import Surrogate
 from ._layer import Neurons, bounds
 
@@ -44,7 +45,7 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
     trained = eqx.filter(net, eqx.is_inexact_array)
     structure: Any = jax.tree.structure(trained)
     intervals = dict(zip(named_leaves(trained), structure.flatten_up_to(bounds(net)), strict=True))
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, trained, intervals)
+    return examine(partial(_watched, net, loss_fn), mask, trained, intervals)
 
 
 def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:

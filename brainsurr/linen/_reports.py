@@ -6,10 +6,9 @@ from typing import Any
 
 from flax import linen as nn
 
-from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._diagnosis import Diagnosis, examine, watch_module
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
-from .._modules import NeuronModule, SurrogateModule
 from ._activation import LinenModule
 
 
@@ -43,7 +42,7 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None)
       'dead'
     """
     intervals: dict[str, Any] = {}
-    return examine(loss_fn, partial(_watched, variables, loss_fn, intervals), mask, variables, intervals)
+    return examine(partial(_watched, variables, loss_fn, intervals), mask, variables, intervals)
 
 
 def _watched(variables, user_fn, intervals, watch):
@@ -51,10 +50,8 @@ def _watched(variables, user_fn, intervals, watch):
         layer = context.module
         if isinstance(layer, LinenModule):
             intervals.update({".".join((*layer.path, name)): its for name, its in layer._intervals.items()})
-        ours = isinstance(layer, NeuronModule | SurrogateModule) and context.method_name == "__call__"
-        if ours:
-            replace = watching(watch, layer_name(layer.path, layer), getattr(layer, "_neuron_class", None))
-            object.__setattr__(layer, "_watch", replace)  # of this copy of the module, bound to its variables
+        if context.method_name == "__call__":
+            watch_module(watch, layer.path, layer)  # this copy of the module, bound to its variables
         return method(*args, **kwargs)
 
     with nn.intercept_methods(intercept):

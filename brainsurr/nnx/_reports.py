@@ -7,12 +7,11 @@ from typing import Any
 from flax import nnx
 from flax.errors import TraceContextError
 
-from .._diagnosis import Diagnosis, examine, layer_name, watching
+from .._diagnosis import Diagnosis, examine, layer_name, watch_module
 from .._diagnosis.probe import USE_ARGUMENT
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
-from .._modules import NeuronModule, SurrogateModule
 
 
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
@@ -54,17 +53,14 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       layers.0: its input hardly varies, its membrane by 0.018 around a mean that is -0.96
         from the threshold. Scale the inputs to a deviation of 1.
     """
-    intervals = {
-        layer_name(path, variable): variable.get_metadata().get("bounds") for path, variable in _variables(net)
-    }
-    return examine(loss_fn, partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
+    intervals = {name: variable.get_metadata().get("bounds") for name, variable in _variables(net).items()}
+    return examine(partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
 
 
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
-        if isinstance(node, NeuronModule | SurrogateModule):  # a copy of it, in a transform of flax, has this as well
-            node._watch = watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))
+        watch_module(watch, path, node)  # a copy of it, in a transform of flax, has this as well
     return _called(user_fn, copy)
 
 
@@ -101,17 +97,16 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
 
     def loss(values):
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
-        for path, variable in _variables(copy):
-            name = layer_name(path, variable)
+        for name, variable in _variables(copy).items():
             variable.set_value(values[name] if name in values else promoted(variable.get_value()))
         return _called(loss_fn, copy)
 
-    return examine_gradients(loss_fn, _parameters(net), loss)
+    return examine_gradients(_parameters(net), loss)
 
 
 def _parameters(net):
-    return {layer_name(path, v): v.get_value() for path, v in _variables(net) if isinstance(v, nnx.Param)}
+    return {name: variable.get_value() for name, variable in _variables(net).items() if isinstance(variable, nnx.Param)}
 
 
 def _variables(net):
-    return [(path, node) for path, node in nnx.iter_graph(net) if isinstance(node, nnx.Variable)]
+    return {layer_name(path, node): node for path, node in nnx.iter_graph(net) if isinstance(node, nnx.Variable)}

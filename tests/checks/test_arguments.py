@@ -134,7 +134,7 @@ def test_a_loss_of_the_network_outside_writes_its_statistics(report):
     net = bs.nnx.SpikingSequential([nnx.BatchNorm(4, rngs=nnx.Rngs(0)), bs.nnx.LIF(4)], mixes_examples=True)
     with pytest.raises(TraceContextError) as error:
         report(net, lambda its: net(net.initialize_carry((2, 4)), XS)[1].mean())
-    assert [note for note in error.value.__notes__ if note.startswith("loss_fn must use what it is called with")]
+    assert [note for note in error.value.__notes__ if note.startswith("loss_fn must use its argument")]
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ VERDICTS = {
     "a knot of jax": ([0.0, 0.4], RELU, "knot", "the slopes to both sides differ"),
     "a knot": ([0.0, 0.4], LEAKY, "knot", ""),
     "another knot": ([-1.0, 0.4], PIECEWISE, "knot", ""),
-    **{f"a knot close by, {near}": ([near, 2.0], RELU, "fine", "") for near in (1e-7, 3e-6, 1e-5, -2e-6)},
+    **{f"a knot close by, {near}": ([near, 2.0], RELU, "fine", "") for near in (1e-7, -2e-6)},
     # A step in all but the narrowest widths, and there a slope of 4e-11, which is less than rounding.
     "steep": ([4e-6, 1.0], bs.Sigmoid(1e7), "knot", "too steep for differences"),
     "not finite": ([0.0, 1.0], lambda x: jnp.where(x > 0.5, jnp.sqrt(x), 0.0), "not finite", ""),
@@ -389,16 +389,6 @@ def test_a_step_beside_another_path_is_named_by_its_line(f, fine):
         line = f"{Path(__file__).name}:{line_of(__file__, 'def a_step') + 1}"
         assert report.steps == (line if f is a_step else "a spike function of jax",)
         assert f"No gradient passes the step in {report.steps[0]}" in report.sentences[-1]
-
-
-def test_a_step_of_what_a_loop_carries_is_named():
-    """What comes in becomes a part of the state, and of the state alone the step is made, one time step later."""
-
-    def step(v, x):
-        return v + x, v + a_step(v - 0.1)
-
-    report = bs.check_gradients(PARAMS, lambda p: jax.lax.scan(step, jnp.zeros(2), p["a"])[1].sum())
-    assert report.steps == (f"{Path(__file__).name}:{line_of(__file__, 'def a_step') + 1}",)
 
 
 @jax.custom_vjp
