@@ -60,9 +60,7 @@ class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.M
     """A module that holds a neuron, and a ``HiddenState`` for each array of its state."""
 
     _options, _construct = (Features, Trained, Spiking), classmethod(construct)
-
-    def _activate(self, field, surrogate, intervals, param_dtype):
-        return SpikingActivation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
+    _activation = SpikingActivation
 
     def _start(self, features, **given):
         nn.Module.__init__(self)
