@@ -170,10 +170,8 @@ def unroll(
         parts: Any = nnx.split(net, nnx.Param, ...)
         after = _values(parts[2])
         if changed := _changed(fixed, _values(parts[1])):
-            raise ValueError(
-                f"unroll: net changed the nnx.Param {_names(changed)}, which all blocks share. Use nnx.Variable or "
-                "another type instead, which is passed from block to block"
-            )
+            how = "which all blocks share. Use nnx.Variable, which is passed from block to block"
+            raise ValueError(f"unroll: net changed the nnx.Param {_names(changed)}, {how}")
         if new := after.keys() - before.keys():
             raise ValueError(f"unroll: expected net to create no new variables, it created {_names(new)}")
         written.update(_changed(before, after))
