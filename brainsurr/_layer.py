@@ -5,6 +5,7 @@ import copyreg
 import dataclasses
 import functools
 import inspect
+import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -221,10 +222,6 @@ def _arguments(classes: Sequence[type]) -> dict[str, str]:
     """Return the descriptions of arguments in the docstrings of classes; the first class wins."""
     described: dict[str, str] = {}
     for own in reversed(classes):
-        section, name = inspect.cleandoc(own.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0], ""
-        for line in section.splitlines():
-            if line.startswith("    "):
-                described[name] += f"\n{line}"
-            else:
-                name, _, described[name] = line.strip().partition(": ")
+        section = inspect.cleandoc(own.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0]
+        described |= re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
     return described

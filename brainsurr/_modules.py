@@ -130,8 +130,7 @@ class SurrogateModule(ParameterModule):
 class NeuronModule(ParameterModule):
     """A module that holds a neuron: its numbers and surrogates are attributes with the names of its fields.
 
-    A framework defines, besides what `ParameterModule` needs, ``_activate(field, surrogate, intervals, param_dtype)``,
-    which returns what holds the surrogate of a field and trains each parameter that has an interval (None: unbounded).
+    A framework defines, besides what `ParameterModule` needs, ``_activation``, the class of its activations.
     """
 
     _holds: ClassVar[str] = "neuron"
@@ -141,7 +140,7 @@ class NeuronModule(ParameterModule):
     features: Any
     recurrent: bool = False
     self_connections: bool
-    _activate: ClassVar[Callable]
+    _activation: ClassVar[Callable]
     _neuron_class: ClassVar[type[Neuron]]
     _template: Neuron  # its parameters and flags are those of the module
 
@@ -171,8 +170,8 @@ class NeuronModule(ParameterModule):
         if given.get("recurrent") and hasattr(kind, "keeps_spikes"):
             neuron.keeps_spikes = True
 
-        own = {name: value for name, value in vars(neuron).items() if name not in modules}
-        surrogates = {name: value for name, value in own.items() if isinstance(value, Surrogate)}
+        own = vars(neuron)
+        surrogates = {n: value for n, value in own.items() if isinstance(value, Surrogate) and n not in modules}
         numbers = {n: value for n, value in own.items() if is_number(value) and n not in kind._always_static}
         parameters, defaults = dict(numbers), dict(neuron._all_bounds())
         for field, surrogate in surrogates.items():
@@ -192,6 +191,10 @@ class NeuronModule(ParameterModule):
         self._fixed += (*rest, *surrogates)
         self._template = neuron._with(**dict.fromkeys(vars(neuron)))
         return neuron
+
+    def _activate(self, field, surrogate, intervals, param_dtype):
+        """Return what holds the surrogate of a field and trains each parameter with an interval (None: unbounded)."""
+        return self._activation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
 
     def _check_changed(self, changed):
         owner = type(self).__name__

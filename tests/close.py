@@ -44,6 +44,11 @@ def largest(tree):
     return np.max(magnitudes, initial=0, where=np.isfinite(magnitudes))
 
 
+def assert_equal(actual, expected):
+    """Equal entries, leaf by leaf of two trees."""
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
 def assert_close(actual, expected, operations, *, scale=None, each=False, dtype=None):
     """Equal up to the rounding of so many operations, leaf by leaf of two trees.
 

@@ -53,7 +53,8 @@ def check_stateless_layer(
       index: the position of the layer in its network.
       layer: a module or function.
       as_function: of the framework: ``as_function(layer)`` returns a function of ``xs`` that changes no variable of
-        the layer, and has no output if it would (as with batch statistics in training); None if the layer has a carry.
+        the layer, and has no output if it would (as with batch statistics in training); None if it has no variables
+        yet.
       xs: the input of the layer, ``[time, batch, ...]``, of which only shape and dtype are used.
       mixes_examples: whether it may mix examples.
     """

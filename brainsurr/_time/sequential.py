@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,14 +111,15 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
     Args:
       layers: modules and functions.
       input_shape: the shape of one time step of the input, ``(*batch, features)``.
-      start: ``start(i, layer, shape)`` of the framework returns the carry of layer ``i`` for an input of that shape.
+      start: ``start(i, layer, shape)`` of the framework returns the carry of layer ``i``, or of the cell of a flax RNN,
+        for an input of that shape.
       outputs: ``outputs(i, layer, carry, xs)`` of the framework returns the outputs; only their shapes are used.
     """
     carries: list[Any] = []
     xs: Any = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
     for i, layer in enumerate(layers):
         with named(i, layer, xs):
-            carries.append(start(i, layer, xs.shape[1:]) if is_stateful(layer) else None)
+            carries.append(start(i, cell_inside(layer) or layer, xs.shape[1:]) if is_stateful(layer) else None)
             xs = jax.eval_shape(partial(outputs, i, layer), carries[i], xs)
     return tuple(carries)
 
@@ -184,17 +185,30 @@ def gives_spikes(layer: Any) -> bool:
     return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin)
 
 
+class Host(NamedTuple):
+    """How a framework runs the layers of a network.
+
+    Attributes:
+      as_function: ``as_function(layer)``, see :func:`check_stateless_layer`.
+      products_follow: ``products_follow(layer, are_spikes)`` returns a context in which the matrix products and
+        convolutions of a layer skip zero inputs, if the network asks for it. ``are_spikes`` says that the input
+        contains only 0, 1 and NaN.
+      as_product: ``as_product(layer)`` returns a function of ``[..., features]`` for the framework's own linear layers,
+        and None for any other layer, including subclasses. These linear layers treat each time step separately, so the
+        guard does not check them.
+      is_convolution: ``is_convolution(layer)`` says whether a layer is computed as a convolution.
+      call: ``call(layer, carry, xs) -> (carry, ys)``.
+    """
+
+    as_function: Callable
+    products_follow: Callable = lambda layer, are_spikes: contextlib.nullcontext()
+    as_product: Callable = lambda layer: None
+    is_convolution: Callable = lambda layer: False
+    call: Callable = call_layer
+
+
 @hook
-def apply_layers(
-    net,
-    carry,
-    xs,
-    as_function,
-    products_follow,
-    call=call_layer,
-    as_product=lambda layer: None,
-    is_convolution=lambda layer: False,
-):
+def apply_layers(net, carry, xs, host: Host):
     """Call the layers of a network in sequence on a block of time; return their carries and the last outputs.
 
     With ``return_spikes``, the second result is a pair of the last outputs and a dictionary of spikes by layer index.
@@ -204,15 +218,7 @@ def apply_layers(
       net: a network with ``layers``, ``return_spikes``, ``mixes_examples`` and ``events``.
       carry: the state of each layer.
       xs: inputs ``[time, ...]``.
-      as_function: a function of the framework, see :func:`check_stateless_layer`.
-      products_follow: ``products_follow(layer, are_spikes)`` of the framework returns a context in which the matrix
-        products and convolutions of a layer skip zero inputs, if the network asks for it. ``are_spikes`` says that the
-        input contains only 0, 1 and NaN.
-      call: ``call(layer, carry, xs) -> (carry, ys)`` of the framework.
-      as_product: ``as_product(layer)`` of the framework returns a function of ``[..., features]`` for the framework's
-        own linear layers, and None for any other layer, including subclasses. These linear layers treat each time step
-        separately, so the guard does not check them.
-      is_convolution: ``is_convolution(layer)`` of the framework says whether a layer is computed as a convolution.
+      host: the framework of the network.
     """
     layers = net.layers
     if not isinstance(carry, tuple | list) or len(carry) != len(layers):
@@ -223,13 +229,14 @@ def apply_layers(
     carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
     moved: Any = None  # the layer that moved examples to the time axis, and the sizes of both axes before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
-        product, convolves = as_product(layer), is_convolution(layer)
+        product, convolves = host.as_product(layer), host.is_convolution(layer)
         multiplies = product is not None or convolves
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
         # With an image for each time step and example, a flax convolution merges these two axes.
         of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2
-        is_known = product is not None or fires or (of_images and not overridden_functions(layer))
-        if moved and (is_stateful(layer) or isinstance(layer, NeuronModule)):
+        has_state = is_stateful(layer)
+        is_known = product is not None or fires or has_state or (of_images and not overridden_functions(layer))
+        if moved and (has_state or isinstance(layer, NeuronModule)):
             source, name, (steps, examples) = moved
             if xs.shape[:2] != (steps, examples):
                 raise ValueError(
@@ -238,14 +245,14 @@ def apply_layers(
                     f"{xs.shape}. Use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
                 )
             moved = None  # a later layer has restored the axes
-        if not is_known and check_stateless_layer(index, layer, as_function, xs, net.mixes_examples):
+        if not is_known and check_stateless_layer(index, layer, host.as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])
         with named(index, layer, xs), event_driven(net.events) as follows:
             has_rows = product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs)
             if index == 0 and multiplies and isinstance(given, jax.Array):
                 xs = given if has_rows or (follows and given.dtype in (jnp.uint8, jnp.bool_)) else xs
             inside = None
-            with products_follow(layer, are_spikes and multiplies) if follows else contextlib.nullcontext():
+            with host.products_follow(layer, are_spikes and multiplies) if follows else contextlib.nullcontext():
                 if has_rows:
                     after, xs = before, call_on_rows(product, xs)
                 elif of_images and not is_in_one_block(xs):
@@ -253,7 +260,7 @@ def apply_layers(
                     # XLA would send all examples to all devices.
                     after, xs = before, jnp.swapaxes(layer(jnp.swapaxes(xs, 0, 1)), 0, 1)
                 else:
-                    after, xs, inside = apply_layer(layer, before, xs, call)
+                    after, xs, inside = apply_layer(layer, before, xs, host.call)
         are_spikes = gives_spikes(layer)
         carries.append(after)
         if inside is not None:

@@ -60,9 +60,7 @@ class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.M
     """A module that holds a neuron, and a ``HiddenState`` for each array of its state."""
 
     _options, _construct = (Features, Trained, Spiking), classmethod(construct)
-
-    def _activate(self, field, surrogate, intervals, param_dtype):
-        return SpikingActivation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
+    _activation = SpikingActivation
 
     def _start(self, features, **given):
         nn.Module.__init__(self)
@@ -103,10 +101,7 @@ class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.M
 
     def _state(self, neuron):
         if not all(hasattr(self, name) for name in neuron.states):
-            raise ValueError(
-                f"{type(self).__name__} has no state yet: call init_state(batch_size) on it or on the network, "
-                "or brainstate.nn.init_all_states(network, batch_size)"
-            )
+            raise ValueError(f"{type(self).__name__} has no state yet: call init_state(batch_size) on the network")
         structure = jax.tree.structure(expected_state(neuron, _sizes(self.in_size)))
         return jax.tree.unflatten(structure, [getattr(self, name).value for name in neuron.states])
 

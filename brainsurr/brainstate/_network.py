@@ -10,7 +10,7 @@ from brainstate import nn
 
 from .._arrays import as_float
 from .._event_driven import attributes
-from .._time.sequential import SequentialBase, apply_layers
+from .._time.sequential import Host, SequentialBase, apply_layers
 from .._time.unroll import transforms_of, unroll_blocks
 from ._activation import preserve_states
 
@@ -69,7 +69,7 @@ class SpikingSequential(SequentialBase, nn.Module):
 
     def update(self, xs):
         states = [_hidden_values(layer) for layer in self.layers]
-        return apply_layers(self, states, xs, _as_function, _products_follow, _call_layer, _as_product)[1]
+        return apply_layers(self, states, xs, _HOST)[1]
 
 
 def mapped(layer) -> Any:
@@ -141,6 +141,9 @@ def _convolve(layer, conv_general_dilated, x, params):
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis; None for any other layer."""
     return layer if type(layer) is nn.Linear else None
+
+
+_HOST = Host(_as_function, _products_follow, _as_product, call=_call_layer)
 
 
 def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None):

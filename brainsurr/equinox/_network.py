@@ -1,6 +1,5 @@
 """Networks of Equinox layers."""
 
-import contextlib
 import dataclasses
 import inspect
 import itertools
@@ -68,14 +67,10 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs, *, key: jax.Array | None = None) -> tuple[Any, Any]:
-        call = _call
-        if key is not None:
-            call = partial(_call_with_key, key, itertools.count())
-        return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, call, _as_product)
-
-
-def _products_follow(layer, are_spikes):
-    return contextlib.nullcontext()  # a Linear has no argument for its product: see `_as_product`
+        call = _call if key is None else partial(_call_with_key, key, itertools.count())
+        # A Linear has no argument for its product, so `_as_product` also gives the product that skips zeros.
+        host = sequential.Host(_over_time, as_product=_as_product, call=call)
+        return sequential.apply_layers(self, carry, xs, host)
 
 
 def _over_time(layer: Any) -> Any:
@@ -99,10 +94,6 @@ def _call_with_key(key, drawn, layer, carry, xs):
         return layer(carry, xs, key=key)
     keys = jax.random.split(key, xs.shape[:2])
     return carry, jax.vmap(jax.vmap(lambda x, key: layer(x, key=key)))(xs, keys)
-
-
-def _as_function(layer) -> Callable | None:
-    return None if sequential.is_stateful(layer) else _over_time(layer)
 
 
 def _as_product(layer) -> Callable | None:

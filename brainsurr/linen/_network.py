@@ -79,20 +79,16 @@ class SpikingSequential(nn.Module):
         """
 
         def start(i, layer, shape):
-            return (sequential.cell_inside(layer) or layer).initialize_carry(jax.random.fold_in(rng, i), shape)
+            return layer.initialize_carry(jax.random.fold_in(rng, i), shape)
 
         return sequential.first_carries(self.layers, input_shape, start, partial(_outputs, rng))
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(
-            self, carry, xs, _as_function, _products_follow, as_product=_as_product, is_convolution=_is_convolution
-        )
+        return sequential.apply_layers(self, carry, xs, _HOST)
 
 
 def _as_function(layer) -> Callable | None:
-    """Return a layer as a function, which fails to change a variable; None if it has a carry, or no variables yet."""
-    if sequential.is_stateful(layer):
-        return None
+    """Return a layer as a function, which fails to change a variable; None if it has no variables yet."""
     if not isinstance(layer, nn.Module):
         return layer
     if layer.is_initializing():
@@ -139,6 +135,9 @@ def _is_convolution(layer) -> bool:
     kinds = (nn.Conv, nn.ConvTranspose)
     own = isinstance(layer, kinds) and type(layer).__call__ in [kind.__call__ for kind in kinds]
     return own and not layer.is_mutable_collection("intermediates")
+
+
+_HOST = sequential.Host(_as_function, _products_follow, _as_product, _is_convolution)
 
 
 def _outputs(key, i, layer, carry, x):
@@ -189,11 +188,7 @@ def unroll(
         raise ValueError("unroll: expected a bound module: in a method, or unroll(net.bind(variables), carry, xs)")
     if net.is_initializing():  # create the variables outside of the scan
         net(carry, jax.tree.map(lambda x: x[:1], xs))
-    try:
-        return unroll_blocks(Transforms(_scan, nn.remat), net, carry, xs, block_size, remat, reduce)
-    except TypeError as error:
-        error.add_note("unroll: the variables of net must exist before: net.bind(net.init(key, carry, xs[:1]))")
-        raise
+    return unroll_blocks(Transforms(_scan, nn.remat), net, carry, xs, block_size, remat, reduce)
 
 
 def _scan(f, net, carry, xs, unroll):

@@ -29,9 +29,7 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
     """A module that holds a neuron."""
 
     _options, _construct = (Features, Trained, Options), classmethod(construct)
-
-    def _activate(self, field, surrogate, intervals, param_dtype):
-        return SpikingActivation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
+    _activation = SpikingActivation
 
     def _start(self, features, rngs=None, **given):
         self.features, kernel = features, None

@@ -67,20 +67,16 @@ class SpikingSequential(sequential.SequentialBase, nnx.Module):
             return sequential.apply_layer(copy.layers[i], carry, x)[1]
 
         def start(i, layer, shape):
-            return (sequential.cell_inside(layer) or layer).initialize_carry(shape, rngs)
+            return layer.initialize_carry(shape, rngs)
 
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(
-            self, carry, xs, _as_function, _products_follow, as_product=_as_product, is_convolution=_is_convolution
-        )
+        return sequential.apply_layers(self, carry, xs, _HOST)
 
 
-def _as_function(layer) -> Callable | None:
-    """Return a layer as a function without changes, and without an output if it makes any; None if it has a carry."""
-    if sequential.is_stateful(layer):
-        return None
+def _as_function(layer) -> Callable:
+    """Return a layer as a function without changes, and without an output if it makes any."""
     if not isinstance(layer, nnx.Module):
         return layer
 
@@ -122,6 +118,8 @@ def _is_convolution(layer) -> bool:
 
 # `nnx.capture` replaces these for a while, to store their outputs, which must be ``[time, batch, features]``.
 _CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral, nnx.Conv, nnx.ConvTranspose)}
+
+_HOST = sequential.Host(_as_function, _products_follow, _as_product, _is_convolution)
 
 
 def unroll(
@@ -172,10 +170,8 @@ def unroll(
         parts: Any = nnx.split(net, nnx.Param, ...)
         after = _values(parts[2])
         if changed := _changed(fixed, _values(parts[1])):
-            raise ValueError(
-                f"unroll: net changed the nnx.Param {_names(changed)}, which all blocks share. Use nnx.Variable or "
-                "another type instead, which is passed from block to block"
-            )
+            how = "which all blocks share. Use nnx.Variable, which is passed from block to block"
+            raise ValueError(f"unroll: net changed the nnx.Param {_names(changed)}, {how}")
         if new := after.keys() - before.keys():
             raise ValueError(f"unroll: expected net to create no new variables, it created {_names(new)}")
         written.update(_changed(before, after))

@@ -121,8 +121,6 @@ def test_spikes_are_drawn_with_a_key():
     drawn, wanted = lif(start, XS, key=KEY)[1], lif.neuron(start, XS, key=KEY)[1]
     np.testing.assert_array_equal(drawn, wanted)
     assert (drawn != lif(start, XS)[1]).any()
-    with pytest.raises(ValueError, match="LIF: recurrent=True draws weights"):
-        LIF(F, recurrent=True)
     with pytest.raises(ValueError, match="recurrent=True"):
         LIF(F, recurrent_kernel=jnp.eye(F))
 

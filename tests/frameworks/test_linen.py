@@ -63,7 +63,8 @@ class Inline(nn.Module):
     """Everything is made in a compact method: the activation belongs to this module, not to its layer."""
 
     @nn.compact
-    def __call__(self, xs):
+    def __call__(self, xs, train, steps):
+        xs = nn.BatchNorm(use_running_average=not train)(xs[: list(range(9))[steps]])
         act = SpikingActivation(bs.LogTailedRelu(0.1), learnable="alpha", bounds={"alpha": (0, 0.5)})
         lif = LIF(8, spike_fn=act, learnable="decay")
         net = SpikingSequential([nn.Dense(8), lif, nn.Dropout(0.5, deterministic=True)])
@@ -81,17 +82,23 @@ class InSetup(nn.Module):
         return self.net(self.net.initialize_carry(KEY, xs.shape[1:]), xs)[1]
 
 
-def test_bounds_see_modules_made_inline():
-    params = Inline().init(KEY, XS)["params"]
-    assert bounds(Inline(), XS) == {
+@pytest.mark.parametrize(("xs", "train"), [(XS, False), (jax.ShapeDtypeStruct(XS.shape, XS.dtype), True)])
+def test_bounds_see_modules_made_inline(xs, train):
+    """And take the arguments of `init`, flags, integers and shapes among them."""
+    assert bounds(Inline(), xs, train, 4) == {
+        "BatchNorm_0": {"scale": None, "bias": None},
         "Dense_0": {"kernel": None, "bias": None},
         "LIF_0": {"decay": (0.0, 1.0)},
         "LIFCell_0": {"threshold": (0.0, float("inf"))},
         "SpikingActivation_0": {"alpha": (0.0, 0.5)},
         "SpikingActivation_1": {"alpha": bs.Arctan.bounds["alpha"]},
     }
-    assert Inline().apply({"params": params}, XS).shape == (T, B, 8)
-    grads = jax.grad(lambda params: Inline().apply({"params": params}, XS).sum())(params)
+
+
+def test_modules_made_inline_train():
+    variables = Inline().init(KEY, XS, False, T)
+    grads = jax.grad(lambda params: Inline().apply(variables | {"params": params}, XS, False, T).sum())
+    grads = grads(variables["params"])
     assert all(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
 
 
@@ -114,18 +121,6 @@ def test_any_module_can_be_the_spike_fn():
     grad = jax.grad(lambda variables: lif.apply(variables, carry, XS)[1].sum())(variables)
     assert grad["params"]["spike_fn"]["negative_slope"] != 0
     assert bounds(lif, carry, XS) == {"spike_fn": {"negative_slope": None}}
-
-
-def test_bounds_take_what_init_takes():
-    class Net(nn.Module):
-        @nn.compact
-        def __call__(self, xs, train, steps):
-            xs = nn.BatchNorm(use_running_average=not train)(xs)
-            lif = LIF(F, spike_fn=bs.LogTailedRelu(), learnable=("decay", "spike_fn.alpha"))
-            return lif(jnp.zeros((B, F)), xs[: list(range(9))[steps]])[1]
-
-    for args in ((XS, False, 4), (jax.ShapeDtypeStruct(XS.shape, XS.dtype), True, 4)):
-        assert bounds(Net(), *args)["LIF_0"] == {"decay": (0.0, 1.0), "spike_fn": {"alpha": (0.0, 1.0)}}
 
 
 def test_a_layer_tabulates_without_a_warning():

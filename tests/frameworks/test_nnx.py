@@ -4,7 +4,6 @@ import pickle
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 import brainsurr as bs
@@ -34,11 +33,6 @@ def test_split_and_clone_and_pickle():
         twin.spike_fn.alpha[...] = jnp.float32(0.9)
         assert layer.neuron.neuron.spike_fn.alpha == np.float32(0.1)
         assert twin.neuron.neuron.spike_fn.alpha == np.float32(0.9)
-
-
-def test_recurrent_weights_need_a_seed():
-    with pytest.raises(ValueError, match=r"LIF: recurrent=True draws weights: pass rngs=nnx.Rngs\(seed\)"):
-        LIF(4, recurrent=True)
 
 
 def test_a_call_may_draw_the_first_state_otherwise():

@@ -19,6 +19,7 @@ from neuron_table import NAMES
 
 import brainsurr as bs
 from benchmarks.robustness.collectives import collectives
+from brainsurr._gradients.program import equations
 from brainsurr.neurons._neuron import Unmatched
 from tools.frameworks import HOSTS, Brainstate, Linen, Nnx
 
@@ -119,15 +120,9 @@ def test_brainstate_by_its_own_transformations(options, one_device):
 
 def ranks(step, *args):
     """How many axes what goes into each product of a function has, from its trace, checkpoints too."""
-
-    def walk(jaxpr):
-        for equation in jaxpr.eqns:
-            if equation.primitive.name == "dot_general":
-                yield equation.invars[0].aval.ndim
-            if "jaxpr" in equation.params:
-                yield from walk(getattr(equation.params["jaxpr"], "jaxpr", equation.params["jaxpr"]))
-
-    return list(walk(jax.make_jaxpr(lambda *args: step(*args))(*args).jaxpr))  # a new function: jax keeps traces
+    program = jax.make_jaxpr(lambda *args: step(*args))(*args)  # a new function: jax keeps traces
+    products = [equation for equation in equations(program.jaxpr) if equation.primitive.name == "dot_general"]
+    return [equation.invars[0].aval.ndim for equation in products]
 
 
 def other_dot(lhs, rhs, dimensions, **options):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import each_value_once, first_quick, needs_float16
-from close import assert_close
+from close import assert_close, assert_equal
 from flax import nnx
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -72,10 +72,6 @@ def loss(run, p, v, xs):
 def expected():
     args = (parameters(), *start())
     return jax.jit(time_loop)(*args), jax.jit(jax.grad(partial(loss, time_loop), (0, 1, 2)))(*args)
-
-
-def assert_equal(actual, desired):
-    jax.tree.map(np.testing.assert_array_equal, actual, desired)
 
 
 @pytest.mark.parametrize(("size", "remat"), each_value_once(first_quick((None, 3, 1, T, T + 1)), REMATS))
