@@ -19,6 +19,8 @@ from .._jax_private import is_batched
 
 # The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
 _steps: ContextVar[int | None] = ContextVar("steps", default=0)
+# The number of time steps of a network of which a block is traced; 0 within `unroll`, and when it is traced as a whole.
+steps_of_blocks: ContextVar[int | None] = ContextVar("steps_of_blocks", default=None)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of a trial, but for four steps of four examples
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
 
@@ -27,6 +29,10 @@ _INSTEAD = (
     "Linear; attention among parts of an example takes [time, batch, parts, features], an RNN of flax time_major=True. "
     "If it is meant, or there is no batch: SpikingSequential(layers, mixes_examples=True)"
 )
+
+
+class NeedsAllSteps(Exception):
+    """A layer may give other results in blocks of time."""
 
 
 def trying_stateless_layers(steps: int | None) -> contextlib.AbstractContextManager[None]:
@@ -99,6 +105,18 @@ def check_stateless_layer(
             f"batch, features], got {xs.shape}. {_INSTEAD}"
         )
     return is_moved
+
+
+def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, steps: int) -> bool:
+    """Return whether the program of a layer without a state treats all time steps separately and in the same way."""
+    shape = (steps, *xs.shape[1:])
+    try:
+        with trying_stateless_layers(None):
+            program = jax.make_jaxpr(as_function(layer))(jax.ShapeDtypeStruct(shape, xs.dtype))
+        is_pure = program.out_avals and not program.effects and "random_bits" not in str(program)
+        return is_pure and mixing(program, shape, TIME)[0] is False
+    except Exception:  # it has a state, or can't run separately
+        return False
 
 
 def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[list[int], bool]:

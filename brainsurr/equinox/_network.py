@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from .._event_driven import is_on
 from .._time import sequential
+from .._time.in_blocks import in_blocks
 from ._layer import Neurons
 
 
@@ -68,10 +69,12 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs, *, key: jax.Array | None = None) -> tuple[Any, Any]:
-        call = _call
-        if key is not None:
-            call = partial(_call_with_key, key, itertools.count())
-        return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, call, _as_product)
+        call = _call if key is None else partial(_call_with_key, key, itertools.count())
+
+        def run(carry, xs):
+            return sequential.apply_layers(self, carry, xs, _as_function, _products_follow, call, _as_product)
+
+        return in_blocks(run, carry, xs) if key is None else run(carry, xs)
 
 
 def _products_follow(layer, are_spikes):

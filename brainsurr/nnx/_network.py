@@ -8,6 +8,7 @@ from flax import nnx
 
 from .._event_driven import attributes
 from .._time import sequential
+from .._time.in_blocks import in_blocks
 from .._time.unroll import JAX, unroll_blocks
 
 
@@ -72,9 +73,13 @@ class SpikingSequential(sequential.SequentialBase, nnx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(
-            self, carry, xs, _as_function, _products_follow, as_product=_as_product, is_convolution=_is_convolution
-        )
+        def run(carry, xs):
+            return sequential.apply_layers(
+                self, carry, xs, _as_function, _products_follow, as_product=_as_product, is_convolution=_is_convolution
+            )
+
+        captures = hasattr(self, "__captures__")  # `nnx.capture` stores the outputs of all time steps
+        return run(carry, xs) if captures else in_blocks(run, carry, xs)
 
 
 def _as_function(layer) -> Callable | None:
