@@ -22,6 +22,11 @@ def hook(f: Callable) -> Callable:
     return call
 
 
+def is_overridden() -> bool:
+    """Return whether a hook is overridden in this context."""
+    return bool(_overrides.get())
+
+
 def overriding(overrides: Mapping[Callable, Callable]) -> contextlib.AbstractContextManager[None]:
     """Override hooks in this context until the block ends.
 

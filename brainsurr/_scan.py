@@ -47,6 +47,11 @@ def _platform() -> str:
     return _target.value or jax.default_backend()
 
 
+def is_on_cpu() -> bool:
+    """Return whether programs are traced for a CPU."""
+    return _platform() == "cpu"
+
+
 def scan(step, carry, xs, unroll: int):
     """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
 

@@ -20,8 +20,14 @@ from .._jax_private import is_batched
 
 # The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
 checked_steps: ContextVar[int | None] = ContextVar("checked_steps", default=0)
+# The number of time steps of a network of which a block is traced; 0 within `unroll`, and when it is traced as a whole.
+steps_of_blocks: ContextVar[int | None] = ContextVar("steps_of_blocks", default=None)
 _MAX_INPUT_SIZE = 2**20  # of the random inputs of a trial, but for four steps of four examples
 _MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
+
+
+class NeedsAllSteps(Exception):
+    """A layer may give other results in blocks of time."""
 
 
 def name_of(layer: Any) -> str:
@@ -90,6 +96,18 @@ def check_stateless_layer(
             "SpikingSequential(layers, mixes_examples=True)"
         )
     return is_moved
+
+
+def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, steps: int) -> bool:
+    """Return whether the program of a layer without a state treats all time steps separately and in the same way."""
+    shape = (steps, *xs.shape[1:])
+    try:
+        with setting(checked_steps, None):
+            program = jax.make_jaxpr(as_function(layer))(jax.ShapeDtypeStruct(shape, xs.dtype))
+        is_pure = program.out_avals and not program.effects and "random_bits" not in str(program)
+        return is_pure and mixing(program, shape, TIME)[0] is False
+    except Exception:  # it has a state, or can't run separately
+        return False
 
 
 def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[list[int], bool]:

@@ -17,7 +17,8 @@ from .._event_driven import event_driven
 from .._hooks import hook
 from .._modules import NeuronModule, SurrogateModule
 from .._surrogate import Surrogate
-from .guard import check_stateless_layer, name_of
+from .._value import is_built_in
+from .guard import NeedsAllSteps, check_stateless_layer, name_of, steps_of_blocks, treats_steps_separately
 
 
 @hook
@@ -171,18 +172,18 @@ def is_in_one_block(xs) -> bool:
 @hook
 def gives_spikes(layer: Any) -> bool:
     """Return whether the output of a layer is known to contain only 0, 1 and NaN; False for user-defined layers."""
-
-    def is_ours(kind):
-        return kind.__module__.partition(".")[0] == __package__.partition(".")[0]
-
     if isinstance(layer, NeuronModule):
         kind = layer._neuron_class
-        if not (is_ours(type(layer)) and is_ours(kind) and kind._gives_spikes):
+        if not (_is_ours(type(layer)) and _is_ours(kind) and kind._gives_spikes):
             return False
         layer = layer.spike_fn  # type: ignore[attr-defined]
-    surrogate = layer.template if isinstance(layer, SurrogateModule) and is_ours(type(layer)) else layer
+    surrogate = layer.template if isinstance(layer, SurrogateModule) and _is_ours(type(layer)) else layer
     has_own_call = type(surrogate).__call__ is not Surrogate.__call__
     return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin)
+
+
+def _is_ours(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == __package__.partition(".")[0]
 
 
 class Host(NamedTuple):
@@ -205,6 +206,13 @@ class Host(NamedTuple):
     as_product: Callable = lambda layer: None
     is_convolution: Callable = lambda layer: False
     call: Callable = call_layer
+
+
+def _runs_in_blocks(layer, is_known: bool, host: Host, xs, steps: int) -> bool:
+    """Return whether a layer gives the same results in blocks of time as on all steps at once."""
+    if isinstance(layer, NeuronModule):
+        return _is_ours(type(layer)) and is_built_in(layer.neuron)
+    return not is_stateful(layer) and (is_known or treats_steps_separately(layer, host.as_function, xs, steps))
 
 
 @hook
@@ -245,7 +253,10 @@ def apply_layers(net, carry, xs, host: Host):
                     f"{xs.shape}. Use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
                 )
             moved = None  # a later layer has restored the axes
-        if not is_known and check_stateless_layer(index, layer, host.as_function, xs, net.mixes_examples):
+        if steps := steps_of_blocks.get():
+            if not _runs_in_blocks(layer, is_known, host, xs, steps):
+                raise NeedsAllSteps
+        elif not is_known and check_stateless_layer(index, layer, host.as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])
         with named(index, layer, xs), event_driven(net.events) as follows:
             has_rows = product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs)

@@ -14,7 +14,7 @@ from .._checks import check_word, is_integer, shapes
 from .._context import setting
 from .._hooks import hook
 from .._scan import iterations_at_once, scan
-from .guard import checked_steps
+from .guard import checked_steps, steps_of_blocks
 from .reductions import REDUCTIONS
 
 REMATS = ("none", "dots", "full")
@@ -152,7 +152,8 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 
     # A new function for each call: jax caches by identity, and the weights of a module may have changed.
     def block_and_reduce(block, carry, xs):
-        carry, ys = outputs_of(block, carry, xs)
+        with setting(steps_of_blocks, steps_of_blocks.get() or 0):
+            carry, ys = outputs_of(block, carry, xs)
         return carry, _reduced(words, places, ys)
 
     if remat != "none":
@@ -221,14 +222,23 @@ def _block_size(block_size, xs, steps: int) -> int:
         if block_size < 1:
             raise ValueError(f"expected block_size to be at least 1, got {block_size}")
         return int(block_size)
-    # Examples in a time step of [time, *batch, features], without symbolic axes.
-    examples = max([1, *(math.prod(filter(is_integer, leaf.shape[1:-1])) for leaf in jax.tree.leaves(xs))])
+    examples = _examples(xs)
     low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)
     target = min(max(_ROWS / examples, low), high)
     near = range(max(1, math.ceil(max(low, target / 2))), int(min(high, 2 * target)) + 1)
     if divisors := [d for d in near if steps % d == 0]:
         return min(divisors, key=lambda d: max(d / target, target / d))
     return max(1, int(min(target, steps / 2)))  # a scan over one block and a shorter one would take more memory
+
+
+def _examples(xs) -> int:
+    """Return the number of examples in a time step of inputs ``[time, *batch, features]``, without symbolic axes."""
+    return max([1, *(math.prod(filter(is_integer, leaf.shape[1:-1])) for leaf in jax.tree.leaves(xs))])
+
+
+def fits_in_a_cache(xs) -> bool:
+    """Return whether the inputs of a network are so few that blocks would save no time."""
+    return xs.shape[0] * _examples(xs) <= 2 * _ROWS
 
 
 def _steps(name: str, tree) -> int:

@@ -10,6 +10,8 @@ from brainstate import nn
 
 from .._arrays import as_float
 from .._event_driven import attributes
+from .._time.guard import NeedsAllSteps
+from .._time.in_blocks import in_blocks
 from .._time.sequential import Host, SequentialBase, apply_layers
 from .._time.unroll import transforms_of, unroll_blocks
 from ._activation import preserve_states
@@ -68,8 +70,26 @@ class SpikingSequential(SequentialBase, nn.Module):
         nn.reset_all_states(self.layers, batch_size)
 
     def update(self, xs):
-        states = [_hidden_values(layer) for layer in self.layers]
-        return apply_layers(self, states, xs, _HOST)[1]
+        states: list[Any] = [state for layer in self.layers for state in _hidden_states(layer)]
+
+        def run(carry, xs):
+            hidden = list(map(_hidden_values, self.layers))
+            ys = apply_layers(self, hidden, xs, _HOST)[1]
+            return [state.value for state in states], ys
+
+        def pure(carry, xs):
+            with preserve_states() as trace:
+                for state, value in zip(states, carry, strict=True):
+                    state.value = value
+                result = run(carry, xs)
+            if not {*map(id, trace.get_write_states())} <= {*map(id, states)}:
+                raise NeedsAllSteps
+            return result
+
+        values, ys = in_blocks(run, [state.value for state in states], xs, pure)
+        for state, value in zip(states, values, strict=True):
+            state.value = value
+        return ys
 
 
 def mapped(layer) -> Any:
@@ -79,9 +99,13 @@ def mapped(layer) -> Any:
     return module if isinstance(module, nn.Module) and inside == module.update else None
 
 
-def _hidden_values(layer) -> list[Any]:
+def _hidden_states(layer) -> list[Any]:
     states: Any = layer.states(brainstate.HiddenState) if isinstance(layer, nn.Module) else {}
-    return [state.value for state in states.values()]
+    return list(states.values())
+
+
+def _hidden_values(layer) -> list[Any]:
+    return [state.value for state in _hidden_states(layer)]
 
 
 def _call_layer(layer, carry, xs):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from .._event_driven import is_on
 from .._time import sequential
+from .._time.in_blocks import in_blocks
 from ._layer import Neurons
 
 
@@ -70,7 +71,8 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
         call = _call if key is None else partial(_call_with_key, key, itertools.count())
         # A Linear has no argument for its product, so `_as_product` also gives the product that skips zeros.
         host = sequential.Host(_over_time, as_product=_as_product, call=call)
-        return sequential.apply_layers(self, carry, xs, host)
+        run = partial(sequential.apply_layers, self, host=host)
+        return in_blocks(run, carry, xs) if key is None else run(carry, xs)
 
 
 def _over_time(layer: Any) -> Any:

@@ -11,6 +11,7 @@ from flax.core import DenyList
 
 from .._event_driven import attributes, is_on
 from .._time import sequential
+from .._time.in_blocks import in_blocks
 from .._time.unroll import Transforms, unroll_blocks
 
 
@@ -84,7 +85,11 @@ class SpikingSequential(nn.Module):
         return sequential.first_carries(self.layers, input_shape, start, partial(_outputs, rng))
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _HOST)
+        run = partial(sequential.apply_layers, self, host=_HOST)
+        if self.scope.mutable:  # type: ignore[union-attr]
+            return run(carry, xs)
+        module, variables = self.unbind()
+        return in_blocks(run, carry, xs, partial(module.apply, variables))
 
 
 def _as_function(layer) -> Callable | None:

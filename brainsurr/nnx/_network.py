@@ -1,6 +1,7 @@
 """Networks of Flax NNX layers, and long sequences in blocks of time."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ from flax import nnx
 
 from .._event_driven import attributes
 from .._time import sequential
+from .._time.in_blocks import in_blocks
 from .._time.unroll import JAX, unroll_blocks
 
 
@@ -72,7 +74,9 @@ class SpikingSequential(sequential.SequentialBase, nnx.Module):
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs):
-        return sequential.apply_layers(self, carry, xs, _HOST)
+        run = partial(sequential.apply_layers, self, host=_HOST)
+        captures = hasattr(self, "__captures__")  # `nnx.capture` stores the outputs of all time steps
+        return run(carry, xs) if captures else in_blocks(run, carry, xs)
 
 
 def _as_function(layer) -> Callable:

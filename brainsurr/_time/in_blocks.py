@@ -1,0 +1,78 @@
+"""A network that is not differentiated, in blocks of time: the activations of a block stay in the cache."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.custom_derivatives import SymbolicZero
+
+from .._checks import is_integer
+from .._context import setting
+from .._hooks import is_overridden
+from .._scan import is_on_cpu
+from .guard import NeedsAllSteps, steps_of_blocks
+from .unroll import JAX, fits_in_a_cache, unroll_blocks
+
+
+def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Callable | None = None):
+    """Return ``run(carry, xs)``, computed in blocks of time unless it is differentiated.
+
+    Args:
+      run: a function of the carry and the inputs ``[time, ...]``, which returns a carry and outputs.
+      carry: the state before the first step.
+      xs: the inputs.
+      pure: the same function without side effects, if ``run`` has any. It may close over traced arrays. In a block, it
+        raises `NeedsAllSteps` if its results may differ from those without blocks.
+    """
+    pure = pure or run
+    if not isinstance(xs, jax.core.Tracer) or steps_of_blocks.get() is not None or is_overridden() or not is_on_cpu():
+        return run(carry, xs)
+    if not xs.ndim or not is_integer(xs.shape[0]) or fits_in_a_cache(xs):
+        return run(carry, xs)
+    try:
+        with setting(steps_of_blocks, 0):
+            program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
+    except Exception:  # such as a write to a variable, or an error that comes again here
+        return run(carry, xs)
+    if program.effects:
+        return run(carry, xs)
+    places = {id(constant): i for i, constant in enumerate(program.consts)}
+
+    @jax.custom_jvp
+    def call(constants, carry, xs):
+        def block(carry, xs):
+            # What the network closes over, such as parameters, is an argument: `custom_jvp` differentiates no other.
+            program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
+            ours = [constants[places[id(c)]] if id(c) in places else c for c in program.consts]
+            return jax.tree.unflatten(jax.tree.structure(outputs), _evaluate(program, ours, (carry, xs)))
+
+        try:
+            with setting(steps_of_blocks, len(xs)):
+                return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, "none", None))
+        except NeedsAllSteps:
+            return _evaluate(program, constants, (carry, xs))
+
+    def derivative(primals, tangents):
+        values, structure = jax.tree.flatten(primals)
+        tangents = jax.tree.leaves(tangents, is_leaf=_is_zero)
+        which = [i for i, tangent in enumerate(tangents) if not _is_zero(tangent)]
+
+        def of_these(*those):
+            now = dict(enumerate(values)) | dict(zip(which, those, strict=True))
+            constants, *arguments = jax.tree.unflatten(structure, now.values())
+            return _evaluate(program, constants, arguments)
+
+        return jax.jvp(of_these, [values[i] for i in which], [tangents[i] for i in which])
+
+    call.defjvp(derivative, symbolic_zeros=True)
+    return jax.tree.unflatten(jax.tree.structure(outputs), call(program.consts, carry, xs))
+
+
+def _evaluate(program, constants, arguments):
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+
+    return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, constants))(*jax.tree.leaves(arguments))
+
+
+def _is_zero(tangent) -> bool:
+    return isinstance(tangent, SymbolicZero)
