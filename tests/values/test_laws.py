@@ -383,6 +383,24 @@ def test_the_fourier_series_far_out(dtype):
     assert_close(np.asarray(f.surrogate_fun(-x), np.float64)[whole], 0.5, 4, dtype=dtype)
 
 
+CALLED_THE_SAME = [
+    (bs.PiecewiseQuadratic(0.5), bs.ReluGrad(0.25, 2.0)),
+    (bs.NormalizedQPseudoSpike(2.0), bs.SoftSign(2.0)),
+    (bs.SoftSign(2.0), bs.InvSquareGrad(2.0)),
+    (bs.SparseFastSigmoid(3.0, 10.0), bs.InvSquareGrad(3.0)),
+    (bs.SpikeRateEscape(2.0, 3.0), 3 * bs.SlayerGrad(2.0)),
+    (bs.PiecewiseExp(2.0), bs.SlayerGrad(2.0)),
+    (bs.ERF(2.0), bs.GaussianGrad(8**-0.5, 1.0)),
+    (bs.MultiGaussianGrad(h=0.0, sigma=0.7), bs.GaussianGrad(0.7, 0.5)),
+    (bs.QPseudoSpike(1.0), bs.NonzeroSignLog(1.0)),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), CALLED_THE_SAME, ids=lambda f: type(f).__name__)
+def test_what_the_docstrings_call_the_same(one, other):
+    assert_close(one.surrogate_grad(X), other.surrogate_grad(X), FORMULA)
+
+
 ALPHAS = [
     (jnp.float32, [1 + 2.0**-20, 1.001, 1.5, 3.0, 1e4, 1e8, 1e12]),
     (jnp.bfloat16, [1 + 2.0**-6, 1.5, 3.0, 1e4, 1e8]),
