@@ -86,10 +86,11 @@ class SpikingSequential(nn.Module):
 
     def __call__(self, carry, xs):
         run = partial(sequential.apply_layers, self, host=_HOST)
-        if self.scope.mutable:  # type: ignore[union-attr]
-            return run(carry, xs)
-        module, variables = self.unbind()
-        return in_blocks(run, carry, xs, partial(module.apply, variables))
+        def pure(carry, xs):
+            module, variables = self.unbind()
+            return module.apply(variables, carry, xs)
+
+        return run(carry, xs) if self.scope.mutable else in_blocks(run, carry, xs, pure)  # type: ignore[union-attr]
 
 
 def _as_function(layer) -> Callable | None:
