@@ -18,33 +18,36 @@ from ._activation import preserve_states
 
 
 class SpikingSequential(SequentialBase, nn.Module):
-    """Layers in a row over time, time first: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence over time: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
-    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run
-    along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    Each call gets all time steps, so a ``Linear`` computes one large matrix product. For batch-first data, pass
+    ``jnp.swapaxes(xs, 0, 1)``.
 
-    A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
-    that needs earlier steps keeps a state, such as a ``HiddenState``. A network follows time and batch through the
-    program of such a layer, and raises an error for one that mixes examples; within `unroll`, for one that mixes
-    time steps too. Where the program does not tell, it tries the layer on random numbers and on spikes, and does
-    not see mixing that shows with other values alone. It does not check layers that take a dictionary or can't run
-    separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit or
-    manual axes.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps. This is faster and takes less
+    memory. It needs layers that process each time step separately, and neurons of brainsurr; a network with any other
+    layer runs layer by layer.
 
-    Inputs become real numbers, so put an ``Embedding`` before the network; spikes can be uint8 or bool, which `unroll`
-    keeps, but for one block at a time.
+    A layer without a state must process each example separately, and each time step separately and in the same way, or
+    keep what it needs of earlier steps in a state such as a ``HiddenState``. The network follows the program of such a
+    layer, and raises an error if it mixes examples, or, in `unroll`, time steps. If the program does not tell, the
+    network runs the layer on random inputs, and may miss mixing that occurs only for other values. It does not check a
+    layer that takes a dictionary or can't run separately, a layer inside your own module, or a network on a mesh with
+    explicit or manual axes.
+
+    Inputs are converted to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or bool; `unroll`
+    converts one block at a time.
 
     Args:
       layers: modules and functions. The states of a module in a function are not the network's, but in
         ``jax.vmap(module.update)``.
-      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
-        by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns. Layers that fire are LIF
-        layers, a :class:`SpikingActivation`, a surrogate, and any whose own ``return_spikes`` is True and which returns
-        such a pair. Elsewhere, that one's spikes are dropped.
-      mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
-        axis: then none is tried for that.
-      events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,
-        which is faster on a CPU where few inputs are not 0. None leaves each layer as it is; False makes all dense.
+      return_spikes: whether to return ``(ys, spikes)`` instead of ``ys``. ``spikes`` is a dictionary: ``spikes[1]`` is
+        the output of ``layers[1]``. It has an entry for each layer that fires: LIF layers, a
+        :class:`SpikingActivation`, a surrogate, and any layer that returns such a pair itself, because its own
+        ``return_spikes`` is True. Otherwise, the spikes of that layer are dropped.
+      mixes_examples: whether layers may mix the examples of a batch, as batch statistics do. Also set it if ``xs`` has
+        no batch axis. The network then does not check for mixing.
+      events: whether all matrix products and convolutions skip zero inputs, see :mod:`brainsurr.events`. This is faster
+        on a CPU if most inputs are zero. None leaves each layer as it is; False makes all products dense.
 
     Example:
       >>> import brainstate, jax.numpy as jnp
@@ -171,7 +174,7 @@ _HOST = Host(_as_function, _products_follow, _as_product, call=_call_layer)
 
 
 def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None):
-    """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long sequence in blocks of time steps: :func:`brainsurr.unroll` for a module.
 
     The state of ``net`` is passed from block to block and stays as it is after the last step; a Dropout draws a new
     mask for each block.
@@ -179,11 +182,11 @@ def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str
     Args:
       net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, with its state made.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block; if None, from half to twice the square root of their number.
-      remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
-        everything (``"full"``).
-      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of
-        several outputs, ``("last", "mean")`` for ``ys, spikes``.
+      block_size: time steps per block. If None, from half to twice the square root of their number.
+      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+        products, ``"full"`` everything.
+      reduce: ``"mean"``, ``"max"`` or ``"last"`` returns this reduction over time instead of all outputs. For several
+        outputs, pass one string for each: ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The outputs.

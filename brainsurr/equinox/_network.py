@@ -18,22 +18,28 @@ from ._layer import Neurons
 
 
 class SpikingSequential(sequential.SequentialBase, eqx.Module):
-    """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
-    A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once: a module of Equinox, which takes one example, is mapped over time and batch, and a ``Linear`` is one
-    large matrix product; a function gets ``[time, batch, ...]``. Batch-first data would run along the wrong axis:
-    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. ``net(carry, xs, key=key)`` gives each layer that takes a key one
-    of its own, as a Dropout needs it, but neurons none: they fire at their threshold. For random spikes call them in a
-    module of your own, ``lif(carry, xs, key=key)``.
+    A layer with ``initialize_carry`` is called as ``layer(carry, xs)``, any other layer as ``layer(xs)``. Each call
+    gets all time steps. A module of Equinox takes one example, so it is mapped over time and batch; a ``Linear``
+    computes one large matrix product. A function gets ``[time, batch, ...]``. For batch-first data, pass
+    ``jnp.swapaxes(xs, 0, 1)``.
+
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps. This is faster and takes less
+    memory. It needs layers that process each time step separately, and neurons of brainsurr; a network with any other
+    layer runs layer by layer.
+
+    ``net(carry, xs, key=key)`` passes a different key to each layer that takes one, such as a Dropout, but not to
+    neurons, which fire at their threshold. For random spikes, call ``lif(carry, xs, key=key)`` in your own module.
 
     Args:
       layers: modules and functions.
-      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
-        by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns.
-      mixes_examples: whether functions among the layers may mix the examples of a batch, or ``xs`` has no batch axis.
-      events: whether the products of each ``Linear`` among the layers, and of recurrent weights, pass over what is 0,
-        as :mod:`brainsurr.events` says, which is faster on a CPU where few inputs are not 0.
+      return_spikes: whether to return ``(ys, spikes)`` instead of ``ys``. ``spikes`` is a dictionary: ``spikes[1]`` is
+        the output of ``layers[1]``.
+      mixes_examples: whether functions among the layers may mix the examples of a batch. Also set it if ``xs`` has no
+        batch axis.
+      events: whether the products of each ``Linear`` among the layers and of recurrent weights skip zero inputs, see
+        :mod:`brainsurr.events`. This is faster on a CPU if most inputs are zero.
 
     Example:
       >>> import equinox as eqx, jax, jax.numpy as jnp
@@ -56,7 +62,7 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        A layer without a state has None.
+        The entry of a layer without a state is None.
         """
 
         def start(i, layer, shape):

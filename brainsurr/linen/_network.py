@@ -16,36 +16,39 @@ from .._time.unroll import Transforms, unroll_blocks
 
 
 class SpikingSequential(nn.Module):
-    """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
-    A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Dense`` is one large matrix product. Batch-first data would run along the wrong axis:
-    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    A layer with ``initialize_carry`` is called as ``layer(carry, xs)``, any other layer as ``layer(xs)``. Each call
+    gets all time steps, so a ``Dense`` computes one large matrix product. For batch-first data, pass ``jnp.swapaxes(xs,
+    0, 1)``.
 
-    A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
-    that needs earlier steps keeps a state. A network follows time and batch through the program of such a layer,
-    and raises an error for one that mixes examples; within `unroll`, for one that mixes time steps too. Where the
-    program does not tell, it tries the layer on random numbers and on spikes, and does not see mixing that shows
-    with other values alone. It does not check layers that take a dictionary or can't run separately, those of a
-    module of your own outside of a `SpikingSequential`, or any on a mesh with explicit or manual axes.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps. This is faster and takes less
+    memory. It needs layers that process each time step separately, and neurons of brainsurr; a network with any other
+    layer runs layer by layer.
 
-    On one device, and in ``jax.shard_map``, a ``Dense`` gets ``[time * batch, features]``, by a function of its
-    variables: what is given to ``nn.intercept_methods`` sees that call.
+    A layer without a state must process each example separately, and each time step separately and in the same way. The
+    network follows the program of such a layer, and raises an error if it mixes examples, or, in `unroll`, time steps.
+    If the program does not tell, the network runs the layer on random inputs, and may miss mixing that occurs only for
+    other values. It does not check a layer that takes a dictionary or can't run separately, a layer inside your own
+    module, or a network on a mesh with explicit or manual axes.
 
-    Inputs become real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll`
-    keeps, but for one block at a time. Add a cell of flax as ``nn.RNN(cell, time_major=True)``, whose carry is
-    that of the cell.
+    On one device, and in ``jax.shard_map``, a ``Dense`` gets ``[time * batch, features]``, and runs as a function of
+    its variables. A function given to ``nn.intercept_methods`` sees that call.
+
+    Inputs are converted to floats, so apply an ``Embed`` before the network. Spikes can be uint8 or bool; `unroll`
+    converts one block at a time. To use a cell of flax, add ``nn.RNN(cell, time_major=True)``, whose carry is the carry
+    of the cell.
 
     Attributes:
       layers: modules and functions.
-      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
-        by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns. Layers that fire are LIF
-        layers, a :class:`SpikingActivation`, a surrogate, and any whose own ``return_spikes`` is True and which returns
-        such a pair. Elsewhere, that one's spikes are dropped.
-      mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
-        axis: then none is tried for that.
-      events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,
-        which is faster on a CPU where few inputs are not 0. None leaves each layer as it is; False makes all dense.
+      return_spikes: whether to return ``(ys, spikes)`` instead of ``ys``. ``spikes`` is a dictionary: ``spikes[1]`` is
+        the output of ``layers[1]``. It has an entry for each layer that fires: LIF layers, a
+        :class:`SpikingActivation`, a surrogate, and any layer that returns such a pair itself, because its own
+        ``return_spikes`` is True. Otherwise, the spikes of that layer are dropped.
+      mixes_examples: whether layers may mix the examples of a batch, as batch statistics do. Also set it if ``xs`` has
+        no batch axis. The network then does not check for mixing.
+      events: whether all matrix products and convolutions skip zero inputs, see :mod:`brainsurr.events`. This is faster
+        on a CPU if most inputs are zero. None leaves each layer as it is; False makes all products dense.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -76,7 +79,7 @@ class SpikingSequential(nn.Module):
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        A layer without a state has None.
+        The entry of a layer without a state is None.
         """
 
         def start(i, layer, shape):
@@ -86,6 +89,7 @@ class SpikingSequential(nn.Module):
 
     def __call__(self, carry, xs):
         run = partial(sequential.apply_layers, self, host=_HOST)
+
         def pure(carry, xs):
             module, variables = self.unbind()
             return module.apply(variables, carry, xs)
@@ -157,7 +161,7 @@ def _outputs(key, i, layer, carry, x):
 def unroll(
     net: nn.Module, carry: Any, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None
 ):
-    """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
+    """Run a network over a long sequence in blocks of time steps: :func:`brainsurr.unroll` for a module.
 
     State that is not a parameter (batch statistics, say) is passed from block to block and written back to ``net``; a
     Dropout draws a new mask for each block. Values sown into "intermediates" are stacked, one entry per block. Other
@@ -168,11 +172,11 @@ def unroll(
         a method of a module, or ``net.bind(variables)``.
       carry: its state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block; if None, from half to twice the square root of their number.
-      remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
-        everything (``"full"``).
-      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of
-        several outputs, ``("last", "mean")`` for ``ys, spikes``.
+      block_size: time steps per block. If None, from half to twice the square root of their number.
+      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+        products, ``"full"`` everything.
+      reduce: ``"mean"``, ``"max"`` or ``"last"`` returns this reduction over time instead of all outputs. For several
+        outputs, pass one string for each: ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The carry after the last step, and the outputs.
