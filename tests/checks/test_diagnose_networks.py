@@ -7,6 +7,7 @@ import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from asked import ask, line_of
 from cases import label
@@ -304,6 +305,54 @@ def test_what_the_page_shows_runs(capsys):
     printed = capsys.readouterr().out.splitlines()[-2:]
     rates = [[line.split()[2:] for line in lines] for lines in (printed, shown[2].splitlines())]
     np.testing.assert_allclose(*np.array(rates, float), atol=0.02)
+
+
+# What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, a small one recovers. And
+# `diagnose` says so before it is trained.
+
+
+def train(spike_fn, steps=200):
+    """The first layer's gradient before training, and what is said of it before and after, from too small weights."""
+    rngs = nnx.Rngs(0)
+    hidden = nnx.Linear(3, 16, rngs=rngs), bs.nnx.LIF(16, spike_fn=spike_fn)
+    net = bs.nnx.SpikingSequential([*hidden, nnx.Linear(16, 1, rngs=rngs), bs.nnx.LI(1)])
+    net.layers[0].kernel[...] *= 1e-3
+    xs = jax.random.uniform(jax.random.key(0), (20, 8, 3))
+    optimizer = nnx.Optimizer(net, optax.adam(1e-2), wrt=nnx.Param)
+
+    def loss_fn(net):
+        return jnp.mean((net(net.initialize_carry((8, 3)), xs)[1] - 1) ** 2)
+
+    @nnx.jit
+    def step(net, optimizer):
+        grads = nnx.grad(loss_fn)(net)
+        optimizer.update(net, grads)
+        return grads["layers"][0]["kernel"][...]
+
+    before = bs.nnx.diagnose(net, loss_fn)["layers.1"]
+    first = step(net, optimizer)
+    for _ in range(steps):
+        step(net, optimizer)
+    after = bs.nnx.diagnose(net, loss_fn)["layers.1"]
+    return np.asarray(first), before, after
+
+
+DEFAULT = bs.neurons.LIF().spike_fn
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "spike_fn", [bs.LogTailedRelu(), bs.LogTailedRelu(0.01), bs.LogTailedRelu(0.1), DEFAULT], ids=repr
+)
+def test_a_gradient_below_threshold_recovers(spike_fn):
+    """As a small alpha gives it, and the layers' default; with alpha 0 the gradient is exactly 0."""
+    gradient, before, after = train(spike_fn)
+    passes = spike_fn != bs.LogTailedRelu()
+    status = "recoverable" if passes else "dead"
+    assert (before.status, before.rate, before.silent, before.dead) == (status, 0, 1, not passes)
+    assert (before.grad_norm > 0) == np.any(gradient != 0) == passes
+    assert after.status == ("fine" if passes else "dead")
+    assert (after.rate > 0.01) if passes else (after.rate == 0)
 
 
 def test_the_default_surrogate_passes_a_gradient_everywhere():
