@@ -18,33 +18,33 @@ from ._activation import preserve_states
 
 
 class SpikingSequential(SequentialBase, nn.Module):
-    """Layers in a row over time, time first: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence, run over time: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
-    Each layer sees all time steps at once, so a ``Linear`` is one large matrix product. Batch-first data would run
-    along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    The network runs layer by layer. Each layer is called once, on all time steps, so a ``Linear`` is one large matrix
+    product. The first axis must be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
-    that needs earlier steps keeps a state, such as a ``HiddenState``. A network follows time and batch through the
-    program of such a layer, and raises an error for one that mixes examples; within `unroll`, for one that mixes
-    time steps too. Where the program does not tell, it tries the layer on random numbers and on spikes, and does
-    not see mixing that shows with other values alone. It does not check layers that take a dictionary or can't run
-    separately, those of a module of your own outside of a `SpikingSequential`, or any on a mesh with explicit or
-    manual axes.
+    A layer without a state must treat each example and each time step separately, and all of them in the same way. A
+    layer that depends on earlier steps must keep a state, such as a ``HiddenState``. The network follows the time and
+    batch axes through the jaxpr of each layer without a state, and raises an error if the layer mixes examples or,
+    within `unroll`, time steps. If the jaxpr does not decide it, the network runs the layer on random numbers and on
+    spikes. This test misses a layer that mixes other values only. The network does not check layers that take a
+    dictionary or can't run separately, layers in your own module outside of a `SpikingSequential`, or any layer on a
+    mesh with explicit or manual axes.
 
-    Inputs become real numbers, so put an ``Embedding`` before the network; spikes can be uint8 or bool, which `unroll`
-    keeps, but for one block at a time.
+    The network converts its inputs to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or
+    bool: `unroll` keeps them so and converts one block at a time.
 
     Args:
-      layers: modules and functions. The states of a module in a function are not the network's, but in
-        ``jax.vmap(module.update)``.
-      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
-        by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns. Layers that fire are LIF
-        layers, a :class:`SpikingActivation`, a surrogate, and any whose own ``return_spikes`` is True and which returns
-        such a pair. Elsewhere, that one's spikes are dropped.
-      mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
-        axis: then none is tried for that.
-      events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,
-        which is faster on a CPU where few inputs are not 0. None leaves each layer as it is; False makes all dense.
+      layers: modules and functions.
+      return_spikes: If True, the outputs are a pair ``ys, spikes``. ``spikes`` is a dictionary of the outputs of the
+        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are LIF layers,
+        :class:`SpikingActivation` layers, surrogates, and layers that return such a pair themselves and have
+        ``return_spikes=True``. If False, the network drops the spikes of layers that return such a pair.
+      mixes_examples: If True, layers may mix the examples of a batch, as batch statistics do, or ``xs`` has no batch
+        axis. The network then does not check for mixed examples.
+      events: If True, the matrix products and convolutions of all layers, at any depth, skip zero inputs, see
+        :mod:`brainsurr.events`. This is faster on a CPU if few inputs are nonzero. If None, each layer keeps its own
+        setting. If False, all products are dense.
 
     Example:
       >>> import brainstate, jax.numpy as jnp
@@ -58,15 +58,15 @@ class SpikingSequential(SequentialBase, nn.Module):
     """
 
     def _listed(self, layers):
-        self.mapped = list(filter(None, map(mapped, layers)))  # so that their parameters are those of the network
+        self.mapped = list(filter(None, map(mapped, layers)))  # registers their parameters in the network
         return list(layers)
 
     def init_state(self, batch_size: int | None = None, **kwargs):
-        """Make the states of all layers."""
+        """Create the states of all layers."""
         nn.init_all_states(self.layers, batch_size)
 
     def reset_state(self, batch_size: int | None = None, **kwargs):
-        """Reset the states of all layers to those before the first step."""
+        """Reset the states of all layers to their values before the first step."""
         nn.reset_all_states(self.layers, batch_size)
 
     def update(self, xs):
@@ -93,7 +93,7 @@ class SpikingSequential(SequentialBase, nn.Module):
 
 
 def mapped(layer) -> Any:
-    """Return the module of ``jax.vmap(module.update)``, None of any other layer."""
+    """Return the module of ``jax.vmap(module.update)``; None for any other layer."""
     inside = getattr(layer, "__wrapped__", None)
     module = getattr(inside, "__self__", None)
     return module if isinstance(module, nn.Module) and inside == module.update else None
@@ -109,13 +109,13 @@ def _hidden_values(layer) -> list[Any]:
 
 
 def _call_layer(layer, carry, xs):
-    """Call a layer, which holds its state: return the values of the state after the call as its carry."""
+    """Call a layer, and return the values of its states after the call as its carry."""
     ys = layer(xs)
     return _hidden_values(layer), ys
 
 
 def _as_function(layer) -> Callable:
-    """Return a layer as a function that leaves all states as they are, and has no output if it writes one."""
+    """Return a layer as a function that changes no state, and returns None if the layer would write one."""
 
     def call(xs):
         with preserve_states() as trace:
@@ -126,7 +126,7 @@ def _as_function(layer) -> Callable:
 
 
 def _products_follow(layer, are_spikes):
-    """Give linear layers and convolutions, which take no function for their product, another method in this context."""
+    """Replace a method of linear layers and convolutions in this context; they have no argument for the product."""
     from .. import events
 
     def methods():
@@ -147,7 +147,7 @@ def _factors(layer, x, params):
 
 
 def _linear(layer, dot_general, x):
-    """Do what ``brainstate.nn.Linear`` does."""
+    """Compute ``brainstate.nn.Linear`` with another product."""
     params = layer.weight.value
     x, weight = _factors(layer, x, params)
     y = dot_general(x, weight, (((x.ndim - 1,), (0,)), ((), ())))
@@ -155,7 +155,7 @@ def _linear(layer, dot_general, x):
 
 
 def _convolve(layer, conv_general_dilated, x, params):
-    """Do what a convolution of brainstate does."""
+    """Compute a brainstate convolution with another function."""
     x, weight = _factors(layer, x, params)
     how = layer.stride, layer.padding, layer.lhs_dilation, layer.rhs_dilation, layer.dimension_numbers
     y = conv_general_dilated(x, weight, *how, feature_group_count=layer.groups)
@@ -173,17 +173,18 @@ _HOST = Host(_as_function, _products_follow, _as_product, call=_call_layer)
 def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
-    The state of ``net`` is passed from block to block and stays as it is after the last step; a Dropout draws a new
-    mask for each block.
+    The state of ``net`` is passed from block to block, and ``net`` keeps the state after the last step. A Dropout draws
+    a new mask for each block.
 
     Args:
-      net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, with its state made.
+      net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, after ``init_state``.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block; if None, from half to twice the square root of their number.
-      remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
-        everything (``"full"``).
-      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of
-        several outputs, ``("last", "mean")`` for ``ys, spikes``.
+      block_size: time steps per block. If None, the size is between half and twice the square root of the number of
+        steps.
+      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+        products, ``"full"`` everything.
+      reduce: None returns all outputs. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over time. For
+        several outputs, pass one for each: ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The outputs.

@@ -16,36 +16,37 @@ from .._time.unroll import Transforms, unroll_blocks
 
 
 class SpikingSequential(nn.Module):
-    """Layers in a row over time, time first: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence, run over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
-    A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``, any other as ``layer(xs)`` on all time
-    steps at once, so a ``Dense`` is one large matrix product. Batch-first data would run along the wrong axis:
-    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    The network runs layer by layer. A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``. Any other
+    layer is called once as ``layer(xs)``, on all time steps, so a ``Dense`` is one large matrix product. The first axis
+    must be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    A layer without a state must treat each example of the batch alone, and each time step, all in the same way; one
-    that needs earlier steps keeps a state. A network follows time and batch through the program of such a layer,
-    and raises an error for one that mixes examples; within `unroll`, for one that mixes time steps too. Where the
-    program does not tell, it tries the layer on random numbers and on spikes, and does not see mixing that shows
-    with other values alone. It does not check layers that take a dictionary or can't run separately, those of a
-    module of your own outside of a `SpikingSequential`, or any on a mesh with explicit or manual axes.
+    A layer without a state must treat each example and each time step separately, and all of them in the same way. A
+    layer that depends on earlier steps must keep a state. The network follows the time and batch axes through the jaxpr
+    of each layer without a state, and raises an error if the layer mixes examples or, within `unroll`, time steps. If
+    the jaxpr does not decide it, the network runs the layer on random numbers and on spikes. This test misses a layer
+    that mixes other values only. The network does not check layers that take a dictionary or can't run separately,
+    layers in your own module outside of a `SpikingSequential`, or any layer on a mesh with explicit or manual axes.
 
-    On one device, and in ``jax.shard_map``, a ``Dense`` gets ``[time * batch, features]``, by a function of its
-    variables: what is given to ``nn.intercept_methods`` sees that call.
+    On one device, and in ``jax.shard_map``, the network calls a ``Dense`` on ``[time * batch, features]``, through its
+    ``apply``. This is the call that ``nn.intercept_methods`` intercepts.
 
-    Inputs become real numbers, so put an ``Embed`` before the network; spikes can be uint8 or bool, which `unroll`
-    keeps, but for one block at a time. Add a cell of flax as ``nn.RNN(cell, time_major=True)``, whose carry is
-    that of the cell.
+    The network converts its inputs to floats, so apply an ``Embed`` before the network. Spikes can be uint8 or bool:
+    `unroll` keeps them so and converts one block at a time. Add a flax cell as ``nn.RNN(cell, time_major=True)``; the
+    carry of this layer is the carry of the cell.
 
     Attributes:
       layers: modules and functions.
-      return_spikes: whether the outputs are a pair, ``ys, spikes``: a dictionary of what each layer that fires returns,
-        by its index in ``layers``, not a list: ``spikes[1]`` is what ``layers[1]`` returns. Layers that fire are LIF
-        layers, a :class:`SpikingActivation`, a surrogate, and any whose own ``return_spikes`` is True and which returns
-        such a pair. Elsewhere, that one's spikes are dropped.
-      mixes_examples: whether layers may mix the examples of a batch, as statistics over it do, or ``xs`` has no batch
-        axis: then none is tried for that.
-      events: whether the products of all layers, at any depth, pass over what is 0, as :mod:`brainsurr.events` says,
-        which is faster on a CPU where few inputs are not 0. None leaves each layer as it is; False makes all dense.
+      return_spikes: If True, the outputs are a pair ``ys, spikes``. ``spikes`` is a dictionary of the outputs of the
+        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are LIF layers,
+        :class:`SpikingActivation` layers, surrogates, and layers that return such a pair themselves and have
+        ``return_spikes=True``. If False, the network drops the spikes of layers that return such a pair.
+      mixes_examples: If True, layers may mix the examples of a batch, as batch statistics do, or ``xs`` has no batch
+        axis. The network then does not check for mixed examples.
+      events: If True, the matrix products and convolutions of all layers, at any depth, skip zero inputs, see
+        :mod:`brainsurr.events`. This is faster on a CPU if few inputs are nonzero. If None, each layer keeps its own
+        setting. If False, all products are dense.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -76,7 +77,7 @@ class SpikingSequential(nn.Module):
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        A layer without a state has None.
+        The entry of a layer without a state is None.
         """
 
         def start(i, layer, shape):
@@ -93,7 +94,7 @@ class SpikingSequential(nn.Module):
 
 
 def _as_function(layer) -> Callable | None:
-    """Return a layer as a function, which fails to change a variable; None if it has no variables yet."""
+    """Return a layer as a function that raises an error if it writes a variable; None if it has no variables yet."""
     if not isinstance(layer, nn.Module):
         return layer
     if layer.is_initializing():
@@ -119,8 +120,8 @@ def _products_follow(layer, are_spikes):
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes as a function of its variables; None for any other layer.
 
-    And None for one that may make its parameters, or whose output may be wanted as an intermediate
-    ``[time, batch, features]``.
+    None also for a layer that may create its parameters, or whose output ``[time, batch, features]`` may be captured
+    as an intermediate.
     """
     kind = type(layer)
     general = kind is nn.DenseGeneral and layer.axis == -1 and not layer.batch_dims
@@ -133,9 +134,9 @@ def _as_product(layer) -> Callable | None:
 
 
 def _is_convolution(layer) -> bool:
-    """Return whether flax computes a layer as a convolution; not if a subclass is called otherwise.
+    """Return whether flax computes a layer as a convolution; False for a subclass with its own ``__call__``.
 
-    And not where its output may be wanted as an intermediate ``[time, batch, ...]``.
+    False also if its output ``[time, batch, ...]`` may be captured as an intermediate.
     """
     kinds = (nn.Conv, nn.ConvTranspose)
     own = isinstance(layer, kinds) and type(layer).__call__ in [kind.__call__ for kind in kinds]
@@ -146,7 +147,7 @@ _HOST = sequential.Host(_as_function, _products_follow, _as_product, _is_convolu
 
 
 def _outputs(key, i, layer, carry, x):
-    """Return the outputs of a layer that need not be initialised, for their shape."""
+    """Return the outputs of a layer, initialised or not, for their shape."""
     if not isinstance(layer, nn.Module):
         return layer(x)
     unbound = layer if layer.scope is None else layer.unbind()[0]
@@ -158,26 +159,28 @@ def unroll(
 ):
     """Run a network over a long sequence, time first, in blocks of time: :func:`brainsurr.unroll` for a module.
 
-    State that is not a parameter (batch statistics, say) is passed from block to block and written back to ``net``; a
-    Dropout draws a new mask for each block. Values sown into "intermediates" are stacked, one entry per block. Other
+    State that is not a parameter, such as batch statistics, is passed from block to block and written back to ``net``.
+    A Dropout draws a new mask for each block. Values sown into "intermediates" are stacked, one entry per block. Other
     collections must exist before the call.
 
     Args:
-      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: a submodule inside
-        a method of a module, or ``net.bind(variables)``.
-      carry: its state before the first step, from ``net.initialize_carry``.
+      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: a submodule inside a
+        method of a module, or ``net.bind(variables)``.
+      carry: the state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block; if None, from half to twice the square root of their number.
-      remat: how much of a block the backward pass recomputes: ``"none"``, all but matrix products (``"dots"``), or
-        everything (``"full"``).
-      reduce: return the ``"mean"``, ``"max"`` or ``"last"`` over time in place of all outputs; or one for each of
-        several outputs, ``("last", "mean")`` for ``ys, spikes``.
+      block_size: time steps per block. If None, the size is between half and twice the square root of the number of
+        steps.
+      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+        products, ``"full"`` everything.
+      reduce: None returns all outputs. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over time. For
+        several outputs, pass one for each: ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The carry after the last step, and the outputs.
 
     Raises:
-      ValueError: ``net`` is not bound; a layer of a :class:`SpikingSequential` has no state and mixes time steps.
+      ValueError: ``net`` is not bound.
+      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -197,9 +200,9 @@ def unroll(
 
 
 def _scan(f, net, carry, xs, unroll):
-    """Scan ``f(net, carry, x) -> (carry, y)``: carry the collections that a block may write to, share all others.
+    """Scan ``f(net, carry, x) -> (carry, y)``: carry the collections that a block may write, share all others.
 
-    Stack sown values. A network that is initialised writes its parameters before.
+    Stack sown values. During initialisation, the parameters are created before the scan.
     """
     shared = {name for name in net.variables if not net.is_mutable_collection(name)}
     shared = (shared | ({"params"} if net.is_initializing() else set())) - {"intermediates"}
