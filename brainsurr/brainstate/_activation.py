@@ -65,8 +65,8 @@ class SpikingActivation(SurrogateModule, BrainstateModule, nn.ElementWiseBlock):
         ``brainstate.environ.dftype()``.
       random: If True, the layer draws each spike with probability :math:`g(x)`, like
         ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. The key comes from
-        ``brainstate.random``. In evaluation, if ``brainstate.environ`` has ``fit=False``, the layer applies the
-        threshold instead, as ``brainstate.nn.Dropout`` is then off.
+        ``brainstate.random``. In evaluation, with ``fit=False`` in ``brainstate.environ``, the layer applies the
+        threshold instead, just as ``brainstate.nn.Dropout`` is then off.
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
