@@ -242,7 +242,7 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
     all values are integers.
 
     XyloSim passes the spikes of each layer to the next one a step later, and accepts at most 15 spikes per input and
-    step. This network does neither.
+    step. This network has neither the delay nor the limit.
 
     Args:
       net: a ``SpikingSequential`` that `to_nir` can write for the reader. For Flax Linen, pass it with its variables,
