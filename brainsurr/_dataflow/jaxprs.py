@@ -1,4 +1,4 @@
-"""Read a traced program, into the calls, loops and branches in it: what is known of each value, from its inputs on."""
+"""Derive facts about each value of a traced program from its inputs, including calls, loops and branches."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -6,7 +6,7 @@ from typing import Any
 
 from .._jax_private import scan_parts
 
-_MOST_TURNS = 20  # of a loop whose carry is not settled before
+_MOST_TURNS = 20  # maximum iterations until the facts of a loop carry must not change
 
 
 class Reader:
