@@ -1,4 +1,4 @@
-"""How a layer is made of a neuron, alike in each framework: its class, its arguments and its docstring."""
+"""Create layer classes from neurons, the same way in each framework: the class, its arguments and its docstring."""
 
 import copy
 import copyreg
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 def options(cls: type[T]) -> type[T]:
-    """Make what a class annotates arguments of the layers that inherit from it; a layer keeps those that it sets."""
+    """Turn the annotations of a class into arguments of the layers that inherit from it, unless a layer sets them."""
     cls = dataclasses.dataclass(kw_only=True, eq=False)(cls)
     for name in inspect.get_annotations(cls).keys() & vars(cls).keys():
         delattr(cls, name)
@@ -32,17 +32,17 @@ def options(cls: type[T]) -> type[T]:
 
 
 class NoBounds(dict):
-    """None, as a default, which must have a hash."""
+    """An empty, hashable default for ``bounds``."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 @options
 class Size:
-    """The last base of a layer, whose field comes first.
+    """The size of a layer. It is the last base class of a layer, and its field comes first.
 
     Args:
-      features: number of neurons, the last axis of the input.
+      features: number of neurons, the size of the last input axis.
     """
 
     features: int = dataclasses.field(kw_only=False)
@@ -50,9 +50,9 @@ class Size:
 
 @options
 class Features(Size):
-    """The size of a layer that takes nothing else by position."""
+    """The size of a layer, its only positional argument."""
 
-    if TYPE_CHECKING:  # the fields of a neuron may be given by position, to the neuron
+    if TYPE_CHECKING:  # fields of a neuron may be positional in the neuron
         _by_name: None = dataclasses.field(default=None, kw_only=False)
 
 
@@ -61,10 +61,10 @@ class Trained:
     """The options of a layer.
 
     Args:
-      learnable: the name or names of the fields to train.
-      bounds: closed intervals for these by name, in place of the neuron's own; None trains unbounded.
-      carry_init: initialiser of the first array of the state; None: as the neuron makes it.
-      param_dtype: of parameters and of the state. The output has the dtype of the input.
+      learnable: the name or names of the trainable fields.
+      bounds: closed intervals by name for trainable fields, instead of the neuron's own. If None, they are unbounded.
+      carry_init: initialiser of the first array of the state. If None, the neuron initialises it.
+      param_dtype: dtype of the parameters and the state. The output has the dtype of the input.
     """
 
     learnable: str | Iterable[str] = ()
@@ -78,10 +78,10 @@ class Spiking(Trained):
     """The options of a layer that fires.
 
     Args:
-      learnable: the name or names of the fields to train, and of parameters of surrogates: ``"spike_fn.alpha"``.
-      recurrent: whether the spikes of the last step come back through trained weights, ``recurrent_kernel``.
-      recurrent_kernel_init: their initialiser.
-      self_connections: whether a neuron feeds itself. If not, the diagonal is neither used nor trained.
+      learnable: the name or names of the trainable fields, and of surrogate parameters, such as ``"spike_fn.alpha"``.
+      recurrent: If True, the spikes of the last step are fed back through trainable weights, ``recurrent_kernel``.
+      recurrent_kernel_init: initialiser of the recurrent weights.
+      self_connections: If False, no neuron feeds back to itself: the diagonal is neither used nor trained.
     """
 
     recurrent: bool = False
@@ -90,15 +90,15 @@ class Spiking(Trained):
 
 
 class NeuronLayer(NeuronModule):
-    """The base of all layers and cells, whose classes are dataclasses: of size, fields of the neuron, and options.
+    """The base of all layers and cells. Their classes are dataclasses of size, neuron fields, and options.
 
-    ``class LIF(Layer, Options, neurons.LIFFields, Features, kind=neurons.LIF)`` is one that is written.
+    ``class LIF(Layer, Options, neurons.LIFFields, Features, kind=neurons.LIF)`` defines such a class explicitly.
     """
 
-    _layers: ClassVar[dict[type, Any]]  # of `Layer` and of `Cell` of a framework: the classes by their neuron
-    _made_of: ClassVar[list[dataclasses.Field]]  # the fields of the neuron, which a reloader may replace
-    _options: ClassVar[tuple[type, ...]]  # of a framework: size, and options of neurons that don't fire, that do
-    _construct: ClassVar[Callable | None] = None  # of a framework that makes no constructor of a dataclass
+    _layers: ClassVar[dict[type, Any]]  # for `Layer` and `Cell` of a framework: classes by neuron
+    _made_of: ClassVar[list[dataclasses.Field]]  # the neuron's fields; reloading a module may replace them
+    _options: ClassVar[tuple[type, ...]]  # per framework: size, non-spiking and spiking options
+    _construct: ClassVar[Callable | None] = None  # if a framework makes no dataclass constructor
 
     if TYPE_CHECKING:  # of the class that `layer` returns
 
@@ -123,7 +123,7 @@ class NeuronLayer(NeuronModule):
 
 
 def construct(cls: Any):
-    """Give a class of layers a constructor that calls ``_start(**fields)``, unless it has its own."""
+    """Add a constructor that calls ``_start(**fields)`` to a class of layers, unless it has its own."""
     has_own = "__init__" in vars(cls)
     dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
     init = vars(cls)["__init__"]
@@ -135,21 +135,21 @@ def construct(cls: Any):
 
     if not has_own:
         cls.__init__ = __init__
-    if not hasattr(type(cls), "__signature__"):  # the class of a module hides that of the constructor
+    if not hasattr(type(cls), "__signature__"):  # the metaclass of a module hides the constructor's signature
         cls.__signature__ = inspect.signature(cls.__init__.__get__(cls))
 
 
 def layer_class(base: Any, kind: Any) -> Any:
-    """Return the class of the layers of a neuron, the one that is written if there is one.
+    """Return the class of layers for a neuron: the explicitly defined class, if it exists, or a new one.
 
     Args:
-      base: of the framework's layers over time, or of its cells. Its docstring says how a layer is called, with an
-        example for LIF.
+      base: the framework's base class of layers over time, or of cells. Its docstring describes a call, with an example
+        for LIF.
       kind: the class of the neuron.
 
     Raises:
-      TypeError: it is not a class of neurons, or a field has no default.
-      ValueError: a field has a name that a layer uses for something else.
+      TypeError: ``kind`` is not a class of neurons, or a field has no default.
+      ValueError: a field has a name that layers use for something else.
     """
     if not (isinstance(kind, type) and issubclass(kind, Neuron)) or kind in (Neuron, Recurrent):
         raise TypeError(f"expected a class of neurons, not Recurrent, such as brainsurr.neurons.LIF, got {kind!r}")
@@ -169,7 +169,7 @@ def _new_layer_class(base, kind):
         is_taken = name in taken or hasattr(base, name) or hasattr(Neuron, name)
         if (is_taken and not keeps_spikes) or (name in fields and name in states):
             raise ValueError(f"{kind.__name__}: expected another name than {name}, which a layer or a state has")
-    # The neuron with spikes that it extends has the layers that its own extend: LIF, of ALIF.
+    # Layers follow the inheritance of spiking neurons: the layer class of ALIF extends the layer class of LIF.
     extended = [parent for parent in kind.__mro__[1:] if issubclass(parent, Neuron) and _is_exported(parent)]
     parents = [layer_class(base, parent) for parent in extended if spike_fields(parent)][:1]
     size, *options = base._options
@@ -185,7 +185,7 @@ def _is_exported(kind: type) -> bool:
 
 
 def pickled_as_call(metaclass: type) -> Any:
-    """Return a class of classes: one that ``layer(kind)`` or ``cell(kind)`` made is pickled as that call."""
+    """Return a metaclass that pickles the classes of ``layer(kind)`` and ``cell(kind)`` as these calls."""
 
     def reduce(cls):
         by = vars(cls).get("_made_by")
@@ -197,7 +197,7 @@ def pickled_as_call(metaclass: type) -> Any:
 
 
 def _docstring(cls) -> str | None:
-    """Return the docstring of a layer: how to call it, then the neuron's docstring with the arguments of the layer."""
+    """Return the docstring of a layer: how to call it, then the neuron's docstring with the layer's arguments."""
     kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
@@ -219,7 +219,7 @@ def _section(title: str, arguments: Mapping[str, str]) -> str:
 
 
 def _arguments(classes: Sequence[type]) -> dict[str, str]:
-    """Return the descriptions of arguments in the docstrings of classes; the first class wins."""
+    """Return the argument descriptions in the docstrings of classes; the first class takes precedence."""
     described: dict[str, str] = {}
     for own in reversed(classes):
         section = inspect.cleandoc(own.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0]

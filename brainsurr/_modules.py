@@ -1,4 +1,4 @@
-"""How modules store parameters: the bases of every framework's activations and layers."""
+"""How modules store parameters: the base classes of every framework's activations and layers."""
 
 import operator
 from collections.abc import Callable
@@ -24,20 +24,20 @@ from .neurons._spikes import Drawn, with_spike_functions
 class ParameterModule:
     """A module with numbers as attributes: trainable parameters, fixed arrays and Python numbers.
 
-    A framework defines ``_param(value, interval)`` and ``_array(value)``, which make its variables, and
-    ``_value(name)``, which returns the current value; a trained one is clipped to its bounds.
+    A framework defines ``_param(value, interval)`` and ``_array(value)``, which create its variables, and
+    ``_value(name)``, which returns the current value. Trainable values are clipped to their bounds.
     """
 
     fires: ClassVar[bool]
-    _fixed: tuple[str, ...] = ()  # the names of what is not trained
-    _watch: Callable | None = None  # of `diagnose`: what it puts in the place of each spike function
-    _arrays: ClassVar[Any] = (jax.Array, np.ndarray)  # what `_array` is to hold
+    _fixed: tuple[str, ...] = ()  # the names of fixed attributes
+    _watch: Callable | None = None  # set by `diagnose`: returns the replacement of a spike function
+    _arrays: ClassVar[Any] = (jax.Array, np.ndarray)  # the types that are stored with `_array`
     _param: Callable
     _array: Callable
     _value: Callable
 
     def _set_values(self, values: dict[str, Any], intervals: dict[str, Any], param_dtype: Any):
-        """Set an attribute for each value: a parameter if it has an interval, which may be None."""
+        """Set an attribute for each value: a parameter if ``intervals`` has its name, with bounds or None."""
         for name, value in values.items():
             setattr(self, name, self._variable(name, value, intervals, param_dtype))
         self._fixed = tuple(name for name in values if name not in intervals)
@@ -53,13 +53,13 @@ _NOT_STORED = ("learnable", "bounds", "origin")
 
 
 class SettableModule(ParameterModule):
-    """A module whose numbers and options can be set later, which checks them again; those of other frameworks can't."""
+    """A mutable module (NNX, brainstate): it checks numbers and options again when they are set."""
 
-    _variable_types: ClassVar[Any]  # the classes of what holds a number
-    _holds: ClassVar[str]  # the name of the surrogate or neuron with its current values
+    _variable_types: ClassVar[Any]  # the framework's classes of variables
+    _holds: ClassVar[str]  # the attribute with the current surrogate or neuron
 
     def _check_changed(self, changed: Any):
-        """Check the surrogate or neuron that a layer holds when one of its numbers was set."""
+        """Check the surrogate or neuron of a layer after one of its numbers has changed."""
 
     def __setattr__(self, name, value):
         held, owner = vars(self).get(name), type(self).__name__
@@ -69,7 +69,7 @@ class SettableModule(ParameterModule):
         is_first = name not in vars(self) and name in getattr(type(self), "__dataclass_fields__", {name})
         if name in _NOT_STORED or (name in _MADE_FOR and value is not held and not is_first):
             raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
-        if name in self._fixed and name in vars(self):  # not while a copy is put together
+        if name in self._fixed and name in vars(self):  # not while a copy is being built
             current = getattr(self, self._holds)
             if name in vars(current):
                 value = without_unit(value, f"{owner}: {name}")
@@ -86,10 +86,10 @@ def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
 
 
 class SurrogateModule(ParameterModule):
-    """A module that holds a surrogate. Of the framework, of one that draws spikes: ``_new_key()``, or None.
+    """A module with a surrogate. For random spikes, the framework defines ``_new_key()``, which returns a key or None.
 
     Attributes:
-      template: the surrogate, with the name of each parameter in its place.
+      template: the surrogate, with parameter names instead of values.
     """
 
     fires: ClassVar[bool] = True
@@ -110,31 +110,31 @@ class SurrogateModule(ParameterModule):
 
     @property
     def surrogate(self) -> Surrogate:
-        """The surrogate with its current parameters, the trained ones clipped to their bounds."""
+        """The surrogate with its current parameters; trainable parameters are clipped to their bounds."""
         return jax.tree.map(self._value, self.template)
 
     def _check_changed(self, changed):
         _checks.check_random(type(self).__name__, self.random, changed, self._fixed)
 
     def _spikes(self) -> Callable:
-        """Return what makes spikes now: the surrogate, or one that draws with a new key."""
+        """Return the current spike function: the surrogate, or with ``random`` one that draws with a new key."""
         key = self._new_key() if self.random else None
         return self.surrogate if key is None else Drawn(self.surrogate, key)
 
     def _running(self) -> Callable:
-        """Return what makes spikes now, or watches them."""
+        """Return the current spike function, or its replacement in `diagnose`."""
         f = self._spikes()
         return f if self._watch is None else self._watch("", f)
 
 
 class NeuronModule(ParameterModule):
-    """A module that holds a neuron: its numbers and surrogates are attributes with the names of its fields.
+    """A module with a neuron: the neuron's numbers and surrogates are attributes with the names of its fields.
 
-    A framework defines, besides what `ParameterModule` needs, ``_activation``, the class of its activations.
+    In addition to the methods of `ParameterModule`, a framework defines ``_activation``, the class of its activations.
     """
 
     _holds: ClassVar[str] = "neuron"
-    # Of a layer without the option.
+    # Defaults for layers without the option.
     carry_init: Any = None
     param_dtype: Any = jnp.float32
     features: Any
@@ -142,10 +142,10 @@ class NeuronModule(ParameterModule):
     self_connections: bool
     _activation: ClassVar[Callable]
     _neuron_class: ClassVar[type[Neuron]]
-    _template: Neuron  # its parameters and flags are those of the module
+    _template: Neuron  # its parameters and flags are in the module
 
     def _set_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
-        """Set what is given as attributes, a surrogate as an activation; return the neuron before training."""
+        """Store the arguments as attributes, surrogates as activations; return the neuron before training."""
         owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", self.param_dtype)
         for name in {"recurrent", "self_connections"} & given.keys():
             _checks.check_flag(f"{owner}: {name}", given[name])
@@ -157,9 +157,9 @@ class NeuronModule(ParameterModule):
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         modules = {name: value for name, value in fields.items() if isinstance(value, SurrogateModule)}
-        # A module of Linen has no values before it is bound.
+        # A Linen module has no values before it is bound.
         values = fields | {name: getattr(act, "surrogate_init", None) or act.surrogate for name, act in modules.items()}
-        # Bounds given for a trained number replace those that the neuron checks.
+        # Bounds given for a trainable number replace the bounds that the neuron checks.
         trained = {
             name: _number(owner, kind, name, values.pop(name))
             for name in learnable
@@ -193,7 +193,7 @@ class NeuronModule(ParameterModule):
         return neuron
 
     def _activate(self, field, surrogate, intervals, param_dtype):
-        """Return what holds the surrogate of a field and trains each parameter with an interval (None: unbounded)."""
+        """Return an activation for the surrogate of a field. Those in ``intervals`` are trainable (None: unbounded)."""
         return self._activation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
 
     def _check_changed(self, changed):
@@ -203,18 +203,18 @@ class NeuronModule(ParameterModule):
 
     @property
     def _size(self) -> tuple[int, ...]:
-        """The last axes of an input."""
+        """The sizes of the last axes of an input."""
         return (self.features,)
 
     def _first_state(self, neuron: Neuron, input_shape, init: Callable | None, key: Callable):
-        """Return the state of a neuron before the first step, its first array drawn with ``key()`` if so wanted."""
+        """Return the state of a neuron before the first step; if there is an initialiser, it draws the first array."""
         shape = tuple(input_shape)
         draw = None if init is None else lambda shape: init(key(), shape, self.param_dtype)
         return first_state(neuron, jnp.zeros(shape, self.param_dtype), draw)
 
     @property
     def neuron(self) -> Neuron:
-        """The neuron with its current values, the trained ones clipped to their bounds."""
+        """The neuron with its current values; trainable values are clipped to their bounds."""
         return self._neuron(operator.attrgetter("surrogate"))
 
     def _neuron(self, spikes: Callable) -> Neuron:
@@ -227,7 +227,7 @@ class NeuronModule(ParameterModule):
         return with_recurrence(neuron, kernel, self.self_connections) if self.recurrent else neuron
 
     def _running(self, x) -> Neuron:
-        """Return the neuron with what draws its spikes for an input, or watches them."""
+        """Check an input; return the neuron with its current spike functions, or their replacements in `diagnose`."""
         shape, size = getattr(x, "shape", ()), self._size
         if shape and shape[-len(size) :] != size:
             expected = ", ".join(map(str, ("...", *size)))
@@ -237,14 +237,14 @@ class NeuronModule(ParameterModule):
 
 
 def with_recurrence(neuron: Neuron, kernel: Any, self_connections: bool) -> Neuron:
-    """Return a neuron whose spikes come back, without checks."""
+    """Return a neuron with recurrent weights, without checks."""
     flags = (("self_connections", self_connections), ("events", is_on()))
     return unflatten(Recurrent, (("neuron", "kernel"), flags), (neuron, kernel))
 
 
 @hook
 def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
-    """Return the state before the first step, its first array drawn by ``draw(shape)`` if that is given."""
+    """Return the state before the first step; if ``draw`` is not None, ``draw(shape)`` returns the first array."""
     state = neuron.initial_state(x)
     if draw is None:
         return state

@@ -1,4 +1,4 @@
-"""`operations`: count what the products of a network cost on one batch, with its spikes and dense."""
+"""`operations`: count the operations of a network's matrix products on one batch, sparse and dense."""
 
 import contextlib
 import dataclasses
@@ -23,17 +23,17 @@ from ._time.unroll import as_arrays
 
 
 class ProductOperations(NamedTuple):
-    """What a product costs for one example, over all time steps: the mean over the examples of the batch.
+    """Operations of a matrix product or convolution for one example, over all time steps: the mean over the batch.
 
-    An operation is a pair of an input that is not 0 and a weight that it meets, or of two inputs that are not 0. Where
-    all inputs are spikes, 0 and 1 alone, or those on one side of two, it is an addition; else it is a multiply-add, a
-    multiplication and an addition.
+    An operation is a pair of a nonzero input and a weight that it is multiplied with, or of two nonzero inputs. If all
+    inputs are spikes (0 and 1 only), or for two inputs those on one side, an operation is an addition. Otherwise it is
+    a multiply-add: a multiplication and an addition.
 
     Attributes:
-      inputs: how many inputs are not 0; of spikes, how many there are.
-      additions: the operations of spikes.
-      multiply_adds: the operations of other inputs.
-      dense: the multiply-adds of the product without regard to what is 0, but for padding.
+      inputs: number of nonzero inputs; for spikes, the number of spikes.
+      additions: operations on spikes.
+      multiply_adds: operations on other inputs.
+      dense: multiply-adds of the dense product, including zeros but not padding.
     """
 
     inputs: float
@@ -44,14 +44,14 @@ class ProductOperations(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class OperationReport(Report[ProductOperations]):
-    """What the products of a network cost for one example; ``print`` shows them as a table.
+    """Operations of the matrix products of a network for one example; ``print`` shows them as a table.
 
     A mapping from the place of a product to its :class:`ProductOperations`. The place is the layer of a
-    ``SpikingSequential``, by its index and class, and where there is one the line of yours, ``file:line``. Products of
-    two activations are named ``pairs``.
+    ``SpikingSequential``, by index and class, and the line in your code, ``file:line``, if there is one. The name of a
+    product of two activations contains ``pairs``.
 
     Attributes:
-      products: the numbers by place, in the order in which they are computed.
+      products: the operations by place, in the order of computation.
     """
 
     _measured: ClassVar[str] = "products"
@@ -72,28 +72,29 @@ class OperationReport(Report[ProductOperations]):
 
 
 def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
-    r"""Count the operations of each product of a network on one batch: those that its spikes cost, and all, dense.
+    r"""Count the operations of each matrix product of a network on one batch, sparse (nonzero inputs only) and dense.
 
-    A product is that of a linear layer, a convolution, recurrent weights, or two activations, as in attention. With
-    :math:`z_i = 1` where input :math:`i` is not 0, else 0, and the :math:`n_i` weights that this input meets, it has
+    Products are linear layers, convolutions, recurrent weights, and products of two activations, as in attention. Let
+    :math:`z_i` be 1 if input :math:`i` is nonzero, else 0, and :math:`n_i` the number of weights that this input is
+    multiplied with. Then a product has
 
     .. math:: \sum_i z_i \ \text{inputs}, \qquad \sum_i z_i n_i \ \text{operations}, \qquad \sum_i n_i \ \text{dense,}
 
-    over all time steps, in scans and :func:`unroll` too; of two activations, the operations are the pairs that both are
-    not 0. The counts are exact, and divided by the number of examples. What is masked or padded counts as it is
-    computed. The updates of neurons, normalisation and pooling are no products: they are left out.
+    over all time steps, also in scans and :func:`unroll`. For two activations, the operations are the pairs of which
+    both are nonzero. The counts are exact, divided by the number of examples. Masked and padded values count if they
+    are computed. Neuron updates, normalisation and pooling are not counted.
 
     Args:
-      f: a network in plain jax or of any framework: a function, or a module that is called with arrays. What depends on
-        its arguments is an input of a product; arrays that it holds or closes over are weights.
-      *args: what it is called with, arrays or trees of these, such as a carry and one batch ``xs``.
-      examples: how many examples the batch has.
+      f: a network in plain jax or any framework: a function, or a module that is called with arrays. Values that depend
+        on its arguments are inputs of products; arrays that it stores or closes over are weights.
+      *args: the arguments of the network, arrays or trees of arrays, such as a carry and one batch ``xs``.
+      examples: the number of examples in the batch.
 
     Returns:
       An :class:`OperationReport`: print it, or read ``report["0 Linear"].additions``.
 
     Raises:
-      TypeError: ``f`` is not a function, or an argument is no array.
+      TypeError: ``f`` is not a function, or an argument is not an array.
       ValueError: ``examples`` is not a positive integer, or no product depends on the arguments.
       NotImplementedError: a product is in a branch, a ``while`` loop, ``shard_map`` or a kernel.
 
@@ -109,7 +110,7 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
     args, of_brainstate = as_arrays("args", args), sys.modules.get("brainsurr.brainstate._activation")
     nnx = sys.modules.get("flax.nnx")
 
-    def run(*args):  # f may have a trace of its own, and a module of NNX writes to variables of this one alone
+    def run(*args):  # f may be traced itself, and an NNX module may only write variables of this trace
         return (nnx.clone(f) if nnx and isinstance(f, nnx.Module) else f)(*args)
 
     with of_brainstate.preserve_states() if of_brainstate else contextlib.nullcontext():
@@ -121,14 +122,14 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
     rows: dict[tuple[str, str], Any] = {}
     for place, row in (item for count in counts for item in count.items()):
         rows[place] = rows.get(place, 0) + row[:4] * (1, row[4] == 0, row[4] > 0, 1) / examples
-    several = Counter(name for name, _ in rows)  # such as on the two ways of a residual block
+    several = Counter(name for name, _ in rows)  # such as on the two branches of a residual block
     of = {f"{name} {shape}" if several[name] > 1 else name: row.tolist() for (name, shape), row in rows.items()}
     return OperationReport({name: ProductOperations(*row) for name, row in of.items()})
 
 
 def _counts(program, inputs):
-    """Compute a program, and return ``{(name, shape of weights): row}`` for each product, with its `_row`."""
-    active: dict[int, Any] = {}  # by identity, what depends on the inputs
+    """Run a program; return ``{(name, shape of weights): row}`` for each product, with its `_row`."""
+    active: dict[int, Any] = {}  # values that depend on the inputs, by identity
 
     def activate(values):
         active.update(zip(map(id, values), values, strict=True))
@@ -170,11 +171,11 @@ def _counts(program, inputs):
 
 
 def _row(equation, values, sides):
-    """Return the inputs of a product that are not 0, its pairs twice, those if dense, and the inputs not 0 or 1."""
+    """Return counts of a product: nonzero inputs, pairs (twice), dense pairs, and inputs other than 0 and 1."""
     params = equation.params | {"precision": None, "preferred_element_type": jnp.float32}
     multiply = params["product"].dense if "product" in params else partial(equation.primitive.bind, **params)
 
-    def pairs(*masks):  # behind a barrier: XLA would compute the product of constants as it compiles
+    def pairs(*masks):  # the barrier keeps XLA from computing products of constants at compile time
         factors = [mask.astype(jnp.float32) for mask in jax.lax.optimization_barrier(masks)]
         return multiply(*factors).sum(dtype=jnp.int64)
 

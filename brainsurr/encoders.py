@@ -1,4 +1,4 @@
-"""Numbers as spikes over time, ``[time, ...]``, or as the activations of a population; needs jax alone."""
+"""Encode numbers as spikes over time, ``[time, ...]``, or as population activations. Needs only jax."""
 
 from typing import Any
 
@@ -13,25 +13,25 @@ __all__ = ["delta", "latency", "population", "rate"]
 
 
 def rate(x: Any, steps: int, *, key: jax.Array, dtype: Any = None) -> jax.Array:
-    r"""Draw spikes whose rate is the value: at each step one with the probability :math:`x`.
+    r"""Encode each value as a firing rate: a neuron fires at each step with probability :math:`x`.
 
     .. math:: s_t \sim \mathrm{Bernoulli}(x), \qquad t = 0, \dots, \mathrm{steps} - 1
 
-    To fire less, give ``0.2 * x``.
+    For lower firing rates, pass ``0.2 * x``, for example.
 
     Args:
-      x: floats in [0, 1] of any shape, dimensionless; images of bytes divided by 255.
-      steps: the number of time steps, a positive integer.
-      key: of the random numbers, ``jax.random.key(seed)``. The same key draws the same spikes.
-      dtype: of the spikes; None is that of ``x``, ``jnp.uint8`` takes a quarter of the memory of float32.
+      x: floats in [0, 1] of any shape, dimensionless. Divide byte images by 255.
+      steps: number of time steps, a positive integer.
+      key: random key, ``jax.random.key(seed)``. The same key draws the same spikes.
+      dtype: dtype of the spikes. Defaults to the dtype of ``x``; ``jnp.uint8`` takes a quarter of float32's memory.
 
     Returns:
-      Spikes ``[steps, *x.shape]``, 0 or 1. In a trace, where values can't be read, what is not in [0, 1] gives NaN, if
-      ``dtype`` is a floating one.
+      Spikes ``[steps, *x.shape]``, 0 or 1. In a trace, values can't be checked: a value outside [0, 1] gives NaN if
+      ``dtype`` is floating.
 
     Raises:
-      TypeError: ``x`` is not of a floating dtype, ``key`` isn't one, or ``dtype`` is not one of real numbers.
-      ValueError: ``x`` is not in [0, 1], or ``steps`` not a positive integer.
+      TypeError: ``x`` does not have a floating dtype, ``key`` is not a key, or ``dtype`` is not a real dtype.
+      ValueError: ``x`` is not in [0, 1], or ``steps`` is not a positive integer.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -41,37 +41,38 @@ def rate(x: Any, steps: int, *, key: jax.Array, dtype: Any = None) -> jax.Array:
       (1000, 3) [0.  0.2 1. ]
     """
     x, dtype = _read("rate", x, dtype)
-    # In 32 bits: of the random numbers in half precision, one in 128 or more is 0.
+    # In 32 bits: in half precision, at least one in 128 random numbers is 0.
     return _spikes(jax.random.uniform(key, (steps, *x.shape), x.dtype) < x[None], x, dtype)
 
 
 def latency(x: Any, steps: int, *, tau: Any = None, threshold: Any = 0.01, dtype: Any = None) -> jax.Array:
-    r"""Give each value one spike, the earlier the larger it is.
+    r"""Encode each value as the time of a single spike: larger values fire earlier.
 
-    The spike comes at the time :math:`t`, rounded to a step (a half to the even one):
+    The spike is at the time :math:`t`, rounded to a step (a half to the even step):
 
     .. math::
        t = (\mathrm{steps} - 1)(1 - x) \ (\text{linear}), \qquad
        t = \tau \ln \frac{x}{x - \mathrm{threshold}} \ (\text{with } \tau)
 
-    With ``tau`` it is the time at which a potential with that time constant, charged by :math:`x` from 0, reaches the
-    threshold. What is at the threshold or below does not fire, nor does what fires after the last step. In snnTorch it
-    fires last unless ``clip=True``; in SpikingJelly, which has no threshold, 0 fires last.
+    With ``tau``, it is the time at which a potential with this time constant, charged by :math:`x` from 0, reaches the
+    threshold. A value at or below the threshold does not fire, and neither does a value whose spike would come after
+    the last step. In snnTorch, these fire in the last step unless ``clip=True``. SpikingJelly has no threshold, and 0
+    fires in the last step.
 
     Args:
-      x: floats in [0, 1] of any shape, dimensionless; images of bytes divided by 255.
-      steps: the number of time steps, a positive integer.
-      tau: a time constant in time steps, above 0; None for the linear code.
-      threshold: what a value must be above to fire, in [0, 1). A number, or an array that broadcasts into ``x``.
-      dtype: of the spikes; None is that of ``x``.
+      x: floats in [0, 1] of any shape, dimensionless. Divide byte images by 255.
+      steps: number of time steps, a positive integer.
+      tau: time constant in time steps, above 0. If None, the code is linear.
+      threshold: values above it fire; in [0, 1). A number, or an array that broadcasts into ``x``.
+      dtype: dtype of the spikes. Defaults to the dtype of ``x``.
 
     Returns:
-      Spikes ``[steps, *x.shape]``, 0 or 1. In a trace, where values can't be read, what is not in [0, 1] gives NaN, if
-      ``dtype`` is a floating one.
+      Spikes ``[steps, *x.shape]``, 0 or 1. In a trace, values can't be checked: a value outside [0, 1] gives NaN if
+      ``dtype`` is floating.
 
     Raises:
-      TypeError: ``x`` is not of a floating dtype, or ``dtype`` is not one of real numbers.
-      ValueError: ``x`` is not in [0, 1], ``steps`` not a positive integer, ``threshold`` or ``tau`` no such number.
+      TypeError: ``x`` does not have a floating dtype, or ``dtype`` is not a real dtype.
+      ValueError: ``x`` is not in [0, 1], ``steps`` is not a positive integer, or ``threshold`` or ``tau`` is invalid.
 
     References:
       Thorpe, Delorme, Van Rullen 2001, "Spike-based strategies for rapid processing" (the code). Eshraghian, Ward,
@@ -98,31 +99,32 @@ def latency(x: Any, steps: int, *, tau: Any = None, threshold: Any = 0.01, dtype
 
 
 def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None) -> jax.Array:
-    r"""Fire where a series has changed since the step before, as the pixels of an event camera do.
+    r"""Encode changes of a series since the previous step as spikes, like the pixels of an event camera.
 
     .. math::
        s_t = \begin{cases} 1 & x_t - x_{t-1} \ge \mathrm{threshold} \\
        -1 & x_t - x_{t-1} \le -\mathrm{threshold} \\ 0 & \text{else} \end{cases}
 
-    The first step, before which there is none, has no spike. In snnTorch it has without ``padding=True``, which counts
-    from 0.
+    The first step has no spike, since no step precedes it. snnTorch computes the first change from 0 unless
+    ``padding=True``, so its first step can have a spike.
 
     Args:
-      xs: floats ``[time, ...]``, infinite ones too, such as logarithms of 0.
-      threshold: in the unit of ``xs``, above 0. A number, or an array that broadcasts into ``xs``.
-      off: whether a fall gives -1; if not, it gives 0.
-      dtype: of the spikes; None is that of ``xs``, and ``jnp.int8`` is the smallest that holds -1.
+      xs: floats ``[time, ...]``. They may be infinite, such as the logarithm of 0.
+      threshold: smallest change that gives a spike, in the unit of ``xs``, above 0. A number, or an array that
+        broadcasts into ``xs``.
+      off: If True, a decrease gives -1; if False, it gives 0.
+      dtype: dtype of the spikes. Defaults to the dtype of ``xs``; ``jnp.int8`` is the smallest that represents -1.
 
     Returns:
-      Spikes ``[time, ...]``. In a trace, where values can't be read, NaN gives NaN, if ``dtype`` is a floating one.
+      Spikes ``[time, ...]``. In a trace, values can't be checked: NaN gives NaN if ``dtype`` is floating.
 
     Raises:
-      TypeError: ``xs`` is not of a floating dtype, ``off`` not a boolean, or ``dtype`` doesn't hold the spikes.
-      ValueError: ``xs`` has NaN, or ``threshold`` is no number above 0.
+      TypeError: ``xs`` does not have a floating dtype, ``off`` is not a boolean, or ``dtype`` can't store the spikes.
+      ValueError: ``xs`` contains NaN, or ``threshold`` is not a number above 0.
 
     References:
       Lichtsteiner, Posch, Delbruck 2008, "A 128 x 128 120 dB 15 us Latency Asynchronous Temporal Contrast Vision
-      Sensor" (the camera, of logarithmic values and with a memory of the last spike).
+      Sensor" (the camera, which uses logarithmic values and remembers the last spike).
 
     Example:
       >>> import jax.numpy as jnp
@@ -142,25 +144,25 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
 
 
 def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
-    r"""Give each value a population of neurons that prefer different ones, and their activations in [0, 1].
+    r"""Encode each value by the activations, in [0, 1], of a population of neurons with different preferred values.
 
     .. math:: a_i = \exp\left(-\frac{(x - c_i)^2}{2\, \mathrm{width}^2}\right), \qquad
        c_i = \frac{i}{\mathrm{count} - 1}, \quad i = 0, \dots, \mathrm{count} - 1
 
-    `rate` makes spikes of them, and `latency` one of each.
+    To turn activations into spikes, use `rate`, or `latency` for one spike each.
 
     Args:
       x: floats in [0, 1], ``[..., features]``, dimensionless.
-      count: how many neurons a value has, a positive integer. A single one prefers 0.
-      width: of the bells, above 0; None is the distance of two neighbours. A number or ``[count]``.
+      count: number of neurons per value, a positive integer. A single neuron prefers 0.
+      width: tuning width, above 0: a number or ``[count]``. Defaults to the distance between neighbouring neurons.
 
     Returns:
-      Activations ``[..., features * count]``, in the dtype of ``x``; the neurons of a feature are side by side. In a
-      trace, where values can't be read, what is not in [0, 1] gives NaN.
+      Activations ``[..., features * count]``, in the dtype of ``x``; the neurons of a feature are adjacent. In a
+      trace, values can't be checked: a value outside [0, 1] gives NaN.
 
     Raises:
-      TypeError: ``x`` is not of a floating dtype.
-      ValueError: ``x`` is not in [0, 1], ``count`` not a positive integer, or ``width`` no number above 0.
+      TypeError: ``x`` does not have a floating dtype.
+      ValueError: ``x`` is not in [0, 1], ``count`` is not a positive integer, or ``width`` is not above 0.
 
     References:
       Bohte, Kok, La Poutre 2002, "Error-backpropagation in temporally encoded networks of spiking neurons",
@@ -180,7 +182,7 @@ def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
 
 
 def _read(owner: str, x, dtype=None, name="x", low=0.0, high=1.0) -> tuple[jax.Array, Any]:
-    """Return floats in an interval, if they can be read, in 32 bits or more, and the dtype of what is made of them."""
+    """Check that floats are in an interval, unless traced; return them in at least 32 bits, and the output dtype."""
     x = as_real(x, name)
     if not is_float(x):
         raise TypeError(f"{owner}: expected {name} to be floats, got {x.dtype}: divide by 255, if it is of bytes")
@@ -193,13 +195,13 @@ def _read(owner: str, x, dtype=None, name="x", low=0.0, high=1.0) -> tuple[jax.A
 
 
 def _number(name: str, value, like: jax.Array, what="above 0", fits=lambda n: n > 0):
-    """Return a number, or an array of them, that fits, in the dtype and rank of an array."""
+    """Check a number or an array of numbers; return it in the dtype and rank of an array."""
     check_number(name, value, what, fits)
     return match_dtype_and_rank(value, like, name)
 
 
 def _spikes(fires: jax.Array, x: jax.Array, dtype) -> jax.Array:
-    """Return spikes ``[time, ...]`` in a dtype; NaN, if it has that, for what is traced and not in [0, 1]."""
+    """Return spikes ``[time, ...]`` in a dtype. In floating dtypes, traced values outside [0, 1] give NaN."""
     spikes = fires.astype(dtype)
     return jnp.where(_fits(x)[None], spikes, jnp.nan) if is_float(spikes) else spikes
 

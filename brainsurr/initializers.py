@@ -1,4 +1,4 @@
-"""First weights with which neurons fire, as initialisers; needs jax alone."""
+"""Weight initialisers with which neurons fire. Needs only jax."""
 
 import sys
 from typing import Any
@@ -17,47 +17,50 @@ __all__ = ["fluctuation_driven"]
 
 
 def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.0, steps: int | None = None) -> Any:
-    r"""Draw weights with which the potential of a neuron fluctuates as far as its threshold is away.
+    r"""Initialise weights so that the membrane potential of a neuron fluctuates on the scale of its threshold.
 
     .. math::
        w \sim \mathcal{N}(0, \sigma^2), \qquad
        \sigma^2 = \frac{\mathrm{share} \cdot (\theta / \xi)^2}{n \cdot \mathrm{rate} \cdot \sum_k \epsilon_k^2}
 
-    with :math:`n` the inputs of a neuron (all axes of the kernel but the last), :math:`\theta` the distance from rest
-    to the threshold, and :math:`\epsilon_k` what an input of 1 leaves of itself in the potential k steps later. Both
-    are measured on the neuron, so that any does, one of your own too: with ``LIF`` it is
-    :math:`\epsilon_k = \mathrm{decay}^k`. With a share of 1 the potential then has the deviation :math:`\theta / \xi`
-    over time, as long as there is no spike.
+    Here, :math:`n` is the number of inputs of a neuron (all axes of the kernel except the last), :math:`\theta` is the
+    distance from rest to the threshold, and :math:`\epsilon_k` is the response of the potential, k steps later, to an
+    input of 1. Both :math:`\theta` and :math:`\epsilon_k` are measured on the neuron, so any neuron works, including
+    your own. For ``LIF``, :math:`\epsilon_k = \mathrm{decay}^k`. With ``share=1``, the potential has a standard
+    deviation of :math:`\theta / \xi` over time, as long as there is no spike.
 
-    That is of Poisson input, as in the paper; where a step has one spike or none, the variance is 1 - rate times that.
-    What is not counted: each neuron fluctuates around a mean of its own, and over neurons these have the deviation
-    :math:`\mathrm{rate} \sqrt n\, \sigma \sum_k \epsilon_k`. And where a convolution pads, neurons at the border have
-    fewer inputs: of 3 x 3 pixels an edge has :math:`\sqrt{2 / 3}` of the deviation, a corner 2 / 3.
+    This is exact for Poisson input, as in the paper. If the input has at most one spike per step, the variance is
+    smaller by a factor of 1 - rate. The formula ignores two effects. Each neuron fluctuates around its own mean, and
+    these means have a standard deviation of :math:`\mathrm{rate} \sqrt n\, \sigma \sum_k \epsilon_k` over neurons. And
+    if a convolution pads its input, neurons at the border have fewer inputs: with a 3 x 3 kernel, an edge has
+    :math:`\sqrt{2 / 3}` of the standard deviation, and a corner 2 / 3.
 
     Args:
-      neuron: that the weights lead to, of ``brainsurr.neurons``, or of a layer, ``lif.neuron``. Or several in a row, as
-        in ``[LI(decay=0.8), LIF()]``, of which the last may fire. One that never does, such as ``LI``, counts as
-        having a threshold of 1.
-      rate: the mean number of spikes of an input in a step, in (0, 1]. Of other numbers that vary from step to step,
-        their mean square; what stays, such as a still image, adds up to more.
-      xi: how many deviations it is to the threshold, above 0. Neurons fire more with 1, as in most examples of the
-        paper's code, than with 3.
-      share: of the variance, in (0, 1]. Where there are recurrent weights, that code takes 0.9, and 0.1 for these.
-      steps: how many steps of input count: None is all, and the length of a sequence is for a neuron that hardly
-        forgets, such as one with a decay of 1.
+      neuron: the neuron that receives the weighted input: a neuron of ``brainsurr.neurons``, or of a layer,
+        ``lif.neuron``. Or several neurons in sequence, such as ``[LI(decay=0.8), LIF()]``, of which only the last may
+        fire. A neuron that never fires, such as ``LI``, counts as having a threshold of 1.
+      rate: mean number of spikes per input and step, in (0, 1]. For other inputs that vary from step to step, use their
+        mean square. Constant inputs, such as a static image, need a larger value.
+      xi: distance to the threshold in standard deviations, above 0. Neurons fire more with 1, as in most examples of
+        the paper's code, than with 3.
+      share: fraction of the variance, in (0, 1]. With recurrent weights, the paper's code uses 0.9 for the input
+        weights and 0.1 for the recurrent weights.
+      steps: number of input steps that count. If None, all steps count. For a neuron that hardly forgets, such as one
+        with a decay of 1, use the length of a sequence.
 
     Returns:
-      An initialiser ``init(key, shape, dtype)``: ``kernel_init`` and ``recurrent_kernel_init`` of Flax. brainstate
-      calls it by ``init(shape)``, as ``w_init``, and its own random state gives the key.
+      An initialiser ``init(key, shape, dtype)``, for ``kernel_init`` and ``recurrent_kernel_init`` in Flax. brainstate
+      calls it as ``init(shape)``, for ``w_init``, with a key from its own random state.
 
     Raises:
       TypeError: ``neuron`` is not a neuron.
-      ValueError: ``rate``, ``xi``, ``share`` or ``steps`` is no such number. When it draws: without ``steps``, a neuron
-        that does not forget; one that fires at rest, or that no input reaches; a shape of fewer than two axes.
+      ValueError: ``rate``, ``xi``, ``share`` or ``steps`` is invalid. When the initialiser is called: the neuron does
+        not forget and ``steps`` is None, the neuron fires at rest, no input reaches it, or the shape has fewer than two
+        axes.
 
     References:
       Rossbroich, Gygax, Zenke 2022, "Fluctuation-driven initialization for spiking neural network training",
-      Neuromorphic Computing and Engineering 2; weights of mean 0, and sums over steps in the place of integrals.
+      Neuromorphic Computing and Engineering 2. Here, weights have mean 0, and sums over steps replace the integrals.
 
     Example:
       >>> import jax
@@ -95,7 +98,7 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
 
 
 def _potential(neurons: tuple[Neuron, ...], features: int, steps: int) -> tuple[jax.Array, ...]:
-    """Return potential minus threshold at rest, the sum of squares of its response, and what is left of that."""
+    """Return potential minus threshold at rest, the sum of its squared response, and the fraction left at the end."""
 
     def step(states, x):
         first: dict[str, jax.Array] = {}

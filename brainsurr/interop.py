@@ -17,31 +17,32 @@ __all__ = ["transfer"]
 def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None = None) -> Any:
     """Convert the parameters of one network to the parameter tree of the same network in another framework.
 
-    The layers of :mod:`brainsurr.nnx`, :mod:`brainsurr.linen` and :mod:`brainsurr.brainstate` name their parameters
-    alike; so do, up to what is translated here, the dense and convolutional layers of their hosts. A parameter that
-    has another name in the other framework, as in embeddings, normalisations and recurrent cells, is refused.
+    The layers of :mod:`brainsurr.nnx`, :mod:`brainsurr.linen` and :mod:`brainsurr.brainstate` use the same parameter
+    names. This function translates the names in dense and convolutional layers of the frameworks. Other parameters
+    whose names differ between the frameworks, as in embeddings, normalisation layers and recurrent cells, raise an
+    error.
 
-    The kernel of a transposed convolution is another array in brainstate: that of flax with its axes in space
-    reversed, and in and out exchanged. Parameters don't tell which kind of convolution they belong to, so
-    ``transposed`` has to.
+    flax and brainstate store the kernel of a transposed convolution differently: the spatial axes are reversed, and the
+    input and output channels are exchanged. A parameter does not say which kind of convolution it belongs to, so name
+    these kernels in ``transposed``.
 
     Args:
       source: a tree of parameters: ``nnx.state(model, nnx.Param)``, ``variables["params"]`` or
         ``model.states(brainstate.ParamState).to_dict_values()``.
-      target: another one, which gives the structure, shapes and dtypes.
-      transposed: the name or names of the kernels of every ``ConvTranspose`` of flax, such as ``"layers.0.kernel"``,
-        but for those with ``transpose_kernel=True``, which has the layout of brainstate; ``()`` if there are none. If
-        None, a kernel that could be of either kind, with as many channels in as out, is refused between flax and
-        brainstate. It changes nothing between NNX and Linen.
+      target: the parameter tree to convert to, which defines the structure, shapes and dtypes.
+      transposed: the name or names of the kernels of all flax ``ConvTranspose`` layers, such as ``"layers.0.kernel"``,
+        except layers with ``transpose_kernel=True``, which have the layout of brainstate. Pass ``()`` if there are
+        none. If None, a conversion between flax and brainstate raises an error for a kernel that could be of either
+        kind, with as many input channels as output channels. Between NNX and Linen, this has no effect.
 
     Returns:
       A tree like ``target``, for ``nnx.update(model, tree)``, ``module.apply({"params": tree}, ...)`` or
       ``model.states(brainstate.ParamState).assign_dict_values(tree)``.
 
     Raises:
-      TypeError: a parameter is not an array, or only one of two that correspond is of a floating dtype.
-      ValueError: a parameter is in one tree alone, or its shape differs; two of a tree have one name; a kernel may be
-        that of a transposed convolution, or ``transposed`` names something else.
+      TypeError: a parameter is not an array, or only one of two corresponding parameters has a floating dtype.
+      ValueError: a parameter is missing in one tree, or its shape differs; two parameters of a tree have the same name;
+        a kernel may belong to a transposed convolution, or ``transposed`` names something else.
 
     Example:
       >>> import jax.numpy as jnp
@@ -91,7 +92,7 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
 
 
 def _by_name(tree, side: str) -> dict[str, tuple[Any, Any]]:
-    """Return path and value of each parameter by its name, which must be unique."""
+    """Return the path and value of each parameter by name. Names must be unique."""
     by_name: dict[str, tuple[Any, Any]] = {}
     for path, value in jax.tree_util.tree_leaves_with_path(tree):
         name = _name(path)
@@ -103,21 +104,21 @@ def _by_name(tree, side: str) -> dict[str, tuple[Any, Any]]:
 
 
 def _ending(name: str, shape) -> tuple[int, ...]:
-    """Return a shape, of a bias without leading ones: brainstate keeps that of a convolution as (1, 1, channels)."""
+    """Return a shape, for a bias without leading ones: brainstate stores convolution biases as (1, 1, channels)."""
     return tuple(dropwhile(lambda n: n == 1, shape)) if name.endswith("bias") else tuple(shape)
 
 
 def _name(path) -> str:
-    """Write ``layers.0.spike_fn.alpha``, whatever the framework calls it."""
+    """Return a name such as ``layers.0.spike_fn.alpha``, which is the same in every framework."""
     name = re.sub(r"(^|\.)layers_(\d+)", r"\1layers.\2", _dotted(path))  # linen numbers the modules of a list
     name = re.sub(r"\.(val|value)$", "", name)  # brainstate's Param, flax's Variable
     return re.sub(r"(^|\.)weight\.(weight|bias)$", lambda m: m[1] + ("bias" if m[2] == "bias" else "kernel"), name)
 
 
 def _is_brainstates(path) -> bool:
-    """Check whether this is where brainstate keeps a kernel."""
+    """Return whether this is a path to a kernel in brainstate."""
     return re.search(r"(^|\.)weight\.weight$", _dotted(path)) is not None
 
 
 def _dotted(path) -> str:
-    return ".".join(re.findall(r"[^][()'\", .]+", jax.tree_util.keystr(path)))  # brainstate has whole paths as keys
+    return ".".join(re.findall(r"[^][()'\", .]+", jax.tree_util.keystr(path)))  # brainstate uses whole paths as keys

@@ -1,4 +1,4 @@
-"""Convert networks to and from NIR, the exchange format of neuromorphic software; needs the extra ``nir``."""
+"""Convert networks to and from NIR, the exchange format for neuromorphic software. Needs the extra ``nir``."""
 
 import os
 import warnings
@@ -37,41 +37,44 @@ def to_nir(
     reader: str | None = None,
     lossy: bool = False,
 ) -> "_nir.NIRGraph":
-    r"""Return a network as a graph of NIR, for ``nir.write(path, graph)``.
+    r"""Convert a network to a NIR graph, for ``nir.write(path, graph)``.
 
-    NIR holds differential equations, :math:`\tau \dot v = -v + r\,I`, and fixes no discretisation. A reader uses a step
-    and a method of its own, and gets the same spikes if they are ``dt`` and ``method``. A potential differs by a factor
-    from the one here, which is taken to the threshold.
+    NIR stores differential equations, :math:`\tau \dot v = -v + r\,I`, without a discretisation. The library that reads
+    the file uses its own time step and method, and computes the same spikes if these equal ``dt`` and ``method``. Its
+    membrane potentials may differ from those here by a factor; the threshold is scaled by the same factor.
 
-    NIR has linear layers, convolutions of one or two axes, average pools, a flatten, delays, leaky integrators, and
-    neurons that reset to a value: ``LIF(reset="zero")``, with recurrent weights too. ``LI`` before ``LIF`` is its
-    ``CubaLIF``, ``reset="none"`` a leaky integrator before a threshold. All else is refused. Shapes there have the
-    channels first, and what a ``Flatten`` gives is in that order. There a spike needs a potential above the threshold,
-    here one at it.
+    NIR has linear layers, convolutions over one or two axes, average pooling, flatten, delays, leaky integrators, and
+    neurons that reset to a value: ``LIF(reset="zero")``, also with recurrent weights. An ``LI`` before a ``LIF``
+    becomes a NIR ``CubaLIF``, and ``reset="none"`` becomes a leaky integrator before a threshold. Any other layer
+    raises an error. NIR shapes are channels-first, and so is the order of the entries after a ``Flatten``. In NIR, a
+    neuron fires if its potential is above the threshold; here, it also fires if the potential equals the threshold.
 
-    A ``BatchNorm`` in evaluation becomes part of the weights before it. A ``Dropout`` is left out.
+    A ``BatchNorm`` in evaluation is merged into the weights before it. A ``Dropout`` is left out.
 
-    Surrogates, dtypes of states and what else NIR has no word for go into the metadata, for `from_nir`.
-    What is trained is not said, and random spikes are written as they are in evaluation.
+    Surrogates, state dtypes and other properties that NIR can't express are stored as metadata, which `from_nir` reads.
+    The file does not say which parameters are trainable. Random spikes are written as they are in evaluation.
 
     Args:
-      net: a ``SpikingSequential``; that of Flax Linen with its variables, ``net.bind(variables)``.
-      input_shape: of one time step of one sample, ``(features,)`` or ``(height, width, channels)``.
-      dt: the step of who reads it, in seconds or what it takes for its unit: snnTorch 1e-4, sinabs, Speck and spyx 1.
-      method: how it steps: ``"euler"``, the default, decay = 1 - dt / tau, or ``"exp"``, decay = exp(-dt / tau).
-      r: the resistance of the neurons, ``"1"``, the default, or ``"tau/dt"``, with which they take all of their input
-        (1 / (1 - decay) with exp).
-      reader: the library that reads it, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``,
-        ``sparx``, ``sinabs``, ``speck`` (sinabs for the chip), ``rockpool`` (Xylo) and ``lava`` (Loihi): writes what it
-        computes as the same, by its ``method`` and ``r``, and refuses what it can't, with what to change. Without it
-        the graph is NIR's own.
-      lossy: whether to write resets that NIR does not have, your own surrogates, and layers with a ``dtype`` of their
-        own, with a warning. The metadata then names the reset, which only `from_nir` reads; other libraries reset to
-        zero, so with a ``reader`` a reset has to be its own all the same. Surrogate and dtype are left out.
+      net: a ``SpikingSequential``. For Flax Linen, pass it with its variables, ``net.bind(variables)``.
+      input_shape: the shape of one time step of one sample, ``(features,)`` or ``(height, width, channels)``.
+      dt: the time step of the library that reads the file, in seconds or in the unit of that library: 1e-4 for
+        snnTorch; 1 for sinabs, Speck and spyx.
+      method: how the library discretises the equations: ``"euler"`` (the default), decay = 1 - dt / tau, or ``"exp"``,
+        decay = exp(-dt / tau).
+      r: the resistance of the neurons: ``"1"`` (the default) or ``"tau/dt"``, with which the input has a gain of 1
+        (with ``"exp"``, it is 1 / (1 - decay)).
+      reader: the target library, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``, ``sparx``,
+        ``sinabs``, ``speck`` (sinabs for the chip), ``rockpool`` (Xylo) and ``lava`` (Loihi). It sets ``method`` and
+        ``r``, and the graph is written so that the library computes the same result. If the library does not support a
+        layer, an error says what to change. If None, the graph follows NIR's own definitions.
+      lossy: If True, also write resets that NIR does not have, your own surrogates, and layers with their own
+        ``dtype``, and warn. The metadata then names the reset, but only `from_nir` reads it; other libraries reset to
+        zero. With a ``reader``, the library must therefore have the reset itself. Your surrogates and dtypes are left
+        out.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
-      ValueError: NIR has no such layer, or not without loss; nothing is written then.
+      ValueError: NIR does not have such a layer, or only with a loss.
 
     Example:
       >>> import nir
@@ -134,27 +137,30 @@ def from_nir(
     reset_delay: bool | None = None,
     spike_fn: Any = None,
 ) -> Any:
-    """Return a graph of NIR, or what a file of NIR holds, as a network.
+    """Convert a NIR graph or NIR file to a network.
 
-    The inverse of `to_nir`, and for the files of others. A file need not say everything: not how large a step is, nor,
-    beyond a reset to a value, how neurons reset. The arguments say what its writer meant.
+    This is the inverse of `to_nir`, and also reads files of other libraries. A file need not state the time step, or
+    how neurons reset, except for a reset to a value. Pass the meaning of the exporting library as arguments.
 
     Args:
       graph: a ``nir.NIRGraph``, or the path of a file.
       host: ``"nnx"``, ``"linen"`` or ``"brainstate"``.
-      dt: the step that the file was written for. With another ``dt`` or ``method`` than `to_nir` had, it warns.
-      method: how its writer steps, ``"euler"`` or ``"exp"``.
-      r: what its writer means by the resistances, ``"1"`` or ``"tau/dt"``, whatever they are; None takes them as they
-        are. spyx means tau / dt.
-      reset: ``"subtract"``, ``"zero"`` or ``"none"`` for all neurons; None takes what the file says.
-      reset_delay: whether all neurons reset one step later; None takes what the file says.
-      spike_fn: a surrogate for all neurons; None takes those that `to_nir` wrote, and else the default of the layers.
+      dt: the time step that the file was written for. There is a warning if ``dt`` or ``method`` differs from the
+        arguments of `to_nir`.
+      method: how the exporting library discretises the equations, ``"euler"`` or ``"exp"``.
+      r: the resistance that the exporting library means, whatever the file says: ``"1"`` or ``"tau/dt"``, as in spyx.
+        If None, the file applies.
+      reset: ``"subtract"``, ``"zero"`` or ``"none"`` for all neurons. If None, the file applies.
+      reset_delay: If True, all neurons reset one step later; if False, none does. If None, the file applies.
+      spike_fn: a surrogate for all neurons. If None, the surrogates that `to_nir` wrote, or else the default of the
+        layers.
 
     Returns:
-      A ``SpikingSequential``; for Flax Linen a pair of it and its variables.
+      A ``SpikingSequential``; for Flax Linen, a pair of the network and its variables.
 
     Raises:
-      ValueError: the file can't be read, there is no such layer here, or no neuron for which something is said.
+      ValueError: the file can't be read, brainsurr does not have such a layer, or an argument applies to none of the
+        neurons.
 
     Example:
       >>> import nir, numpy as np
@@ -179,13 +185,13 @@ def from_nir(
         (_, start, _), *nodes = chain.chain_of(graph)
         sizes = np.ravel(start.input_type["input"]).tolist()
         if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(nodes[0][1].input_type["input"])):
-            del sizes[0]  # the axis of a batch, as rockpool writes it
+            del sizes[0]  # the batch axis, which rockpool writes
         channels, *space = _shape("an Input of a known shape", sizes)
         overrides = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
         to, written = GraphReader((*space, channels), how, overrides), chain.metadata_of(start)
         here = {"dt": how.dt, "method": method, "reader": None}
         if TARGETS.get(written.get("reader"), TARGETS[None]).reset == TARGETS[None].reset:
-            del here["reader"]  # its files mean the same by NIR's own equations
+            del here["reader"]  # its files have the meaning of NIR's own equations
         if any(written.get(name, value) != value for name, value in here.items()):
             warnings.warn(f"from_nir: the file was written with {written}, and is read with {here}", stacklevel=2)
         for name, node, partner in nodes:
@@ -201,62 +207,65 @@ def from_nir(
 
 
 def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> Any:
-    r"""Return a network in the integers that the tool of a chip makes of a file; train through it.
+    r"""Return a network with the integers that the tool of a chip makes of a file, to train through the rounding.
 
-    With the file of ``to_nir(net, ..., reader=reader)``, the tool rounds weights :math:`w`, biases and thresholds on
-    one scale :math:`c`, and neurons compute in integers, with several spikes in a step:
+    The tool reads the file of ``to_nir(net, ..., reader=reader)``. It rounds weights :math:`w`, biases and thresholds
+    with one scale :math:`c`. Neurons compute in integers, with multiple spikes per time step:
 
     .. math::
        \hat w = \mathrm{round}(c\, w), \qquad \hat\theta = \mathrm{round}(c\, \theta), \qquad
        s = \min(\max(\lfloor \hat u / \hat\theta \rfloor, 0), \mathrm{levels}), \qquad \hat v' = \hat u - \hat\theta s
 
-    Of Speck, sinabs takes for :math:`c` the largest number for which the weights and the bias of a layer fit into 8
-    bits, its threshold and lower limit into 16. The potential is :math:`\hat u = \max(\hat v + x, \mathrm{lowest})`.
+    *Speck.* sinabs sets :math:`c` to the largest number for which the weights and the bias of a layer fit into 8 bits,
+    and its threshold and lower limit into 16 bits. The potential is :math:`\hat u = \max(\hat v + x, \mathrm{lowest})`.
 
-    Of Xylo, rockpool takes 127 divided by the largest weight, of the last layer and of all others, and decays that are
-    bit shifts, :math:`D(a) = a - \lfloor a / 2^k \rfloor`, with k nearest to log2(tau / dt); they take at least 1 off a
-    positive number. A synapse decays its input as well, a membrane does not:
+    *Xylo.* rockpool sets :math:`c` to 127 divided by the largest weight, separately for the last layer and for all
+    other layers together. Decays become bit shifts, :math:`D(a) = a - \lfloor a / 2^k \rfloor`, with k nearest to
+    log2(tau / dt). A shift subtracts at least 1 from a positive number. A synapse decays its input as well, but a
+    membrane does not:
 
     .. math:: \hat\imath' = D_\mathrm{syn}(\hat\imath + x), \qquad \hat u = D_\mathrm{mem}(\hat v) + \hat\imath'
 
-    So the threshold that is rounded is :math:`\theta` times the decay of the synapse; ``decay_input`` divides it by
-    1 - decay, of the synapse and of the membrane. Sums stop at 16 bits. The last layer has one spike in a step at most,
-    the others 31.
+    Therefore the threshold is multiplied by the decay of the synapse before it is rounded. ``decay_input`` divides it
+    by 1 - decay of the synapse and of the membrane. Sums saturate at 16 bits. Neurons of the last layer fire at most
+    once per step, other neurons at most 31 times.
 
-    Of Loihi, each layer has the largest :math:`c` for which its weights are multiples of :math:`2^{9 - \mathrm{bits}}`
-    up to 256 less one of them, its threshold is at most :math:`2^{17} - 1`, and biases fit. Potentials are in 64ths,
-    and decay toward 0 by a whole number of 4096ths, :math:`\hat u = \mathrm{trunc}(d\, \hat v / 4096) + x`. There is
-    one spike in a step, :math:`\hat u > \hat\theta`, which resets to zero.
+    *Loihi.* Each layer uses the largest :math:`c` for which its weights are multiples of :math:`2^{9 - \mathrm{bits}}`,
+    at most :math:`256 - 2^{9 - \mathrm{bits}}`, its threshold is at most :math:`2^{17} - 1`, and its biases fit.
+    Potentials are in units of 1/64, and decay toward 0 by an integer number of 4096ths,
+    :math:`\hat u = \mathrm{trunc}(d\, \hat v / 4096) + x`. Neurons fire at most once per step, if
+    :math:`\hat u > \hat\theta`, and reset to zero.
 
-    The gradient passes what is rounded as if it were not, and goes to the weights, biases, thresholds and decays of
-    ``net``; a spike has that of its surrogate, at the nearest multiple of the threshold, in the units of ``net``.
-    Call it inside of the loss, under ``jax.jit`` too. Integer inputs, such as spikes, give integers throughout.
+    Gradients pass through the rounding unchanged (straight-through) to the weights, biases, thresholds and decays of
+    ``net``. A spike has the gradient of its surrogate at the nearest multiple of the threshold, in the units of
+    ``net``. Call this function inside the loss; it also works under ``jax.jit``. With integer inputs, such as spikes,
+    all values are integers.
 
-    XyloSim gives the spikes of each layer a step later to the next one, and takes 15 spikes of an input in a step at
-    most; this network does not.
+    XyloSim passes the spikes of each layer to the next one a step later, and accepts at most 15 spikes per input and
+    step. This network has neither the delay nor the limit.
 
     Args:
-      net: a ``SpikingSequential`` that `to_nir` writes for the reader; that of Flax Linen with its variables,
+      net: a ``SpikingSequential`` that `to_nir` can write for the reader. For Flax Linen, pass it with its variables,
         ``net.bind(variables)``.
       reader: ``"speck"``, ``"rockpool"`` (Xylo) or ``"lava"`` (Loihi).
-      lowest: the lower limit of potentials in thresholds that sinabs is given, its ``min_v_mem``; below 0, of Speck
-        alone. None: -20.
-      bits: of weights with their sign, 2 to 8; others than 8 are of Loihi alone.
+      lowest: the lower limit of potentials, as a multiple of the threshold: the ``min_v_mem`` of sinabs. It is
+        negative, and for Speck only. If None, it is -20.
+      bits: the number of bits of a weight, including its sign, from 2 to 8. Only Loihi supports fewer than 8.
 
     Returns:
-      A ``SpikingSequential`` for the same inputs, ``[time, batch, ...]``, and with the same ``return_spikes`` and
-      ``events``, whose weights and thresholds are the integers, in float32; for Flax Linen a pair of it and its
+      A ``SpikingSequential`` for the same inputs, ``[time, batch, ...]``, with the same ``return_spikes`` and
+      ``events``. Its weights and thresholds are the integers, in float32. For Flax Linen, a pair of the network and its
       variables.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
-      ValueError: the chip has no such layers, or ``lowest`` or ``bits`` are of another one.
+      ValueError: the chip does not support a layer, or does not have the option ``lowest`` or ``bits``.
 
     References:
       Bengio, Léonard, Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
       Computation", the straight-through estimator. Davies et al. 2018, "Loihi: A Neuromorphic Manycore Processor with
-      On-Chip Learning". How the tools round is in ``determine_discretization_scale`` of sinabs, ``global_quantize`` of
-      rockpool, and the fixed-point models of ``Dense`` and ``LIF`` of Lava.
+      On-Chip Learning". The rounding of the tools is in ``determine_discretization_scale`` of sinabs,
+      ``global_quantize`` of rockpool, and the fixed-point models of ``Dense`` and ``LIF`` of Lava.
 
     Example:
       >>> import jax.numpy as jnp
@@ -277,23 +286,23 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
 
 
 def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> RoundingReport:
-    """Return what a chip holds of each layer, as `quantized` rounds it: print it, or read its rows.
+    """Report how a chip stores each layer, as `quantized` rounds it: print the report, or read its rows.
 
     Args:
-      net: as of `quantized`.
-      reader: likewise.
-      lowest: likewise.
-      bits: likewise.
+      net: as for `quantized`.
+      reader: as for `quantized`.
+      lowest: as for `quantized`.
+      bits: as for `quantized`.
 
     Returns:
-      A mapping from layers, such as ``"0 Linear"``, to rows: the ``scale`` of weights, integers for each unit, the
-      ``largest`` of them as an integer, and the share in [0, 1] that is ``lost``, since it rounds to 0; the smallest
-      and the largest ``threshold``, as integers; the ``decay`` here, and the one ``held`` there. What a layer does not
-      have is None.
+      A mapping from layers, such as ``"0 Linear"``, to rows. For weights, a row has the ``scale``, integers per unit;
+      the ``largest`` weight as an integer; and the fraction ``lost`` of nonzero weights that round to 0. For neurons, a
+      row has the smallest and the largest ``threshold`` as integers, the ``decay`` here, and the decay ``held`` on the
+      chip. Entries that a layer does not have are None.
 
     Raises:
-      TypeError: as of `quantized`.
-      ValueError: likewise.
+      TypeError: as for `quantized`.
+      ValueError: as for `quantized`.
 
     Example:
       >>> from flax import nnx

@@ -1,4 +1,4 @@
-"""Optax transformations for the parameters of a surrogate: bounds and schedules; needs the extra ``train``."""
+"""Optax transformations for surrogate parameters: bounds and schedules. Needs the extra ``train``."""
 
 import functools
 from typing import Any
@@ -21,18 +21,19 @@ __all__ = ["bounds", "follow", "project"]
 
 
 def bounds(tree: Any) -> Any:
-    """Return the interval of each number of the surrogates and neurons in a tree, for `project`; else None.
+    """Return the bounds of each number of the surrogates and neurons in a tree, for `project`.
 
-    Each has those of its own class. Layers of a framework have others: see ``brainsurr.equinox.bounds``.
+    The bounds are defined by the class of the surrogate or neuron. For layers of a framework, use its own ``bounds``,
+    such as ``brainsurr.equinox.bounds``.
 
     Args:
       tree: any pytree.
 
     Returns:
-      A tree like it, with ``(low, high)`` or None for each leaf.
+      A tree of the same structure, with ``(low, high)`` or None for each leaf.
 
     Raises:
-      TypeError: a layer in the tree.
+      TypeError: the tree contains a layer.
 
     Example:
       >>> import brainsurr as bs
@@ -51,25 +52,27 @@ def bounds(tree: Any) -> Any:
 
 
 def project(bounds: Any) -> optax.GradientTransformation:
-    r"""Keep parameters inside closed intervals: the last link of an optax chain.
+    r"""Keep parameters inside closed intervals. Use it as the last transformation of an optax chain.
 
-    The update of a bounded parameter becomes :math:`\mathrm{clip}(p + u) - p`, projected gradient descent: a
-    parameter stops at an edge, stays there as long as it is pushed outwards, and leaves it with the first step
-    inwards. The layers of brainsurr use no value outside its interval in any case; this keeps the stored value
-    inside as well, so that none has a long way back. It does so for parameters and updates of any floating dtypes: the
-    edges are rounded to the dtype of the parameter, and no rounding of the sum leads out.
+    The update of a bounded parameter becomes :math:`\mathrm{clip}(p + u) - p`, as in projected gradient descent. A
+    parameter stops at an edge, stays there while updates point outwards, and leaves it with the first update inwards.
+    The layers of brainsurr always clip the values they use. This transformation also keeps the stored value inside its
+    interval, so that it can leave an edge at once. It works for parameters and updates of any floating dtype: edges are
+    rounded to the dtype of the parameter, and rounding of the sum never leads outside.
 
-    It must see the parameters that are stored, so it comes last of all. An optimiser that wraps a chain and keeps
-    other parameters for it, such as ``optax.contrib.schedule_free``, belongs inside:
-    ``chain(schedule_free(sgd(...), ...), project(...))``. A ``project`` inside of it bounds what it keeps alone.
+    The transformation must receive the stored parameters, so put it last. An optimiser that wraps a chain and keeps
+    other parameters for it, such as ``optax.contrib.schedule_free``, goes before it:
+    ``chain(schedule_free(sgd(...), ...), project(...))``. A ``project`` inside that optimiser would only bound the
+    parameters that the optimiser keeps.
 
     Args:
       bounds: a tree like the parameters with ``(low, high)`` or None for each, such as
-        ``brainsurr.nnx.bounds(model)``, or `bounds` of a tree of plain jax.
+        ``brainsurr.nnx.bounds(model)``, or `bounds` for a tree in plain jax.
 
     Raises:
-      TypeError: something in ``bounds`` that is neither a pair of numbers nor None.
-      ValueError: an interval whose lower edge is not below the upper; in an update, bounds of another structure.
+      TypeError: ``bounds`` contains something other than pairs of numbers and None.
+      ValueError: the lower edge of an interval is not below the upper edge; in an update, the structure of ``bounds``
+        differs from the parameters.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -96,7 +99,7 @@ def project(bounds: Any) -> optax.GradientTransformation:
             raise ValueError("project needs the parameters: tx.update(grads, state, params)")
 
         def project_leaf(interval, u, p):
-            # An update may itself be a tree: a Variable of nnx, all that has no bounds.
+            # An update may itself be a tree: an nnx Variable, or a subtree without bounds.
             return u if interval is None else jax.tree.map(functools.partial(_inside, interval), u, p)
 
         return jax.tree.map(project_leaf, bounds, updates, params, is_leaf=is_interval), state
@@ -107,14 +110,14 @@ def project(bounds: Any) -> optax.GradientTransformation:
 def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
     r"""Make parameters follow a schedule instead of their gradient.
 
-    After step :math:`n = 1, 2, \dots` a parameter is :math:`\mathrm{schedule}(n)`, as exactly as its dtype lets one
-    addition reach it. Give it to the parameters of a surrogate by ``optax.partition``.
+    After step :math:`n = 1, 2, \dots`, a parameter equals :math:`\mathrm{schedule}(n)`, up to the rounding of one
+    addition in its dtype. Apply it to the parameters of a surrogate with ``optax.partition``.
 
     Args:
-      schedule: from the number of steps taken to a value, such as ``optax.linear_schedule(0.1, 0.0, 1000)``.
+      schedule: function from the step count to a value, such as ``optax.linear_schedule(0.1, 0.0, 1000)``.
 
     Raises:
-      TypeError: ``schedule`` is not a function, or what it returns is not a number.
+      TypeError: ``schedule`` is not a function, or does not return a number.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -140,10 +143,10 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
 
 
 def _inside(interval, u, p):
-    """Return the update that takes p to where p + u is clipped into the interval, whatever is rounded on the way.
+    """Return the update that moves p to p + u, clipped to the interval, despite rounding.
 
-    Its dtype is that of p + u, in which optax adds before it rounds to the dtype of p. Rounding is monotone, so a sum
-    that lies between edges of that dtype is stored between them as well.
+    The update has the dtype of p + u, in which optax adds before it rounds to the dtype of p. Rounding is monotone, so
+    a sum between edges in the dtype of p is also stored between these edges.
     """
     stored = jnp.asarray(p).dtype
     if stored.itemsize == 1:
@@ -159,8 +162,8 @@ def _inside(interval, u, p):
     step = jax.lax.reduce_precision(step, jnp.finfo(wide).nexp, jnp.finfo(dtype).nmant)
     most = float(jnp.finfo(dtype).max)
     new, step = p + step, jnp.clip(step, -most, most).astype(dtype)
-    # A step that was rounded may end beyond an edge. Then its neighbour on the other side ends inside. (A subnormal
-    # float16 is rounded now, after the check: to a multiple of what p and the edges are multiples of.)
+    # A rounded step may end beyond an edge. Then the neighbouring float on the other side ends inside. (A subnormal
+    # float16 is rounded now, after the check: to a multiple of the unit of which p and the edges are multiples.)
     step = jnp.where(new < low, jnp.nextafter(step, jnp.full_like(step, most)), step)
     return jnp.where(new > high, jnp.nextafter(step, jnp.full_like(step, -most)), step)
 

@@ -1,6 +1,6 @@
-"""Plot surrogates, spikes and membranes; needs the extra ``plot``.
+"""Plot surrogates, spikes and membrane potentials. Needs the extra ``plot``.
 
-Every function draws into the axes it is given, or into new ones, and returns them.
+Every function draws into the given axes, or into new ones, and returns the axes.
 """
 
 import contextlib
@@ -32,24 +32,24 @@ def surrogate(
     axes: Axes | Iterable[Axes] | None = None,
     **parameters: Iterable[Any],
 ) -> tuple[Axes, Axes]:
-    """Plot primitives and gradients of surrogates, side by side.
+    """Plot surrogate functions (primitives) and surrogate gradients, side by side.
 
-    Where a curve jumps, it is broken, and the jump is dotted.
+    At a jump, the curve is interrupted, and a dotted line marks the jump.
 
     Args:
-      *surrogates: one or several.
-      xlim: range of x, membrane potential minus threshold, dimensionless.
-      axes: the two axes to draw into, primitive and gradient; or one for both, where the primitive is dashed.
-      **parameters: values by parameter name; each surrogate is drawn for each of them (for each combination).
+      *surrogates: one or more surrogates.
+      xlim: range of x, the membrane potential minus threshold, dimensionless.
+      axes: two axes to draw into, for primitives and gradients, or one for both, in which primitives are dashed.
+      **parameters: values by parameter name. Each surrogate is drawn for each combination of values.
 
     Returns:
-      The two axes. A surrogate that has no primitive is drawn in the second alone.
+      The two axes. A surrogate without a primitive is drawn in the second axes only.
 
     Raises:
-      TypeError: something that isn't a surrogate.
+      TypeError: an argument is not a surrogate.
 
     Example:
-      The two pictures of LogTailedRelu in one call:
+      Plot the primitive and the gradient of LogTailedRelu:
 
       >>> import brainsurr as bs
       >>> from brainsurr import plot
@@ -91,17 +91,17 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
     """Plot when each neuron fires.
 
     Args:
-      spikes: ``[time, neurons]``; a spike is anything above 0.
+      spikes: ``[time, neurons]``. Values above 0 are spikes.
       dt: length of a time step, in ``unit``.
-      unit: of the time axis, say ``"ms"``.
-      axes: to draw into.
+      unit: unit of the time axis, such as ``"ms"``.
+      axes: axes to draw into. If None, new axes are created.
 
     Returns:
       The axes.
 
     Raises:
-      TypeError: ``spikes`` are no numbers.
-      ValueError: ``spikes`` has not two axes, or ``dt`` is not a time.
+      TypeError: ``spikes`` does not contain numbers.
+      ValueError: ``spikes`` does not have two axes, or ``dt`` is not above 0.
 
     Example:
       >>> import numpy as np
@@ -113,8 +113,8 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
     axes = axes or plt.subplots(figsize=(6, 3.4), layout="constrained")[1]
     time, neuron = np.nonzero(spikes > 0)
     steps = max(1, len(spikes))
-    few = steps <= 50  # few enough to tell one step from the next
-    half = 0.4 * max(1.0, spikes.shape[1] / 100)  # a stroke stays visible among many neurons
+    few = steps <= 50  # few enough to tell steps apart
+    half = 0.4 * max(1.0, spikes.shape[1] / 100)  # strokes stay visible with many neurons
     axes.vlines(time * dt, neuron - half, neuron + half, linewidth=2.4 if few else 1.2)
     if few:
         edges = (np.arange(1, steps) - 0.5) * dt
@@ -131,19 +131,19 @@ def membrane(
     """Plot membrane potentials over time.
 
     Args:
-      v: ``[time]`` or ``[time, neurons]``, dimensionless. Up to eight neurons have a colour and a name each.
+      v: ``[time]`` or ``[time, neurons]``, dimensionless. Up to eight neurons each have a colour and a label.
       threshold: drawn as a dashed line.
-      spikes: of the shape of ``v``; each is marked on its potential.
+      spikes: spikes in the shape of ``v``, marked on the potentials.
       dt: length of a time step, in ``unit``.
-      unit: of the time axis, say ``"ms"``.
-      axes: to draw into.
+      unit: unit of the time axis, such as ``"ms"``.
+      axes: axes to draw into. If None, new axes are created.
 
     Returns:
       The axes.
 
     Raises:
-      TypeError: ``v`` or ``spikes`` are no numbers.
-      ValueError: ``v`` has more than two axes, ``spikes`` another shape, or ``dt`` is not a time.
+      TypeError: ``v`` or ``spikes`` does not contain numbers.
+      ValueError: ``v`` has more than two axes, ``spikes`` has another shape, or ``dt`` is not above 0.
 
     Example:
       >>> import numpy as np
@@ -179,7 +179,7 @@ def membrane(
 
 
 def _legend(axes: Axes, own: bool):
-    """Put the legend beside the curves in a new figure, which has room for it; in given axes, where it fits best."""
+    """Put the legend next to the curves in a new figure, which has room for it, and inside given axes."""
     beside, inside = {"frameon": False, "loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}, {"edgecolor": "none"}
     axes.legend(**(beside if own else inside))
 

@@ -1,1 +1,1 @@
-"""One reading of a traced program, for the tools that ask how values flow through it."""
+"""Analyse how values flow through a traced program."""

@@ -1,7 +1,7 @@
-"""Where time or batch is in a traced program: does an output of one time step, or example, depend on another?
+"""Follow the time or batch axis through a traced program: does one time step, or example, depend on another?
 
-What moves the entries of a value moves their sets; what sums, sorts or convolves over an axis unites them. Where a rule
-can't tell, or an operation has none, that is not known.
+Operations that move entries also move their sets. Operations that sum, sort or convolve over an axis unite the sets. If
+a rule does not decide it, or an operation has no rule, the result is unknown.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ TIME, BATCH = 0, 1  # axes of the input
 
 
 def mixing(program, shape: Sequence[int], axis: int) -> tuple[bool | None, bool]:
-    """Return whether a program mixes the entries along an axis, None if that is not known.
+    """Return whether a program mixes the entries along an axis, None if this is unknown.
 
-    And whether these are known to lie along the first axis of an output.
+    Also return whether these entries are known to lie along the first axis of an output.
 
     Args:
       program: a closed jaxpr of one input, ``[time, batch, ...]``.
-      shape: of this input, of at least two entries along the axis.
-      axis: the one that is followed.
+      shape: the shape of this input, with at least two entries along the axis.
+      axis: the axis to follow.
     """
     jaxpr, used = needed(program)
     own = placed(each(shape[axis]), [axis], len(shape))
@@ -39,7 +39,7 @@ def mixing(program, shape: Sequence[int], axis: int) -> tuple[bool | None, bool]
 
 
 def _mixes(axis, size, shape, sets):
-    """Return whether an output mixes the entries of an axis, which is at that place of the input."""
+    """Return whether an output mixes the entries of an axis of the input."""
     if not depends(sets):
         return None if sets.shape[axis] > 1 else False
     members, own = sets & ~UNKNOWN, placed(each(size), [axis], len(shape))
@@ -71,8 +71,8 @@ class _Reader(Reader):
 
     def chosen(self, equation, index, cases):
         if equation.primitive.name == "while" and has_several(index):
-            index = np.array(UNKNOWN)  # it may go on until the last is done, and keep those that are
-        # Under `vmap` the index has leading axes of the cases.
+            index = np.array(UNKNOWN)  # it may run until the last entry is done, and keep entries that are done
+        # Under `vmap`, the index has leading batch axes, like the cases.
         return [together(placed(index, range(index.ndim), case.ndim), case) for case in cases]
 
     def operation(self, equation, operands):

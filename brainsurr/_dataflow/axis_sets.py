@@ -1,10 +1,10 @@
-"""Sets of time steps or examples: for each entry of a value, those of the input that it was computed from.
+"""Sets of time steps or examples: for each entry of a value, the input steps or examples that it depends on.
 
-A set is an integer of 64 bits. It holds a number as its binary digits, two bits for each: that it is 0, that it is 1.
-So the union of sets is ``|``, and a set has several numbers if it has both bits of a digit. The last bit is UNKNOWN.
+A set is a 64-bit integer. It stores a number as binary digits with two bits each: one for 0 and one for 1. The union of
+sets is ``|``, and a set has several numbers if both bits of a digit are set. The last bit is UNKNOWN.
 
-The sets of a value are an array with the dimensions of the value, of size 1 where all along one have the same. Those
-of a constant are empty, and of type bool: its dimensions are of size 1 where its entries do not differ, or are drawn.
+The sets of a value are an array with the dimensions of the value, of size 1 if all sets along a dimension are equal.
+The sets of a constant are empty and bool: a dimension has size 1 if its entries are equal, or random.
 """
 
 import functools
@@ -13,7 +13,7 @@ import numpy as np
 
 UNKNOWN = np.uint64(1 << 63)
 _ZEROS = np.uint64(sum(1 << bit for bit in range(0, 62, 2)))
-MOST = 2**22  # sets of a value
+MOST = 2**22  # maximum number of sets of a value
 
 
 def constant(shape) -> np.ndarray:
@@ -26,13 +26,13 @@ def depends(sets: np.ndarray) -> bool:
 
 
 def each(size: int) -> np.ndarray:
-    """Return the set of each number by itself."""
+    """Return a set with one number, for each number."""
     digits = range((size - 1).bit_length())
     return np.array([sum(1 << 2 * digit + (i >> digit & 1) for digit in digits) for i in range(size)], np.uint64)
 
 
 def has_several(sets: np.ndarray) -> bool:
-    """Return whether one of the sets has more than one number."""
+    """Return whether any set has more than one number."""
     return bool((sets & sets >> np.uint64(1) & _ZEROS).any())
 
 
@@ -42,12 +42,12 @@ def differ_along(sets: np.ndarray, axis: int) -> bool:
 
 
 def union(sets: np.ndarray, axes) -> np.ndarray:
-    """Return the union of the sets along some axes, which are of size 1 then."""
+    """Return the union of the sets along some axes, which then have size 1."""
     return np.bitwise_or.reduce(sets, axis=axes, keepdims=True)
 
 
 def together(*operands: np.ndarray) -> np.ndarray:
-    """Return the sets of what is computed of these entry by entry; numbers meet all entries."""
+    """Return the sets of the result of an elementwise operation, with broadcasting."""
     ours = [sets for sets in operands if depends(sets)]
     if not ours:
         return constant(np.broadcast_shapes(*(sets.shape for sets in operands)))
@@ -59,7 +59,7 @@ def together(*operands: np.ndarray) -> np.ndarray:
 
 
 def placed(sets: np.ndarray, places, rank: int) -> np.ndarray:
-    """Return the sets of a value of some rank with these dimensions at those places, all along others the same."""
+    """Place the dimensions of sets at ``places`` of a value of this rank; sets are equal along other dimensions."""
     shape = [1] * rank
     for place, size in zip(places, sets.shape, strict=True):
         shape[place] = size

@@ -1,9 +1,9 @@
-"""Where a program loses the derivative of what depends on a parameter, and yet adds it to its result.
+"""Find where a program loses the derivative of a value that depends on a parameter, and still adds it to its result.
 
-A step without a surrogate has the slope 0 by construction: jax gives what comes out of it no tangent. That is let be
-where it chooses, masks or is left out: ``jnp.where(h > 0, h, 0)``, ``h * (h > 0.3)``, an arg-max that picks a value,
-a ``stop_gradient``. It is a step in place of a spike where it enters the result by a sum, or by a product with
-something that it was not computed from, such as a weight.
+A step function without a surrogate has slope 0 by construction: jax gives its output no tangent. This is not reported
+if the step only selects or masks values, or is excluded on purpose: ``jnp.where(h > 0, h, 0)``, ``h * (h > 0.3)``, an
+arg-max that picks a value, a ``stop_gradient``. It is reported if the step enters the result by a sum, or by a product
+with a value that it was not computed from, such as a weight.
 """
 
 import contextlib
@@ -28,18 +28,18 @@ _BY_NAME = {"heaviside": False, "_interp": True}
 
 @dataclasses.dataclass(frozen=True)
 class Fact:
-    """What is known of a value. Values have numbers, and a set of values is an integer with a bit for each.
+    """Facts about a value. Values are numbered, and a set of values is an integer with one bit per value.
 
     Attributes:
-      depends: whether it depends on a parameter.
-      tangent: whether it has one that is not 0 by construction.
-      is_weight: whether it is computed from parameters and numbers alone.
+      depends: whether the value depends on a parameter.
+      tangent: whether it has a tangent that is not 0 by construction.
+      is_weight: whether it is computed only from parameters and numbers.
       number: the bit of this value.
-      ancestors: what it was computed from, itself included; of what is no weight, those that are none.
-      near: those of them from which it was computed entry by entry.
-      lost: the lines where that was.
-      beside: the lines where that was, of a part of its entries.
-      added: the lines of what was added to it without a derivative.
+      ancestors: the values it was computed from, including itself; for a value that is not a weight, without weights.
+      near: the ancestors from which it was computed entry by entry.
+      lost: the lines where its derivative was lost.
+      beside: the lines where the derivative of some of its entries was lost.
+      added: the lines of values without a derivative that were added to it.
     """
 
     depends: bool = False
@@ -54,11 +54,11 @@ class Fact:
 
 
 def steps(program, line_of: Callable) -> list[str]:
-    """Return the lines of steps that enter the result of a program of parameters, its only inputs.
+    """Return the lines of step functions that enter the result of a program. Parameters are its only inputs.
 
     Args:
       program: a closed jaxpr with one output.
-      line_of: ``line_of(equation, calls)``, inside of those calls; nothing for a step that is let be.
+      line_of: ``line_of(equation, calls)`` returns the line of an equation inside calls, or nothing to ignore it.
     """
     jaxpr, _ = needed(program)
     reader = _Reader(line_of)
@@ -81,11 +81,11 @@ class _Reader(Reader):
 
     def enters(self, equation):
         if equation.params.get("name") in _BY_NAME:
-            return "custom_" in str(equation.params["jaxpr"])  # a function of the user's of that name
+            return "custom_" in str(equation.params["jaxpr"])  # a user's function of that name
         return not equation.primitive.name.startswith("custom_")
 
     def carried(self, fact, closed_over):
-        # A weight that a loop closes over is in the state by way of earlier steps, which makes it no gate.
+        # The state contains a weight that a loop closes over through earlier steps, which does not make it a gate.
         outside = union(other.number for other in closed_over)
         return dataclasses.replace(fact, ancestors=fact.ancestors & ~outside)
 
@@ -104,7 +104,7 @@ class _Reader(Reader):
         return [self._selected(equation, index, [fact]) for fact in facts]
 
     def _together(self, facts, tangent, cut_here="", near=True):
-        """Return the fact of a value that is computed of these; one is of a parameter."""
+        """Return the fact of a value that is computed from values with these facts."""
         is_weight = all(fact.is_weight for fact in facts)
         of = [fact for fact in facts if fact.is_weight == is_weight]
         here = frozenset([cut_here] if any(fact.tangent for fact in facts) else [])
@@ -120,7 +120,7 @@ class _Reader(Reader):
         )
 
     def _selected(self, equation, index, cases):
-        """Return the fact of what an index chooses of cases: a gate of one of them, or a step between numbers."""
+        """Return the fact of the selected case: the index is a gate of one case, or a step between numbers."""
         kept = [case for case in cases if case.tangent]
         if not (index.depends or any(case.depends for case in cases)):
             return self.joined(index, cases[0])
@@ -180,7 +180,7 @@ def _put_beside(new, facts, gates=True):
 
 
 def _ungated(facts, others):
-    """Return the lines of those that have lost their derivative, and are no gate of another that has one."""
+    """Return the lines of values that lost their derivative, unless they are gates of a value that has one."""
     kept = [fact for fact in others if fact.tangent]
     lost = [fact for fact in facts if fact.depends and not fact.tangent]
     return frozenset().union(*(fact.lost for fact in lost if not any(_is_gate(fact, other) for other in kept)))
@@ -192,7 +192,7 @@ def union(sets) -> int:
 
 
 def _is_gate(lost, kept):
-    """Return whether what has lost its derivative only chooses of what it is multiplied by: of the same values."""
+    """Return whether a value that lost its derivative only gates the values it is multiplied with."""
     return bool(lost.ancestors & kept.number or lost.near & kept.near)
 
 
@@ -201,9 +201,9 @@ def _is_inexact(var):
 
 
 def _keeps_tangent(equation, tangents):
-    """Return, for each output, whether by jax's rule its tangent depends on those of the inputs."""
+    """Return for each output whether its tangent depends on tangents of the inputs, by jax's rule."""
     kept = [True] * len(equation.outvars)
-    if equation.primitive.name.startswith("custom_"):  # a rule of the user's, or that of a surrogate
+    if equation.primitive.name.startswith("custom_"):  # a user's rule, or the rule of a surrogate
         return kept
     if equation.params.get("name") in _BY_NAME:
         return [_BY_NAME[equation.params["name"]]]

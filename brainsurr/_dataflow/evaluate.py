@@ -1,4 +1,4 @@
-"""Compute a traced program operation by operation, with a rule of one's own for some of them."""
+"""Evaluate a traced program operation by operation, with custom rules for some operations."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,11 +9,12 @@ def evaluated(program, operands: Sequence[Any], rule: Callable) -> list[Any]:
     """Return the outputs of a program.
 
     Args:
-      program: a closed jaxpr, or one without constants, or whose constants come first among its operands.
-      operands: its inputs.
-      rule: ``rule(equation, values, as_it_is)`` returns the outputs of an operation; those that it has, ``as_it_is()``.
+      program: a closed jaxpr, or an open jaxpr whose constants, if any, come first among its operands.
+      operands: the inputs of the program.
+      rule: ``rule(equation, values, as_it_is)`` returns the outputs of an operation. ``as_it_is()`` returns its usual
+        outputs.
     """
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: this import takes as long as all of brainsurr
 
     jaxpr, consts = getattr(program, "jaxpr", program), getattr(program, "consts", ())
     known = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True))

@@ -1,4 +1,4 @@
-"""Read a traced program, into the calls, loops and branches in it: what is known of each value, from its inputs on."""
+"""Derive facts about each value of a traced program from its inputs, including calls, loops and branches."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -6,11 +6,11 @@ from typing import Any
 
 from .._jax_private import scan_parts
 
-_MOST_TURNS = 20  # of a loop whose carry is not settled before
+_MOST_TURNS = 20  # maximum iterations until the facts of a loop carry must not change
 
 
 class Reader:
-    """What one tool knows of a value, a fact, and how it gets there.
+    """The rules of one tool: which fact it derives for each value.
 
     Besides these methods it has ``constant(var)``, the fact of a literal or of an array that a program closes over;
     ``operation(equation, facts)``, those of the outputs of one; ``joined(one, other)``, that of a value that may be the
@@ -25,7 +25,7 @@ class Reader:
         self.calls: list[Any] = []
 
     def enters(self, equation) -> bool:
-        """Return whether to read the program inside of a call; else it is an operation."""
+        """Return whether to read the program inside a call; otherwise the call is an operation."""
         return True
 
     def row(self, fact: Any) -> Any:
@@ -33,15 +33,15 @@ class Reader:
         return fact
 
     def stacked(self, fact: Any, length: int) -> Any:
-        """Return the fact of such entries along a new leading axis."""
+        """Return the fact of entries with this fact, stacked along a new leading axis."""
         return fact
 
     def carried(self, fact: Any, closed_over: Sequence[Any]) -> Any:
-        """Return the fact of what a loop carries to its next turn."""
+        """Return the fact of a value that a loop carries to its next iteration."""
         return fact
 
     def same(self, one: Any, other: Any) -> bool:
-        """Return whether another turn of a loop with the other fact would tell nothing new."""
+        """Return whether another iteration of a loop with the other fact would add nothing."""
         return one == other
 
 
@@ -83,7 +83,7 @@ def _read(reader, equation, facts):
 
 
 def inside(equation) -> Any:
-    """Return the program that a call runs on its operands, open or closed, or None of any other operation."""
+    """Return the program that a call runs on its operands, open or closed; None for any other operation."""
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         inner = equation.params.get(name)
         jaxpr = getattr(inner, "jaxpr", inner)
@@ -100,7 +100,7 @@ def _scan(reader, params, facts):
 
 
 def _settled(reader, body, closed_over, carry, xs):
-    """Return the facts of a carry that one more turn of a loop leaves as they are, and of the other outputs."""
+    """Return the facts of a carry that another iteration leaves unchanged, and the facts of the other outputs."""
     for _ in range(_MOST_TURNS):
         outputs = read(reader, body, [*closed_over, *carry, *xs])
         after = [reader.carried(fact, closed_over) for fact in outputs[: len(carry)]]

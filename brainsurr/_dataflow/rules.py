@@ -1,7 +1,7 @@
-"""What each operation of jax does to time and batch: a rule takes an equation and the sets of its operands.
+"""Rules for the effect of each jax operation on time and batch: a rule takes an equation and its operands' sets.
 
-It returns the sets of all outputs, or a list of them for each; None where it does not know. Nor is an operation known
-that has no rule.
+It returns the sets of all outputs, or a list with the sets of each output, or None if they are unknown. Operations
+without a rule are also unknown.
 """
 
 import math
@@ -17,7 +17,7 @@ def _entry_by_entry(equation, *operands):
 
 
 def _over(equation, *operands):
-    """Unite along the axes that an operation names, which may be gone then."""
+    """Unite sets along the axes that an operation names, and remove these axes if the operation does."""
     named = [equation.params[name] for name in ("axes", "dimensions", "axis", "dimension") if name in equation.params]
     axes = named[0] if named else -1  # `top_k` had no axis
     sets = union(together(*operands), axes)
@@ -29,7 +29,7 @@ def _broadcast(equation, sets):
 
 
 def _reshape(equation, sets):
-    """Give each group of dimensions that become others their sizes; 1, if all sets along the group are the same."""
+    """Reshape each group of dimensions to its new sizes, or to size 1 if all sets along the group are equal."""
     old, new = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
     if (order := equation.params["dimensions"]) is not None:  # first, as in a convolution that is mapped over an axis
         sets, old = sets.transpose(order), tuple(old[i] for i in order)
@@ -85,7 +85,7 @@ def _events_product(equation, x, *others):
 
 
 def _moves(window, stride, padding, *dilations):
-    """Return whether a window goes from an entry of its axis to others."""
+    """Return whether a window combines an entry of its axis with others."""
     return not window == stride == 1 or any(padding) or any(dilation != 1 for dilation in dilations)
 
 

@@ -1,4 +1,4 @@
-"""`diagnose`: measure in one forward and backward pass which layers are silent, and where gradients reach."""
+"""`diagnose`: measure in one forward and backward pass which layers are silent, and which ones gradients reach."""
 
 import dataclasses
 import math
@@ -38,7 +38,7 @@ class Diagnosis(Report[LayerReport]):
     Attributes:
       loss: the value of the loss.
       layers: the reports by name, in the order in which the layers were called.
-      sentences: the problems, and how to solve them.
+      sentences: the problems, and how to fix them.
     """
 
     _measured: ClassVar[str] = "layers"
@@ -60,28 +60,29 @@ class Diagnosis(Report[LayerReport]):
 def diagnose(
     spike_fns: Mapping[str, Callable], loss_fn: Callable[[dict[str, Callable]], Any], *, mask: Any = None
 ) -> Diagnosis:
-    r"""Find out which layers are silent, whether a gradient can reach them, and what to change.
+    r"""Find silent layers, whether a gradient can reach them, and what to change.
 
-    This is for networks of plain functions, and calls the ``diagnose`` of ``brainsurr.nnx``, ``brainsurr.brainstate``
-    or ``brainsurr.equinox`` for their modules, which finds the layers; there is also that of ``brainsurr.linen``. The
-    loss is traced once without and computed once with its gradient. It may use jit, scan, vmap, remat and any dtype.
+    Use this for networks of plain functions. Given a module, it calls the ``diagnose`` of ``brainsurr.nnx``,
+    ``brainsurr.brainstate`` or ``brainsurr.equinox``, which finds the layers. For Flax Linen, call
+    ``brainsurr.linen.diagnose``. The loss is traced once without its gradient, and computed once with it. It may use
+    jit, scan, vmap, remat and any dtype.
 
     Args:
-      spike_fns: the spike function of each layer by a name of your choice: a surrogate, any elementwise function with a
-        derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are meant. Or a module of Flax NNX,
-        brainstate or Equinox, as for the ``diagnose`` of its framework.
+      spike_fns: the spike function of each layer, by a name of your choice: a surrogate, any elementwise function with
+        a derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are then measured. Or a Flax NNX,
+        brainstate or Equinox module, as for the ``diagnose`` of its framework.
       loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions and neurons
-        of the same values and derivatives that also measure, and must use these.
-      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Neurons over time follow it
-        in ``unroll`` too.
+        of the same values and derivatives that also take measurements, and must use these.
+      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
+        Neurons over time apply the mask step by step, also in ``unroll``.
 
     Returns:
       A :class:`Diagnosis`: print it, or read ``report["name"].rate``.
 
     Raises:
       TypeError: the arguments are in the wrong order, or the loss is not a scalar.
-      ValueError: no spike function was used, none got a value that the loss depends on, or layers of different widths
-        share a function.
+      ValueError: no spike function was used, none received a value that the loss depends on, or layers of different
+        sizes share a function.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -119,7 +120,7 @@ def diagnose(
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
         if issubclass(kind, Neuron):
             return with_spike_functions(watching(watch, name, kind), f)
-        return watch(name, f, shared=False)  # by its name alone, which the user gave
+        return watch(name, f, shared=False)  # by its name only, which the user chose
 
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
@@ -130,13 +131,13 @@ def diagnose(
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
     """Return what replaces each spike function of a layer, given the name of its field.
 
-    A layer has one row under its name; one with more surrogates has a row more for each of them, ``name.field``. It has
-    a row for each use, see :class:`Use`; a surrogate by itself may be shared, and has one for each line that uses it.
+    A layer has one row under its name, and for each further surrogate a row ``name.field``. There is a row for each use
+    of a layer, see :class:`Use`. A surrogate outside of a layer may be shared, and has a row for each line of use.
 
     Args:
-      watch: as `examine` gives it.
-      name: of the layer.
-      kind: the class of its neuron; None for a surrogate by itself.
+      watch: the function that `examine` passes.
+      name: the name of the layer.
+      kind: the class of its neuron; None for a surrogate outside of a layer.
     """
     first = "" if kind is None else next(iter(spike_fields(kind)), "")
 
@@ -159,10 +160,10 @@ def examine(
     Args:
       loss: ``loss(watch)`` returns a scalar. It is called twice.
       mask: the user's argument.
-      parameters: a tree of those that the loss uses.
-      intervals: their bounds by name, None where there are none; may be filled by ``loss``.
-      transform: the module of the framework's ``make_jaxpr``, ``jit`` and ``grad``.
-      names: of what is expected to be called.
+      parameters: a tree of the parameters that the loss uses.
+      intervals: the bounds of parameters by name, or None; ``loss`` may fill the dictionary.
+      transform: the module with the framework's ``make_jaxpr``, ``jit`` and ``grad``.
+      names: the names of layers that should be called.
     """
     unseen = dict[str, None]()
 
@@ -212,7 +213,7 @@ def examine(
 
 
 def not_finite(tree: Any) -> list[str]:
-    """Return the names of the arrays of a tree that hold NaN or infinity."""
+    """Return the names of the arrays in a tree that contain NaN or infinity."""
     return [
         name
         for name, leaf in named_leaves(tree).items()
@@ -221,10 +222,10 @@ def not_finite(tree: Any) -> list[str]:
 
 
 def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
-    """Return the names of the arrays of a tree that are not within their intervals, each with a number that is not."""
+    """Return the names of the arrays in a tree that leave their bounds, each with a number out of bounds."""
     texts = []
     for name, leaf in named_leaves(tree).items():
-        if (interval := intervals.get(name.removeprefix("params."))) is not None:  # as linen calls its collection
+        if (interval := intervals.get(name.removeprefix("params."))) is not None:  # the Linen collection
             (low, high), stored = edges(interval, leaf.dtype), np.asarray(leaf)
             beyond = stored[(stored < low) | (stored > high)]
             texts += [f"{name} = {x:.3g}, bounds {list(interval)}" for x in beyond[:1].astype(float)]
@@ -238,21 +239,21 @@ _UNSEEN = (
 
 
 def watch_module(watch: Callable, path: tuple, node: Any):
-    """Observe the spike functions of a module of a network, if it is a layer: ``watch`` is as `examine` gives it."""
+    """Observe the spike functions of a module, if it is a layer; ``watch`` is the function that `examine` passes."""
     if isinstance(node, NeuronModule | SurrogateModule):
         kind = getattr(node, "_neuron_class", None)
         object.__setattr__(node, "_watch", watching(watch, layer_name(path, node), kind))
 
 
 def layer_name(path: tuple, layer: Any) -> str:
-    """Return the path of a layer, such as ``layers.0``; for a layer that is the whole network, its class."""
+    """Return the path of a layer, such as ``layers.0``; its class name if the layer is the whole network."""
     return ".".join(map(str, path)) or type(layer).__name__
 
 
 def _report(sums: dict[str, Any]) -> LayerReport:
     total = jax.tree.map(lambda per_neuron: float(per_neuron.sum()), sums)
     count, finite = total["zeros"] + total["rate"] + total["nan"], total["finite"] or math.nan
-    if not count:  # no backward pass of this layer, or no value
+    if not count:  # this layer has no backward pass, or no values
         return LayerReport(status="unused")
     never_fires = sums["rate"] == 0
     return LayerReport(

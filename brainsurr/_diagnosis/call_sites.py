@@ -1,4 +1,4 @@
-"""Uses of a layer: each by the line that calls it, and one with the calls that go on from its state."""
+"""Uses of a layer, by the line that calls it. Calls that continue from its state belong to the same use."""
 
 import contextlib
 from collections.abc import Callable
@@ -15,12 +15,12 @@ from .._time.sequential import named
 from ..neurons._neuron import run, take_one_step
 from .mask import counting_run
 
-_place: ContextVar[str] = ContextVar("place", default="")  # of the neurons that run now
+_place: ContextVar[str] = ContextVar("place", default="")  # of the neurons that are running
 _layers: ContextVar[str] = ContextVar("layers", default="")  # their positions in networks
 
 
 class Use(NamedTuple):
-    """A use of a spike function: its name, where that is, and the number of neurons there."""
+    """A use of a spike function: its name, the place, and the number of neurons."""
 
     name: str
     place: str
@@ -31,7 +31,7 @@ class Use(NamedTuple):
 
     @classmethod
     def here(cls, name: str, x: Any, shared: bool) -> "Use":
-        """Return the use that is being made; of a surrogate by itself, it may be shared by the layers of a function."""
+        """Return the current use. A surrogate outside of a layer may be shared by several layers of a function."""
         return cls(name, _here() if shared else _place.get(), np.shape(x)[-1] if np.ndim(x) else 1)
 
 
@@ -40,11 +40,11 @@ def _here() -> str:
 
 
 def tracking_call_sites() -> contextlib.AbstractContextManager[None]:
-    """Tell the uses of each layer apart, until the block ends."""
-    states: dict[int, tuple[Any, str]] = {}  # by id: each that a neuron gave, which is kept for its id, and the place
+    """Distinguish the uses of each layer, until the block ends."""
+    states: dict[int, tuple[Any, str]] = {}  # by id: each state of a neuron, stored to keep its id, and the place
 
     def at_its_place(call: Callable, state):
-        if _place.get():  # inside of another
+        if _place.get():  # inside another neuron
             return call()
         before = {id(leaf) for leaf in jax.tree.leaves(state)}
         place = next((states[key][1] for key in before if key in states), None) or _here()

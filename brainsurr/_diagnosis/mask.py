@@ -1,4 +1,4 @@
-"""The mask of `diagnose`: which values are counted, of the time steps that run now."""
+"""The mask of `diagnose`: which values are counted in the current time steps."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ from .._time.guard import check_stateless_layer
 from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
 
-counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or of one step
-aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for shapes, a check, or a spike function
+counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or one step of it
+aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for shapes, in a check, or in a spike function
 
 
 @contextlib.contextmanager
 def following_time(mask: jax.Array | None) -> Iterator[None]:
-    """Count the values where a mask is true, which loops over time take step by step, until the block ends."""
+    """Count only values where a mask is true, until the block ends. Loops over time apply the mask step by step."""
     loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _counting}
     loops |= dict.fromkeys((first_carries, check_stateless_layer), _uncounted)
     with setting(counted, mask), overriding(loops):
@@ -30,14 +30,14 @@ def following_time(mask: jax.Array | None) -> Iterator[None]:
 
 
 class _Masked(NamedTuple):
-    """Inputs of time steps, and the mask of these."""
+    """Inputs of time steps, with their mask."""
 
     xs: Any
     mask: Any
 
 
 def _masked(xs) -> Any:
-    """Return the inputs of a loop over time with the mask, or raise a ValueError if it is for others."""
+    """Return the inputs of a loop over time with the mask; raise a ValueError if the mask does not match."""
     mask, lengths = counted.get(), [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)]
     if mask is None or not lengths:
         return xs
@@ -48,7 +48,7 @@ def _masked(xs) -> Any:
 
 
 def _counting(f, *args):
-    """Call a function whose last argument are the inputs of time steps, and count these by their mask."""
+    """Call a function whose last argument is the inputs of time steps, and count these by their mask."""
     *before, xs = args
     if not isinstance(xs, _Masked):
         return f(*args)
@@ -57,7 +57,7 @@ def _counting(f, *args):
 
 
 def counting_run(run, neuron, state, xs, host_scan=scan_steps):
-    """Run a neuron over time, and count each step by its part of the mask."""
+    """Run a neuron over time, and count each step by its row of the mask."""
 
     def counting_scan(step, state, xs, **how):
         return host_scan(partial(_counting, step), state, _masked(xs), **how)

@@ -18,10 +18,11 @@ from .report import LEAST_SLOPE
 
 
 def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
-    """Return variants of a surrogate by what is changed, some of which may pass more gradient.
+    """Return variants of a surrogate by the change, some of which may pass more gradient.
 
-    Which do is measured; a parameter's name doesn't tell. The width, which every surrogate can have, is tried first. A
-    function that is no surrogate has none. Of one that draws its spikes, height times width stays 1.
+    The names of parameters don't say which do, so this is measured. The surrogate width, which every surrogate can
+    have, is tried first. A function other than a surrogate has no variants. For random spikes, height times width
+    stays 1.
     """
     variants = OrderedDict[str, Surrogate]()
     spike_fn = spike_fn.surrogate if isinstance(spike_fn, Drawn) else spike_fn
@@ -39,7 +40,7 @@ def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
         low, high = spike_fn._all_bounds().get(name, (-jnp.inf, jnp.inf))
         value = values[name]
         known = isinstance(value, (int, float))
-        xp = np if known else jnp  # NumPy's results have values within a trace as well, which go into the text
+        xp = np if known else jnp  # NumPy results have known values even in a trace, for the text
         for factor in (2,) if known and value == 0 else (2, 0.5, 10, 0.1):
             new = xp.clip(xp.where(value == 0, 0.1, factor * value), low, high)
             at_zero = "" if low > 0 else "; 0.1 where it is 0"
@@ -50,31 +51,31 @@ def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
 
 
 USE_ARGUMENT = "loss_fn must use its argument, and must not be cached"
-SMALL = 2.0**-60  # of a gradient whose square float32 can't hold
+SMALL = 2.0**-60  # scale of a gradient whose square float32 can't represent
 
-# A part of jax's cache keys.
+# Part of jax's cache keys.
 _pass = jax.make_user_context()
 
 
 def fresh_trace():
-    """Return a context in which jitted functions are traced again, with the watched functions in them."""
+    """Return a context in which jitted functions are traced again, with the watched functions."""
     return _pass(object())
 
 
 def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list[int]]:
-    """Run ``loss(see)`` forward and back.
+    """Run the forward and backward pass of ``loss(see)``.
 
     Args:
       loss: ``loss(see)`` returns a scalar, with ``see(use, spike_fn, x, **key)`` in place of each spike function. It is
         called twice.
-      transform: the module of the framework's ``make_jaxpr``, ``jit`` and ``grad``.
+      transform: the module with the framework's ``make_jaxpr``, ``jit`` and ``grad``.
 
     Returns:
-      The loss; the `_sums` in float64 of each use of a layer, in the order of the first calls; and, of the inputs of
-      the first network in a row, those along the batch axis that hold NaN or infinity.
+      The loss; the `_sums` in float64 of each use of a layer, in the order of the first calls; and the indices of the
+      examples with NaN or infinity in the input of the first sequential network.
     """
-    is_drawn: dict[Use, bool] = {}  # in its first call
-    shapes: dict[Use, Any] = {}  # of the sums
+    is_drawn: dict[Use, bool] = {}  # in the first call of the use
+    shapes: dict[Use, Any] = {}  # shapes of the sums
     differentiated: dict[str, None] = {}
 
     def find(use, spike_fn, x, **key):
@@ -123,7 +124,7 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
 
 @partial(jax.custom_jvp, nondiff_argnums=[0])
 def _noticing(notice: Callable, s):
-    """Return the spikes, and notice if they are differentiated."""
+    """Return the spikes, and call ``notice`` if they are differentiated."""
     return s
 
 
@@ -136,8 +137,8 @@ def _noticed(notice, primals, tangents):
 def tapped(spike_fn: Callable, totals: dict[str, Any], variants: OrderedDict[str, Surrogate], x, **key):
     """Call an elementwise function: same value and derivative, with measurements as the gradient of ``totals``.
 
-    jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
-    vmap. So the totals are complete under any transform in the loss, without callbacks.
+    jax sums the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a vmap.
+    Therefore the totals are complete under any transform in the loss, without callbacks.
     """
     # Compute the slope here, not in the backward rule of `_tap`: the rule would close over a trained alpha, which
     # within a scan is a tracer that is no longer valid when the rule runs.
@@ -164,7 +165,7 @@ _tap.defvjp(lambda totals, x, s, *rest: (s, (x, s, *rest)), _tap_backward)
 
 
 def mask_for(x: jax.Array) -> jax.Array | None:
-    """Return where the values of an input are counted, with as many axes as it has; None if everywhere."""
+    """Return which values of an input are counted, as an array of the same rank; None if all are."""
     mask = counted.get()
     if mask is None:
         return None
@@ -177,7 +178,7 @@ def mask_for(x: jax.Array) -> jax.Array | None:
 
 
 def marking_rows(see: Callable, xs: jax.Array) -> jax.Array:
-    """Return ``[time, batch, ...]`` as it is. Examples with NaN or infinity are the spikes of a use without a name."""
+    """Return ``[time, batch, ...]`` unchanged. Record examples with NaN or infinity as spikes of an unnamed use."""
     if xs.ndim < 3 or not jnp.issubdtype(xs.dtype, jnp.inexact):
         return xs
     bad = as_float(~jnp.isfinite(xs).all(range(2, xs.ndim)))
@@ -188,17 +189,17 @@ def marking_rows(see: Callable, xs: jax.Array) -> jax.Array:
 def _sums(x, s, slope, passing, mask, ds, dx) -> dict[str, Any]:
     """Return sums over all values of each neuron (entry of the last axis), in the default float.
 
-    A value is one membrane value ``x`` and its spike ``s``, at one step of one example. Most are named after the entry
-    of the `LayerReport` that is made of them.
+    A value is one membrane value ``x`` and its spike ``s``, at one step of one example. Most sums have the name of the
+    entry of `LayerReport` that is computed from them.
 
     Args:
       x: membrane values.
       s: their spikes.
       slope: the gradient of the surrogate.
-      passing: by change, whether the gradient of the surrogate so changed is not 0.
-      mask: where values are counted; None everywhere.
-      ds: the gradient of the loss in the spikes.
-      dx: and in the membrane values.
+      passing: by change, whether the gradient of the changed surrogate is nonzero.
+      mask: which values are counted; if None, all are.
+      ds: the gradient of the loss with respect to the spikes.
+      dx: the gradient of the loss with respect to the membrane values.
     """
     wide = jnp.result_type(float)
     finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
@@ -209,7 +210,7 @@ def _sums(x, s, slope, passing, mask, ds, dx) -> dict[str, Any]:
         values = jnp.atleast_1d(values.astype(wide) if mask is None else jnp.where(mask, values.astype(wide), 0.0))
         return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
-    # Count values, never use shapes: under vmap a shape is that of one lane.
+    # Count values and never use shapes: under vmap, a shape describes one lane.
     summed = {
         "zeros": s == 0,
         "rate": (s != 0) & ~jnp.isnan(s),

@@ -5,14 +5,14 @@ import math
 
 from .._report import listed
 
-NEARLY_ALL = 0.99  # neurons that make a layer silent or dead, steps that make it saturated
-MOST = 0.5  # dead neurons beyond which a layer is not fine
-WORTH_SAYING = 0.1  # dead or silent neurons of a layer that is otherwise fine
-HARDLY = 0.1  # of its distance to the threshold: a spread of the membrane by which inputs hardly tell
-FAR = 4  # spreads of a membrane from its threshold, which inputs then hardly reach
-FAR_OFF = 10  # root mean square of x beyond which weights are too large, if hardly a gradient passes
-HARDLY_REACHED = 0.05  # of the values at which one arrives
-LEAST_SLOPE = 1e-3  # of a surrogate through which a gradient can move a weight
+NEARLY_ALL = 0.99  # fraction of neurons in a silent or dead layer, and of steps in a saturated layer
+MOST = 0.5  # fraction of dead neurons above which a layer is not fine
+WORTH_SAYING = 0.1  # fraction of dead or silent neurons in an otherwise fine layer
+HARDLY = 0.1  # spread of the membrane, relative to its distance to the threshold, if inputs hardly vary
+FAR = 4  # distance to the threshold, in spreads of the membrane, above which weights are too small
+FAR_OFF = 10  # root mean square of x above which weights are too large, if hardly any gradient passes
+HARDLY_REACHED = 0.05  # fraction of the values at which a gradient arrives
+LEAST_SLOPE = 1e-3  # surrogate gradient above which a weight can change
 VANISHING = 1e-4  # gradient norm, relative to that of a later layer
 
 
@@ -21,23 +21,24 @@ class LayerReport:
     r"""Measurements of one layer over all steps and examples. A neuron is an entry of the last axis.
 
     Attributes:
-      rate: share of values that are a spike.
-      silent: share of neurons that never fire.
-      dead: share of neurons that never fire and at which the surrogate's gradient is always 0.
-      passing: share of membrane values at which the surrogate's gradient is not 0.
-      arriving: share of spikes that get a gradient of the loss other than 0.
-      reached: share of membrane values that get one, through a slope of the surrogate of at least 0.001.
-      grad_norm: :math:`\lVert \partial L / \partial x \rVert_2`, with :math:`x` all arguments of the spike function:
+      rate: fraction of values that are a spike.
+      silent: fraction of neurons that never fire.
+      dead: fraction of neurons that never fire and whose surrogate gradient is always 0.
+      passing: fraction of membrane values with a nonzero surrogate gradient.
+      arriving: fraction of spikes that receive a nonzero gradient of the loss.
+      reached: fraction of membrane values that receive a nonzero gradient of the loss, with a surrogate gradient of at
+        least 0.001.
+      grad_norm: :math:`\lVert \partial L / \partial x \rVert_2`, with :math:`x` all arguments of the spike function,
         potential minus threshold.
-      membrane: mean of :math:`x`, where it is finite.
-      rms: root mean square of the same values, :math:`\sqrt{\mathrm{mean}\,(x^2)}`.
-      nan: share of spikes that are NaN.
-      trials: the value of ``passing`` if one parameter of the surrogate were changed, by a description of the change.
+      membrane: mean of :math:`x`, over finite values.
+      rms: root mean square of :math:`x`, :math:`\sqrt{\mathrm{mean}\,(x^2)}`, over finite values.
+      nan: fraction of spikes that are NaN.
+      trials: the value of ``passing`` after a change of one surrogate parameter, by a description of the change.
       status: ``"fine"``, ``"mostly dead"`` (more than half of its neurons are dead), ``"recoverable"`` (silent, but a
         gradient reaches it), ``"dead"`` (silent, and no gradient can reach it), ``"cut off"`` (no gradient of the loss
-        arrives), ``"blocked"`` (fires, but passes no gradient, or so far from the threshold that it passes hardly any),
-        ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
-        status is ``"unused"`` (the loss does not depend on its spikes, or it got no values).
+        arrives), ``"blocked"`` (it fires, but passes no gradient, or is so far from the threshold that it passes hardly
+        any), ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
+        status is ``"unused"``: the loss does not depend on its spikes, or it received no values.
     """
 
     rate: float = math.nan
@@ -55,7 +56,7 @@ class LayerReport:
 
     @property
     def spread(self) -> float:
-        r"""Standard deviation of :math:`x`, where it is finite."""
+        r"""Standard deviation of :math:`x`, over finite values."""
         return math.sqrt(max(0.0, self.rms**2 - self.membrane**2))
 
 
@@ -105,14 +106,14 @@ _INPUTS = "The inputs have NaN or infinity in {} of the batch, the parameters ha
 
 
 def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside, rows) -> tuple[str, ...]:
-    """Describe the problem of each layer that is not fine, its cause, and what to change; first what all share.
+    """Describe the problem of each layer that is not fine, its cause, and what to change; common problems come first.
 
     Args:
       layers: the reports with their status, by name.
-      loss: its value.
-      broken_names: of the parameters that are not finite.
+      loss: the value of the loss.
+      broken_names: the names of the parameters that are not finite.
       outside: parameters that are not within their bounds, with their values.
-      rows: of the batch whose inputs are not finite.
+      rows: the examples of the batch whose inputs are not finite.
     """
     about = {name: _sentences_about(name, layers) for name in layers}
     texts, partly = [], []
@@ -135,14 +136,14 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
         texts.insert(0, _PARAMETERS.format(listed(broken_names), f", {where} of the batch" if rows else ""))
     elif rows:
         texts.insert(0, _INPUTS.format(where))
-    elif not math.isfinite(loss) and not poisoned:  # a mask may leave out the example that makes it so
+    elif not math.isfinite(loss) and not poisoned:  # the mask may exclude the example that is not finite
         texts.insert(0, _OF_THE_LOSS.format(loss))
     beyond = [_OUTSIDE.format(listed(outside))] if outside else []
     return (*beyond, *(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
 
 def _sentences_about(name: str, layers: dict[str, LayerReport]) -> dict[str, str]:
-    """Return the sentences on a layer, by the status that each describes, or by what else there is to say."""
+    """Return the sentences on a layer, by the status or other finding that each describes."""
     layer, names = layers[name], list(layers)
     before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
@@ -175,7 +176,7 @@ def _sentences_about(name: str, layers: dict[str, LayerReport]) -> dict[str, str
         "unused": f"{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
         "reached it. Look for a stop_gradient, an output that is not used, an empty batch or time axis, a branch that "
         "was not taken, or a loss_fn that is cached or compiled.",
-        # Whatever the status is:
+        # For any status:
         "partly dead": f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
         f"{_capitalise(suggestion)}.",
         "partly silent": f"{name}: {layer.silent:.1%} of its neurons never fire on this batch.",
@@ -201,9 +202,9 @@ def _explain_cut_off(layer, layers, after, suggestion) -> str:
 
 
 def _suggest(layer: LayerReport, sources: str) -> str:
-    """Suggest to scale down what makes a layer be far off, and a change of the surrogate that lets a gradient through.
+    """Suggest scaling down the weights of a layer far from its threshold, and a surrogate that passes a gradient.
 
-    That is the first that was measured to do so at half the values that pass none.
+    The suggested change is the first one that passes a gradient at half of the values that pass none now.
     """
     texts = []
     if layer.rms > FAR_OFF:

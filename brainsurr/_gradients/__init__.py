@@ -1,4 +1,4 @@
-"""`check_gradients`: compare gradients with finite differences of the network without jumps, in float64."""
+"""`check_gradients`: compare gradients with finite differences of the smooth network, in float64."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -22,37 +22,38 @@ OFFSETS = np.array([0.0, *(sign * n * width for width in _WIDTHS for n in (1, 2)
 
 
 def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
-    r"""Check the gradients of a network, with its spikes replaced by their primitives.
+    r"""Check the gradients of a network, with each spike replaced by its surrogate function.
 
-    The primitive is smooth, and its derivative is the surrogate gradient. So the slope of the loss in a direction of
-    parameter space can be measured by finite differences, and must be what reverse and forward mode give:
+    The surrogate function is the smooth antiderivative of the surrogate gradient. The slope of the loss in a direction
+    of parameter space can therefore be measured by finite differences, and must equal the slopes of reverse and forward
+    mode:
 
     .. math:: \frac{L(\theta + h d) - L(\theta - h d)}{2 h} \approx \nabla L \cdot d = \partial_d L
 
-    for each parameter :math:`\theta`, with one random direction :math:`d`. All this is in float64. It finds a wrong
+    for each parameter :math:`\theta`, with one random direction :math:`d`, in float64. The check finds a wrong
     derivative rule, a detached branch, a cast that loses digits, and a parameter or an input at a knot of a function.
-    It can't see whether a surrogate is a good one: that the threshold is differentiated as if it were its primitive is
-    taken as given.
+    It can't tell whether a surrogate is a good choice: it assumes that the threshold is differentiated as its surrogate
+    function.
 
-    This is for networks of plain functions, and calls the ``check_gradients`` of ``brainsurr.nnx``,
-    ``brainsurr.brainstate`` or ``brainsurr.equinox`` for their modules; there is also that of ``brainsurr.linen``.
-    Arrays that ``loss_fn`` closes over keep their dtype until brainsurr gets them or an operation combines them with a
+    Use this for networks of plain functions. Given a module, it calls the ``check_gradients`` of ``brainsurr.nnx``,
+    ``brainsurr.brainstate`` or ``brainsurr.equinox``. For Flax Linen, call ``brainsurr.linen.check_gradients``. Arrays
+    that ``loss_fn`` closes over keep their dtype until they reach brainsurr, or until an operation combines them with a
     parameter.
 
     Args:
-      params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Those of a floating dtype
-        are checked, each array by itself. Or a module of Flax NNX, brainstate or Equinox, as for the
-        ``check_gradients`` of its framework.
+      params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Each array of a floating
+        dtype is checked separately. Or a Flax NNX, brainstate or Equinox module, as for the ``check_gradients`` of its
+        framework.
       loss_fn: the training loss on one batch, ``loss_fn(params) -> scalar``, with spikes of surrogates. It may use jit,
-        scan, vmap and remat. A small batch will do; the loss is computed 30 times for each parameter.
+        scan, vmap and remat. Use a small batch: the loss is computed 30 times for each parameter.
 
     Returns:
       A :class:`GradientReport`: print it, or ``assert report.fine, report``.
 
     Raises:
       TypeError: the loss is not a scalar.
-      ValueError: no parameter is of a floating dtype, or the loss is not finite or has no gradient.
-      NotImplementedError: a surrogate has no primitive.
+      ValueError: no parameter has a floating dtype, or the loss is not finite or has no gradient.
+      NotImplementedError: a surrogate does not define its surrogate function.
 
     Example:
       >>> import jax.numpy as jnp, brainsurr as bs
@@ -70,7 +71,7 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
 
 
 def examine_tree(params: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
-    """Check the gradients of ``loss_fn(params)`` in each array of a tree."""
+    """Check the gradient of ``loss_fn(params)`` with respect to each array of a tree."""
     values, structure = named_leaves(params), jax.tree.structure(params)
 
     def loss(new):
@@ -83,8 +84,8 @@ def examine_gradients(values: Mapping[str, Any], loss: Callable) -> GradientRepo
     """Check the gradients of ``loss(values)``, a pure function.
 
     Args:
-      values: the parameters by name, of which those of a floating dtype are checked.
-      loss: ``loss(values)`` computes the loss with other values in their place, in float64.
+      values: the parameters by name. Parameters of a floating dtype are checked.
+      loss: ``loss(values)`` computes the loss with these values, in float64.
     """
     values = {name: value for name, value in sorted(values.items()) if _is_inexact(value)}
     if not values:
@@ -142,7 +143,7 @@ def _is_inexact(value: Any) -> bool:
 
 
 def _why_flat(scalar, values, program) -> dict[str, str]:
-    """Return for each parameter the status that it has if all its slopes are 0."""
+    """Return the status of each parameter for the case that all its slopes are 0."""
     of_loss = used(program, values)
     slope, _ = _unless_undefined(jax.make_jaxpr(lambda tangents: jax.jvp(scalar, (values,), (tangents,))[1]), values)
     of_slope = of_loss if slope is None else used(slope, values)
@@ -162,10 +163,10 @@ def _traced(scalar, values, stop_reset):
 
 
 def _directions(values) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each parameter, and a random direction that changes this one alone.
+    """Yield the name of each parameter, and a random direction that changes only this parameter.
 
-    Its size is that of the entries of the parameter, or 1 where all are 0. All in NumPy: jax would compile each
-    operation anew for each check.
+    The direction has the scale of the entries of the parameter, or 1 if all entries are 0. It is computed in NumPy,
+    because jax would compile each operation again for each check.
     """
     rng = np.random.default_rng(0)
     values = {name: np.asarray(value) for name, value in values.items()}
@@ -178,7 +179,7 @@ def _directions(values) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _measured(scalar, values) -> tuple[float, dict[str, Slope]]:
-    """Return the loss, and its slope in a direction of each parameter."""
+    """Return the loss, and its slope in the direction of each parameter."""
 
     @jax.jit
     def line(values, direction):
@@ -200,10 +201,10 @@ def _measured(scalar, values) -> tuple[float, dict[str, Slope]]:
 def along(losses: np.ndarray) -> Slope:
     """Return the slope at 0 from the values at OFFSETS.
 
-    For each width, compute the central difference of five points, whose error falls with the fourth power of the width.
-    Wide steps suffer from truncation, narrow ones from rounding: use the width where neighbours agree best. The
-    narrowest serve to detect nearby knots of a network of many values. Their fourth difference is noise: rounding
-    inside of the network, which grows where a gradient explodes.
+    For each width, compute the central difference of five points, whose error is of fourth order in the width. Wide
+    steps suffer from truncation, and narrow steps from rounding: use the width at which neighbours agree best. The
+    narrowest widths detect nearby knots in a network of many values. Their fourth difference is noise: rounding errors
+    inside the network, which grow if a gradient explodes.
     """
     here, points = losses[0], losses[1:].reshape(-1, 4)
     right, left, far_right, far_left = points.T
@@ -219,7 +220,7 @@ def along(losses: np.ndarray) -> Slope:
 
 
 def _derived(scalar, values) -> dict[str, Derived]:
-    """Return the slope of each parameter in reverse and in forward mode, None where a mode is not defined."""
+    """Return the slope of each parameter in reverse and in forward mode, None if a mode is not defined."""
     gradients, none = _unless_undefined(jax.jit(jax.grad(scalar)), values)
     forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
     slopes = {}
@@ -234,7 +235,7 @@ def _derived(scalar, values) -> dict[str, Derived]:
 
 
 def _unless_undefined(f: Callable, x: Any) -> tuple[Any, Exception | None]:
-    """Return ``f(x)`` of a derivative, or None and the error if its mode is not defined for the loss."""
+    """Return ``f(x)`` of a derivative, or None and the error if the loss does not support its mode."""
     try:
         return f(x), None
     except (TypeError, ValueError, NotImplementedError) as error:  # of the mode: the loss was traced before

@@ -1,4 +1,4 @@
-"""What a traced program does to its inputs: which it uses, where it stops gradients, and where it loses digits."""
+"""Analyse a traced program: which inputs it uses, where it stops gradients, and where it loses digits."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from .._jax_private import frames, needed
 from .._report import line_of
 
-# What may give fewer digits than it takes; a product does by its `preferred_element_type`, which a convolution refuses.
+# Operations that may reduce precision; a product does by its `preferred_element_type`, which a convolution rejects.
 _CASTS = ("convert_element_type", "reduce_precision", "dot_general")
 
 
@@ -19,9 +19,9 @@ def used(program, names: Iterable[str]) -> set[str]:
 
 
 def equations(jaxpr) -> Iterator:
-    """Yield the equations in order, each followed by those inside of it.
+    """Yield the equations in order, each followed by the equations inside it.
 
-    Leave out the condition of a ``while``: how often it repeats is no value.
+    Skip the condition of a ``while`` loop: it affects the number of iterations, not the values directly.
     """
     for equation in jaxpr.eqns:
         yield equation
@@ -33,11 +33,11 @@ def equations(jaxpr) -> Iterator:
 
 
 def step_line(equation, calls=()) -> str:
-    """Return the line of a step of the user's, or that a neuron calls a function of jax as its spike function.
+    """Return the line of a step function in the user's code, or state that a neuron's spike function is a jax function.
 
     Args:
-      equation: of the step.
-      calls: those that it is inside of, of which the last is the innermost.
+      equation: the equation of the step.
+      calls: the calls around it, the innermost last.
     """
     equations = [equation, *reversed(calls)]
     called = [frame.function_name for frame in frames(equations)]
@@ -47,7 +47,7 @@ def step_line(equation, calls=()) -> str:
 def casts_and_stops(program) -> tuple[list[tuple[str, Any]], list[str]]:
     """Return the line of each cast of floats to fewer bits, with the new dtype, and of each ``stop_gradient``.
 
-    The line, ``file:line``, is empty for a cast in brainsurr. Its own ``stop_gradient`` and those of jax are left out.
+    The line, ``file:line``, is empty for a cast in brainsurr. ``stop_gradient`` calls in brainsurr and jax are skipped.
     """
     casts: dict[tuple[str, Any], None] = {}
     stops: dict[str, None] = {}

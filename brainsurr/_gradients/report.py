@@ -1,4 +1,4 @@
-"""What `check_gradients` says: a row for each parameter, and sentences on those where the numbers differ."""
+"""The report of `check_gradients`: a row for each parameter, and sentences on parameters whose slopes differ."""
 
 import dataclasses
 import math
@@ -10,16 +10,16 @@ from .._report import Report, as_text, listed
 # A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
 _RELATIVE = 1e-6
 _NEXT_TO_NOTHING = 1e-9
-FAR = 10  # times the slope: of a gradient that explodes, and of one that a detached reset changes much
+FAR = 10  # ratio of slopes, for gradients that explode, and for gradients that a detached reset changes much
 
 
 class Slope(NamedTuple):
-    """What finite differences say.
+    """The slope measured by finite differences.
 
     Attributes:
-      slope: of the step width at which two widths agree best.
-      error: the difference of these two, and what rounding leaves undecided.
-      knot: the largest difference of the slopes to the right and to the left that does not vanish with the width.
+      slope: the slope at the step width where two widths agree best.
+      error: the difference between these two widths, plus the uncertainty from rounding.
+      knot: the largest difference between the right and left slopes that does not vanish with the width.
     """
 
     slope: float
@@ -28,11 +28,11 @@ class Slope(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """The slopes that derivative rules give, None where a mode is not defined.
+    """The slopes computed by derivative rules, None if a mode is not defined.
 
     Attributes:
-      reverse: by reverse mode.
-      forward: by forward mode.
+      reverse: the slope in reverse mode.
+      forward: the slope in forward mode.
       terms: the sum of the magnitudes of the terms that reverse mode adds up.
     """
 
@@ -42,25 +42,25 @@ class Derived(NamedTuple):
 
     @property
     def slope(self) -> float | None:
-        """By one of the modes."""
+        """The slope in reverse mode, or in forward mode if reverse mode is not defined."""
         return self.forward if self.reverse is None else self.reverse
 
 
 @dataclasses.dataclass(frozen=True)
 class ParameterGradient:
-    """The slope of the loss in one random direction of a parameter, as it is measured and as it is derived.
+    """The slope of the loss in one random direction of a parameter, measured and derived.
 
     Attributes:
-      measured: by finite differences.
-      reverse: by reverse mode, None if that is not defined.
-      forward: by forward mode, likewise.
-      differ: by how much the worse of the two differs from what is measured, relative to the larger.
-      status: ``"fine"``; ``"reset"``, all that differs is a reset that is detached; ``"detached"``, all that leads to
-        the loss is, so that no gradient passes; ``"rounded"``, digits are lost on the way; ``"explodes"``, the
-        gradient grows over time until differences can't follow it, and is right over fewer steps; ``"knot"``, the
-        slopes to both sides differ or do not settle; ``"not finite"``; ``"differs"``. If all of them are 0, nothing is
-        compared: ``"unused"``, the loss does not depend on it; ``"step"``, only through steps; ``"no slope"``, the loss
-        is flat there.
+      measured: the slope by finite differences.
+      reverse: the slope in reverse mode, None if that is not defined.
+      forward: the slope in forward mode, None if that is not defined.
+      differ: the larger deviation of the two modes from the measured slope, relative to the larger slope.
+      status: ``"fine"``; ``"reset"``: the slopes differ only because of a detached reset; ``"detached"``: all paths to
+        the loss are detached, so no gradient passes; ``"rounded"``: a cast loses digits; ``"explodes"``: the gradient
+        grows over time until finite differences fail, and it is right over fewer steps; ``"knot"``: the slopes on both
+        sides differ or do not settle; ``"not finite"``; ``"differs"``. If all slopes are 0, nothing is compared:
+        ``"unused"``: the loss does not depend on the parameter; ``"step"``: it does only through steps; ``"no slope"``:
+        the loss is flat there.
     """
 
     measured: float
@@ -72,16 +72,16 @@ class ParameterGradient:
 
 @dataclasses.dataclass(frozen=True)
 class GradientReport(Report[ParameterGradient]):
-    """The gradients of a network, held against finite differences; ``print`` shows them as a table.
+    """The gradients of a network, compared with finite differences; ``print`` shows them as a table.
 
     A mapping from the name of a parameter to its :class:`ParameterGradient`.
 
     Attributes:
-      loss: that of the smooth network.
-      parameters: the numbers by name.
-      sentences: where the numbers part, and what it may be.
-      steps: lines, ``file:line``, that make a step of what depends on a parameter, through which no gradient passes,
-        and whose result is added to something, or multiplied by what it was not computed from.
+      loss: the loss of the smooth network.
+      parameters: the slopes by parameter name.
+      sentences: where the slopes differ, and the likely cause.
+      steps: lines, ``file:line``, that apply a step function, which passes no gradient, to a value that depends on a
+        parameter, and whose result is added to something, or multiplied by a value it was not computed from.
     """
 
     _measured: ClassVar[str] = "parameters"
@@ -93,7 +93,7 @@ class GradientReport(Report[ParameterGradient]):
 
     @property
     def fine(self) -> bool:
-        """Whether every parameter that the loss depends on is ``"fine"``, there is one, and there are no ``steps``."""
+        """True if the loss depends on a parameter, every such parameter is ``"fine"``, and there are no ``steps``."""
         states = {parameter.status for parameter in self.parameters.values()}
         return {"fine"} <= states <= {"fine", "unused"} and not self.steps
 
@@ -112,11 +112,11 @@ def judge(
     """Compare the measured slope with those of reverse and forward mode.
 
     Args:
-      measured: by finite differences.
-      derived: by derivative rules.
-      attached: the same with each reset differentiated; ``derived`` if none is detached.
-      loss: of the network.
-      cast: whether digits are lost on the way.
+      measured: the slope by finite differences.
+      derived: the slopes by derivative rules.
+      attached: the derived slopes with each reset differentiated; equal to ``derived`` if no reset is detached.
+      loss: the loss of the network.
+      cast: whether a cast loses digits.
       flat: the status if all slopes are 0.
     """
     slopes = [slope for slope in (derived.reverse, derived.forward) if slope is not None]
@@ -150,7 +150,7 @@ def unsettled(reports: Mapping[str, ParameterGradient]) -> set[str]:
 
 
 def growth(pairs: Iterable[tuple[float | None, float | None]]) -> float:
-    """Return how many times larger the first of two slopes is at most, such as a derived and a measured one."""
+    """Return the largest ratio of the first to the second of two slopes, such as a derived and a measured slope."""
     return max((abs(one / other) if other else math.inf for one, other in pairs if one), default=0.0)
 
 
@@ -183,13 +183,13 @@ def sentences(reports, casts: list, stops: list[str], stepped, grown: float, len
     """Describe where the numbers differ, and where no gradient passes.
 
     Args:
-      reports: of the parameters by name.
+      reports: the reports of the parameters by name.
       casts: the lines that lose digits, and their dtypes.
-      stops: those that stop a gradient.
-      stepped: those of steps.
-      grown: how many times its slope a gradient is that can't be measured.
-      length: of the loop over time.
-      most: the steps over which a gradient that explodes is right; 0 if none explodes.
+      stops: the lines that stop a gradient.
+      stepped: the lines with step functions.
+      grown: the ratio of a gradient that can't be measured to its measured slope.
+      length: the number of steps of the loop over time.
+      most: the number of steps over which an exploding gradient is right; 0 if none explodes.
     """
     where = listed([f"{where} ({dtype})" for where, dtype in casts if where])
     said = []

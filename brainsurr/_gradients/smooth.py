@@ -1,4 +1,4 @@
-"""The smooth pass of `check_gradients`: spikes are the primitive of their surrogate, and all is in float64."""
+"""The smooth pass of `check_gradients`: spikes become surrogate functions, and all values are in float64."""
 
 import contextlib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from ..neurons._neuron import as_state, make_first_state, run, take_one_step
 
 
 def smooth(stop_reset: Callable = lambda stop, s: stop(s)) -> contextlib.AbstractContextManager[None]:
-    """Replace every spike by its primitive and widen every incoming array to float64, until the block ends.
+    """Replace every spike by its surrogate function, and convert incoming arrays to float64, until the block ends.
 
     Args:
       stop_reset: ``stop_reset(stop, s)`` returns the spikes of a detached reset, for which ``stop(s)`` has no gradient.
@@ -42,7 +42,7 @@ def _input_of(neuron, x):
 
 
 def promoted(tree: Any) -> Any:
-    """Return a tree with floats as float64, and complex numbers likewise; all else as it is."""
+    """Return a tree with floats as float64 and complex numbers as complex128; other leaves are unchanged."""
     return jax.tree.map(_promoted, tree)
 
 

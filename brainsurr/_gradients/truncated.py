@@ -1,4 +1,4 @@
-"""A traced program whose loops over time stop early, to see over how many steps its gradient can be measured."""
+"""Stop the loops of a traced program early, to find over how many steps its gradient can be measured."""
 
 from collections.abc import Callable
 
@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from .._dataflow.evaluate import evaluated
 from .._jax_private import scan_parts
 
-_CALLS = ("jit", "remat2")  # of `jax.jit` and `jax.checkpoint`, which have no rule of their own
+_CALLS = ("jit", "remat2")  # `jax.jit` and `jax.checkpoint`, which need no rule
 
 
 def longest_loop(jaxpr) -> int:
-    """Return the steps of the longest loop of a program that is in no other, 0 without one."""
+    """Return the number of steps of the longest outermost loop of a program, 0 if there is no loop."""
     steps = [0]
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
@@ -26,10 +26,10 @@ def shorter(program, most: int | None = None) -> Callable:
     """Return the function of a tree that a program with one output computes.
 
     Args:
-      program: a closed jaxpr, of the leaves of the tree.
-      most: after how many steps each loop stops, and gives its last outputs again for the rest. None: never.
+      program: a closed jaxpr whose inputs are the leaves of the tree.
+      most: the number of steps after which each loop stops and repeats its last outputs. If None, loops do not stop.
     """
-    from jax.extend.core import jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+    from jax.extend.core import jaxpr_as_fun  # here: this import takes as long as all of brainsurr
 
     def rule(equation, values, as_it_is):
         name, params = equation.primitive.name, equation.params

@@ -1,9 +1,9 @@
 """Layers of any framework as arrays and neurons: channels last, kernels ``[..., in, out]``.
 
-A framework's module ``_nir`` has its ``package`` in brainsurr, ``MODULE``, the base of its modules, and functions that
-know how it holds weights: ``arrays_of(layer)``, a linear layer, a convolution or a BatchNorm as arrays, and any other
-as it is; ``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options)``, a layer for an input of that shape;
-and ``network(layers, weights, flags)``, these layers with their weights by name, and the network's options.
+The ``_nir`` module of a framework has its ``package`` in brainsurr, ``MODULE``, the base class of its modules, and
+functions for its weights. ``arrays_of(layer)`` returns a linear layer, a convolution or a BatchNorm as arrays, and any
+other layer unchanged. ``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options)`` return a layer for an
+input of that shape. ``network(layers, weights, flags)`` returns a network of layers, with weights by name and options.
 """
 
 import contextlib
@@ -26,18 +26,18 @@ GEOMETRY = ("strides", "padding", "kernel_dilation", "feature_group_count")  # o
 
 
 class Affine(NamedTuple):
-    """A product over the last axis, a convolution if the kernel has more axes, or a factor for each channel if one.
+    """A matrix product over the last axis; a convolution if the kernel has more axes; a factor per channel if one.
 
     Attributes:
       kernel: the weights.
-      bias: or None.
-      strides: of a convolution, as flax names it, like the next three.
-      padding: ``"SAME"``, ``"VALID"``, or a number or a pair for each axis in space.
-      kernel_dilation: a number, or one for each axis in space.
-      feature_group_count: a number.
-      dtype: that it casts to; None if it casts to none.
-      replaced: the names of the functions that are the user's.
-      in_size: the last axes of its input, where the framework says them.
+      bias: the bias, or None.
+      strides: the strides of a convolution. This name and the next three are flax's.
+      padding: ``"SAME"``, ``"VALID"``, or a number or a pair for each spatial axis.
+      kernel_dilation: a number, or one for each spatial axis.
+      feature_group_count: the number of groups.
+      dtype: the dtype to which the layer casts, or None.
+      replaced: the names of functions that the user has replaced.
+      in_size: the last axes of the input, if the framework stores them.
     """
 
     kernel: Any
@@ -53,9 +53,9 @@ class Affine(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """The sum or the average over windows of ``[..., height, width, channels]``; can itself be used as a layer.
+    """The sum or average over windows of ``[..., height, width, channels]``. It can also be used as a layer.
 
-    As such it has strides and padding in numbers, one for each axis.
+    A layer has numeric strides and padding, one number for each axis.
     """
 
     window: Shape
@@ -84,10 +84,10 @@ class Population(NamedTuple):
     """A layer of neurons.
 
     Attributes:
-      neuron: as it is now; of recurrent neurons the one inside.
+      neuron: the neuron with its current values; for recurrent neurons, the inner neuron.
       recurrent_kernel: recurrent weights, or None.
-      param_dtype: of its state; None for the default of its layer.
-      in_size: the last axes of its input, if they are known.
+      param_dtype: the dtype of the state; None for the default of the layer.
+      in_size: the last axes of the input, if they are known.
     """
 
     neuron: Any
@@ -97,12 +97,12 @@ class Population(NamedTuple):
 
 
 def as_arrays(host: Any, layer: Any, shape: Shape | None) -> Any:
-    """Return a layer as arrays, neurons, or a surrogate; any other as it is.
+    """Return a layer as arrays, neurons, or a surrogate; any other layer is unchanged.
 
     Args:
-      host: the module ``_nir`` of its framework.
-      layer: of a network.
-      shape: of its input in one time step, of one sample; None where it is not known, and a flatten a function.
+      host: the ``_nir`` module of the framework.
+      layer: a layer of a network.
+      shape: the shape of its input in one time step of one sample. If it is None, flatten layers stay functions.
     """
     layer = host.arrays_of(layer)
     kind = getattr(layer, "_neuron_class", None)
@@ -124,7 +124,7 @@ def as_arrays(host: Any, layer: Any, shape: Shape | None) -> Any:
 
 
 def _flattens(layer: Any, shape: Shape) -> bool:
-    """Try on random data of several steps and samples whether a function only makes one axis of the others."""
+    """Test on random data of several steps and samples whether a function only flattens."""
     xs = np.random.default_rng(0).standard_cauchy((4, 3, *shape)).astype(np.float32) ** 3  # of all magnitudes
     with contextlib.suppress(Exception):  # the user's function may raise anything on random data
         return np.array_equal(layer(jnp.asarray(xs)), xs.reshape(4, 3, -1))
@@ -132,7 +132,7 @@ def _flattens(layer: Any, shape: Shape) -> bool:
 
 
 def build(host: Any, layers: list[tuple[Any, Shape, str]], **flags: Any) -> Any:
-    """Return a network with its flags, of layers, each with the shape of its input and its name for messages."""
+    """Return a network of layers with flags. Each layer has its input shape and a name for messages."""
     held = ([(name, getattr(layer, name, None)) for name in WEIGHTS] for layer, *_ in layers)
     weights = [{name: jnp.asarray(w) for name, w in named if w is not None} for named in held]
     return host.network([_make_layer(host, *layer) for layer in layers], weights, flags)
@@ -152,7 +152,7 @@ def _make_layer(host: Any, layer: Any, shape: Shape, owner: str) -> Any:
 
 
 def flax_affine(layer: Any, kernel: Any, bias: Any) -> Affine:
-    """Return a linear layer or a convolution of flax, with the weights that it has."""
+    """Return a flax linear layer or convolution as arrays, with these weights."""
     dtype = layer.dtype if layer.dtype is not None else getattr(layer, "preferred_element_type", None)
     geometry = {name: getattr(layer, name) for name in GEOMETRY if hasattr(layer, name)}
     return Affine(kernel, bias, **geometry, dtype=dtype, replaced=overridden_functions(layer))
@@ -162,9 +162,9 @@ def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affin
     """Return a BatchNorm in evaluation: a factor and a shift for each channel.
 
     Args:
-      layer: that has ``epsilon``, and the ``dtype`` that it computes in.
+      layer: the layer, with ``epsilon`` and the ``dtype`` of its computation.
       held: its mean and variance, and its scale and bias, or None.
-      evaluates: whether it computes with these alone.
+      evaluates: whether it uses only these, not batch statistics.
       last: whether its channels are on the last axis.
     """
     expect(evaluates, "a BatchNorm in evaluation, with running averages", "one in training")
@@ -178,7 +178,7 @@ def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affin
 
 
 def flax_options(affine: Affine) -> dict[str, Any]:
-    """Return the options of a linear layer or a convolution of flax."""
+    """Return the options of a flax linear layer or convolution."""
     options = {"use_bias": affine.bias is not None, "param_dtype": jnp.result_type(affine.kernel)}
     if affine.kernel.ndim > 2:
         options |= {name: getattr(affine, name) for name in GEOMETRY} | {"kernel_size": affine.kernel.shape[:-2]}

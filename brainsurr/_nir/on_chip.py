@@ -1,4 +1,4 @@
-"""Neurons that compute in integers as a chip does; gradients pass the rounding by."""
+"""Neurons that compute in integers, like a chip; gradients ignore the rounding."""
 
 import dataclasses
 from typing import Any
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from .._kernel import detached
 from ..neurons import LI, LIF
 
-INT16 = -32768.0, 32767.0  # where sums of Xylo stop, of a current or a potential
-INT24 = 2.0**17  # in 64ths, beyond which Loihi's potentials stop and its currents begin at the other end
+INT16 = -32768.0, 32767.0  # where Xylo's currents and potentials saturate
+INT24 = 2.0**17  # in 64ths: Loihi's potentials saturate here, and its currents wrap around
 
 
 def straight_through(held, value):
-    """Return what is held of a value, with the gradient of the value."""
+    """Return the stored value, with the gradient of the original value."""
     return detached(held) + (value - detached(value))
 
 
@@ -27,8 +27,8 @@ class ChipLIF(LIF):
     """A neuron whose potential and threshold are integers.
 
     Args:
-      scale: integers for each unit of the potential, in which ``spike_fn`` sees it.
-      levels: the most spikes in a step.
+      scale: integers per unit of the potential that ``spike_fn`` receives.
+      levels: the maximum number of spikes per step.
     """
 
     scale: Any = None
@@ -45,31 +45,31 @@ class ChipLIF(LIF):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class SpeckLIF(ChipLIF):
-    """A neuron of Speck: it has no leak, and its potential stops at a lower limit.
+    """A Speck neuron: it has no leak, and its potential has a lower limit.
 
     Args:
-      lowest: the limit.
+      lowest: the lower limit.
     """
 
     lowest: Any = None
-    levels: int = 2**24  # as many as float32 counts
+    levels: int = 2**24  # the largest count in float32
 
     def integrate(self, v, x):
         return jnp.maximum(v + x, self.lowest)
 
 
 def shifted(v, decay, leak):
-    """Return what Xylo leaves of a value: it takes off the value, shifted right, and of a positive one 1 at least."""
+    """Return a decayed value on Xylo: it subtracts the value shifted right, and at least 1 from a positive value."""
     less = jnp.floor(v * leak)
     return straight_through(v - jnp.where(v > 0, jnp.maximum(less, 1), less), decay * v)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
 class XyloLI(LI):
-    """A synapse of Xylo, which decays its input too.
+    """A Xylo synapse, which also decays its input.
 
     Args:
-      leak: what goes in a step, 2 to the power of -dash.
+      leak: the fraction lost per step, 2 to the power of -dash.
     """
 
     leak: Any = None
@@ -80,10 +80,10 @@ class XyloLI(LI):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class XyloLIF(ChipLIF):
-    """A membrane of Xylo.
+    """A Xylo membrane.
 
     Args:
-      leak: as of its synapse.
+      leak: the fraction lost per step, 2 to the power of -dash.
     """
 
     leak: Any = None
@@ -94,27 +94,27 @@ class XyloLIF(ChipLIF):
 
 
 def decayed(v, decay):
-    """Return what Loihi leaves of a current or potential in 64ths, whose decay rounds toward 0."""
+    """Return a decayed current or potential on Loihi, in 64ths. The decay rounds toward 0."""
     parts, kept = v * 64, decay * 4096
-    high = jnp.trunc(parts / 4096)  # apart, for float32 has not all digits of the product
+    high = jnp.trunc(parts / 4096)  # separately: float32 can't represent all digits of the product
     left = high * kept + jnp.trunc((parts - high * 4096) * kept / 4096)
     return straight_through(left / 64, decay * v)
 
 
 def wrapped(u):
-    """Return what Loihi has of a current: beyond its integers it begins once more at the other end."""
+    """Return a current on Loihi, which wraps around beyond the range of its integers."""
     return u + detached(2 * INT24 * ((u <= -INT24) * 1.0 - (u > INT24) * 1.0))
 
 
 class LoihiLI(LI):
-    """A current of Loihi."""
+    """A Loihi current."""
 
     def integrate(self, v, x):
         return wrapped(decayed(v, self.decay) + x)
 
 
 class LoihiLIF(ChipLIF):
-    """A neuron of Loihi, whose input is a current. A bias, which enters behind it there, wraps along here."""
+    """A Loihi neuron, whose input is a current. The chip adds a bias after it; here, the bias wraps with it."""
 
     def integrate(self, v, x):
         end = INT24 - 1 / 64

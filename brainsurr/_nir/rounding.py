@@ -39,11 +39,11 @@ def _kept(neuron: Any) -> dict[str, Any]:
 
 # Speck ---------------------------------------------------------------------------------------------------------------
 
-LOWEST = -20.0  # in thresholds
+LOWEST = -20.0  # as a multiple of the threshold
 
 
 def _fit(value: Any, bits: int) -> jax.Array:
-    """Return the largest factor for which numbers fit into integers of so many bits, as sinabs computes it."""
+    """Return the largest factor for which numbers fit into integers of ``bits`` bits, as sinabs computes it."""
     most, low, high = 2.0 ** (bits - 1), jnp.min(value), jnp.max(value)
     above = jnp.abs(low) <= jnp.abs(high) * (most / (most - 1))
     return jnp.where(above, jnp.abs((most - 1) / high), jnp.abs(-most / low))
@@ -52,7 +52,7 @@ def _fit(value: Any, bits: int) -> jax.Array:
 def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
     """Round weights, bias, threshold and lower limit of each layer on the largest scale on which all fit.
 
-    An average pool becomes a sum, and the weights behind it are first divided by the size of its window.
+    An average pool becomes a sum, and the weights after it are first divided by the size of its window.
     """
     lowest, new, summed, at = LOWEST if lowest is None else lowest, [*layers], 1, 0
     for i, layer in enumerate(layers):
@@ -84,9 +84,9 @@ def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
 
 
 def _in_eights(value: jax.Array, largest: jax.Array) -> jax.Array:
-    """Return ``round(value * (127 / largest))`` as float64 has it: from the nearest in float32, by what is left.
+    """Return ``round(value * (127 / largest))`` as in float64: correct the float32 result by its remainder.
 
-    Halves of 12 bits make the products exact, and a difference of what is near is exact.
+    The products are exact, because the factors are split into halves of 12 bits. So are differences of close numbers.
     """
     near = jnp.round(value * (127 / largest))
     (a, b), (c, d) = ((top, x - top) for x in (value, largest) for top in [jax.lax.reduce_precision(x, 8, 11)])
@@ -96,7 +96,7 @@ def _in_eights(value: jax.Array, largest: jax.Array) -> jax.Array:
 
 
 def _leak(decay: Any) -> jax.Array:
-    """Return the fraction of a value that Xylo takes off in a step: 2**-dash, where 2**dash is nearest to tau / dt."""
+    """Return the fraction of a value that Xylo subtracts per step: 2**-dash, where 2**dash is nearest to tau / dt."""
     held = _is_traced(decay) or np.all((np.asarray(decay) > np.exp(-1)) & (np.asarray(decay) < 1))
     expect(held, "decays above exp(-1), 0.37, and below 1, for Xylo", decay)
     dash = jnp.round(jnp.log2(-1 / jnp.log(_floats(decay))))
@@ -104,14 +104,14 @@ def _leak(decay: Any) -> jax.Array:
 
 
 def rockpool(layers: list[Any]) -> list[Any]:
-    """Round all weights but the last ones on one scale, the last on another, and decays to 1 - 2**-dash.
+    """Round the last weights on one scale, all other weights on another, and decays to 1 - 2**-dash.
 
-    The largest weight is 127. Where a threshold is above 32767 then, it and the weights are made smaller.
+    The largest weight is 127. If a threshold is then above 32767, it and the weights are scaled down.
     """
     weights, synapses, membranes = (layers[i::3] for i in range(3))
     last, new = len(weights) - 1, list[Any]()
     kernels = [_floats(layer.kernel) for layer in weights]
-    # What enters a synapse decays once in it, which our threshold is not for.
+    # The input of a synapse decays once in it, which our threshold does not include.
     pairs = [(synapse.neuron, membrane.neuron) for synapse, membrane in zip(synapses, membranes, strict=True)]
     thresholds = [_floats(m.threshold * s.decay / _gain(s) / _gain(m)) for s, m in pairs]
     sizes = [jnp.max(jnp.stack([jnp.max(jnp.abs(kernel)) for kernel in of])) for of in (kernels[:last], kernels[last:])]
@@ -121,7 +121,7 @@ def rockpool(layers: list[Any]) -> list[Any]:
     for i, ((synapse, membrane), kernel) in enumerate(zip(pairs, kernels, strict=True)):
         scale, limit = 127 / largest[i == last], limits[i == last]
         held = jnp.round(_in_eights(kernel, largest[i == last]) * limit)
-        held = jnp.round(held * limits[1]) if 0 < i < last else held  # recurrent weights, to rockpool
+        held = jnp.round(held * limits[1]) if 0 < i < last else held  # recurrent weights, for rockpool
         fires = jnp.round(jnp.round(thresholds[i] * scale) * limit)
         scale = detached(scale * limit)
         how = {"decay": membrane.decay, "leak": _leak(membrane.decay), "levels": 1 if i == last else 31}
@@ -136,11 +136,11 @@ def rockpool(layers: list[Any]) -> list[Any]:
 
 
 def lava(layers: list[Any], *, bits: int) -> list[Any]:
-    r"""Round each layer to the numbers that Loihi has, on the largest scale on which none is clipped.
+    r"""Round each layer to the numbers that Loihi can store, on the largest scale on which none is clipped.
 
-    Weights are integers of 8 bits with the sign, times 2, so up to 254; of fewer bits with zeros behind. A threshold is
-    an integer up to :math:`2^{17} - 1`. Biases are in 64ths of these, of 13 bits and a shift of up to 7, and decays in
-    4096ths.
+    Weights are integers of 8 bits, including the sign, times 2, so up to 254. With fewer bits, the last bits are zero.
+    A threshold is an integer up to :math:`2^{17} - 1`. Biases are in 64ths of this unit, with 13 bits and a shift of up
+    to 7, and decays are in 4096ths.
     """
     new, step = list[Any](), 2 ** (9 - bits)
     ends = [i + 1 for i, layer in enumerate(layers) if type(getattr(layer, "neuron", None)) is LIF]
@@ -180,8 +180,8 @@ ROUND: dict[str, Any] = {"speck": speck, "rockpool": rockpool, "lava": lava}
 
 
 def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bits: int) -> tuple[list[Any], list[Any]]:
-    """Return layers of a framework as arrays and neurons, whose numbers may be traced, and the same rounded."""
-    # A norm is refused below; as arrays it would need numbers that are not traced.
+    """Return layers of a framework as arrays and neurons, possibly traced, and the same layers rounded."""
+    # A normalisation layer raises an error below; as arrays, it would need numbers that are not traced.
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
     chain = "".join(f"{_kind(layer, host.MODULE)} " for layer in given).replace("LI LIF", "CubaLIF")
     pattern = "(Linear CubaLIF ){2,}" if reader == "rockpool" else TARGETS[reader].chain
@@ -217,15 +217,15 @@ def _kind(layer: Any, module: type) -> str:
 
 
 class RoundedLayer(NamedTuple):
-    """What a chip holds of a layer.
+    """A layer as a chip stores it.
 
     Attributes:
-      scale: integers for each unit of its weights, one for all or for each channel; None of neurons.
-      largest: the largest of its weights as integers: 127 at most, of Speck 128, of Loihi 254; None of neurons.
-      lost: the share of its weights that became 0, of those that are not; None of neurons.
-      threshold: as integers, the smallest and the largest; None of what has none.
-      decay: as it is here; None of what has none.
-      held: the decay that the chip has for it.
+      scale: integers per unit of the weights, one for all or one per channel; None for neurons.
+      largest: the largest weight as an integer: at most 127, or 128 for Speck and 254 for Loihi; None for neurons.
+      lost: the fraction of nonzero weights that became 0; None for neurons.
+      threshold: the smallest and the largest threshold as integers; None for a layer without one.
+      decay: the decay in the network; None for a layer without one.
+      held: the decay that the chip stores.
     """
 
     scale: Any = None
@@ -238,10 +238,10 @@ class RoundedLayer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RoundingReport(Report[RoundedLayer]):
-    """What a chip holds of a network: a mapping from layers, by index and class; ``print`` shows a table.
+    """A network as a chip stores it: a mapping from layers, by index and class; ``print`` shows a table.
 
     Attributes:
-      layers: what it holds of each, a :class:`RoundedLayer`.
+      layers: a :class:`RoundedLayer` for each layer.
     """
 
     _measured: ClassVar[str] = "layers"
@@ -258,20 +258,20 @@ class RoundingReport(Report[RoundedLayer]):
 
 
 def _ends(value: Any) -> str:
-    """Return the smallest and the largest of some numbers as text, one if they are the same."""
+    """Return the smallest and the largest number as text, or one number if they are equal."""
     return "" if value is None else " to ".join(dict.fromkeys(f"{end(value):.5g}" for end in (np.min, np.max)))
 
 
 def report(layers: list[Any], before: list[Any], after: list[Any]) -> RoundingReport:
-    """Return what a chip holds of each layer of weights or neurons.
+    """Report how a chip stores each layer of weights or neurons.
 
     Args:
       layers: the layers of a framework, for their names.
-      before: the same as arrays and neurons.
-      after: the same, rounded.
+      before: the layers as arrays and neurons.
+      after: the rounded layers.
     """
     rows, scale = dict[str, RoundedLayer](), None
-    for i in reversed(range(len(layers))):  # neurons come before their weights, and have the scale
+    for i in reversed(range(len(layers))):  # in this order, neurons come before their weights, and have the scale
         new, row, neuron = after[i], RoundedLayer(), getattr(after[i], "neuron", after[i])
         if isinstance(new, Affine):
             kernel = np.abs(new.kernel)[np.asarray(before[i].kernel) != 0]

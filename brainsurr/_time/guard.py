@@ -1,4 +1,4 @@
-"""Layers without a state: each treats an example of a batch alone, and within `unroll` a time step too."""
+"""Check that stateless layers treat each example separately and, within `unroll`, each time step."""
 
 import contextlib
 import math
@@ -20,24 +20,24 @@ from .._jax_private import is_batched
 
 # The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
 checked_steps: ContextVar[int | None] = ContextVar("checked_steps", default=0)
-# The number of time steps of a network of which a block is traced; 0 within `unroll`, and when it is traced as a whole.
+# The number of time steps of a network whose block is traced; 0 within `unroll`, and if it is traced as a whole.
 steps_of_blocks: ContextVar[int | None] = ContextVar("steps_of_blocks", default=None)
-_MAX_INPUT_SIZE = 2**20  # of the random inputs of a trial, but for four steps of four examples
-_MAX_PARAMETERS = 2**26  # of a layer: random ones are drawn in their place
+_MAX_INPUT_SIZE = 2**20  # size of the random inputs of a trial, unless four steps of four examples are larger
+_MAX_PARAMETERS = 2**26  # parameters of a layer that random numbers replace in a trial
 
 
 class NeedsAllSteps(Exception):
-    """A layer may give other results in blocks of time."""
+    """Raised if the results of a layer may differ in blocks of time."""
 
 
 def name_of(layer: Any) -> str:
     """Return the name of a function, or of the class of a module."""
-    name = getattr(layer, "__name__", None)  # of a module of Equinox, after a transformation, no string
+    name = getattr(layer, "__name__", None)  # not a string for a transformed Equinox module
     return name if isinstance(name, str) else type(layer).__name__
 
 
 def is_dropout(layer: Any) -> bool:
-    """Return whether a layer is one of the Dropouts of flax or brainstate."""
+    """Return whether a layer is a Dropout of flax or brainstate."""
     return "Dropout" in type(layer).__name__ and type(layer).__module__.startswith(("flax.", "brainstate."))
 
 
@@ -47,22 +47,22 @@ def check_stateless_layer(
 ) -> bool:
     """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.
 
-    Return whether it is known to put examples where time was.
+    Return whether the layer is known to move examples to the time axis.
 
-    Follow time and batch through its program. Where that does not tell, run the layer on random inputs, apart from the
-    program that is being traced: its output for an example must not depend on its input for another. Within `unroll`,
-    likewise for time steps, and equal inputs at all steps must give equal outputs. Skip a layer that can't be run
-    separately, takes anything but an array, or runs on a mesh with explicit or manual axes or in a ``vmap`` of the
-    network, and in a trial one that has side effects or very many parameters.
+    Follow the time and batch axes through the jaxpr of the layer. If this does not decide it, run the layer on random
+    inputs, outside of the current trace: the output for an example must not depend on the input of another example.
+    Within `unroll`, the same holds for time steps, and equal inputs at all steps must give equal outputs. Skip a layer
+    that can't run separately, does not take an array, or runs on a mesh with explicit or manual axes or in a ``vmap``
+    of the network. Also skip the trial of a layer with side effects or very many parameters.
 
     Args:
       index: the position of the layer in its network.
       layer: a module or function.
-      as_function: of the framework: ``as_function(layer)`` returns a function of ``xs`` that changes no variable of
-        the layer, and has no output if it would (as with batch statistics in training); None if it has no variables
-        yet.
-      xs: the input of the layer, ``[time, batch, ...]``, of which only shape and dtype are used.
-      mixes_examples: whether it may mix examples.
+      as_function: the framework's ``as_function(layer)``, which returns a function of ``xs`` that changes no variable
+        of the layer. This function returns None if the layer would change one, as batch statistics do in training.
+        ``as_function`` returns None if the layer has no variables yet.
+      xs: the input of the layer, ``[time, batch, ...]``. Only its shape and dtype are used.
+      mixes_examples: whether the layer may mix examples.
     """
     steps, mesh = checked_steps.get(), jax.sharding.get_abstract_mesh()
     if steps is None or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
@@ -79,7 +79,7 @@ def check_stateless_layer(
                 "of its broadcast_dims"
             )
         return False
-    with setting(checked_steps, None):  # a network inside of the layer is part of it
+    with setting(checked_steps, None):  # a network inside the layer is part of it
         function = as_function(layer)
         if function is None:
             return False
@@ -99,7 +99,7 @@ def check_stateless_layer(
 
 
 def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, steps: int) -> bool:
-    """Return whether the program of a layer without a state treats all time steps separately and in the same way."""
+    """Return whether the jaxpr of a stateless layer treats all time steps separately and in the same way."""
     shape = (steps, *xs.shape[1:])
     try:
         with setting(checked_steps, None):
@@ -111,15 +111,15 @@ def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, st
 
 
 def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[list[int], bool]:
-    """Return the axes of which a function mixes the entries, by its program, or where that does not tell by a trial.
+    """Return the axes along which a function mixes entries, found by its jaxpr or else by a trial.
 
-    And whether it is known to put examples where time was, of which there is no trial.
+    Also return whether it is known to move examples to the time axis, for which there is no trial.
     """
     verdicts, is_moved = dict[int, bool | None].fromkeys(axes), False
     with contextlib.suppress(Exception):  # a user's code may raise anything when it runs separately
         program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
         for axis in axes:
-            with contextlib.suppress(Exception):  # of operations whose parameters are new
+            with contextlib.suppress(Exception):  # operations with unknown parameters
                 verdicts[axis], is_first = mixing(program, shape, axis)
                 is_moved |= axis == BATCH and is_first
         if unknown := [axis for axis in axes if verdicts[axis] is None]:
@@ -128,13 +128,13 @@ def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[
 
 
 def _tried(function, shape, dtype, axes) -> dict[int, bool]:
-    """Return for each axis whether a function mixes entries of random inputs, of fewer steps and examples if large.
+    """Return for each axis whether a function mixes entries of random inputs, with fewer steps and examples if large.
 
-    Some entries of one input are joined to the others of another, such that any two are apart once: by each digit of
-    their positions. A layer that treats entries alone gives the joined outputs, and for one step repeated the same at
-    each, unless it draws.
+    Combine entries of two inputs, split by each binary digit of their positions, so that any two entries are separated
+    once. A function that treats entries separately returns the combined outputs. If one step is repeated, it returns
+    the same output at each step, unless it draws random numbers.
     """
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: this import takes as long as all of brainsurr
 
     features = max(1, math.prod(shape[2:]))
     examples = [min(size, max(4, _MAX_INPUT_SIZE // (4 * features))) for size in shape[1:2]]
@@ -169,7 +169,7 @@ def _tried(function, shape, dtype, axes) -> dict[int, bool]:
 
 
 def _stand_in(constant, rng):
-    """Return what takes the place of a constant: for floats, mostly parameters, random numbers away from 0."""
+    """Return the replacement of a constant: for floats, which are mostly parameters, random numbers away from 0."""
     if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(constant)), constant.shape)
     if is_float(constant) or isinstance(constant, jax.core.Tracer):

@@ -32,7 +32,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
     try:
         with setting(steps_of_blocks, 0):
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
-    except Exception:  # such as a write to a variable, or an error that comes again here
+    except Exception:  # such as a write to a variable, or an error that `run` raises again
         return run(carry, xs)
     if program.effects:
         return run(carry, xs)
@@ -41,7 +41,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
     @jax.custom_jvp
     def call(constants, carry, xs):
         def block(carry, xs):
-            # What the network closes over, such as parameters, is an argument: `custom_jvp` differentiates no other.
+            # Values that the network closes over are arguments: `custom_jvp` differentiates only these.
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
             ours = [constants[places[id(c)]] if id(c) in places else c for c in program.consts]
             return jax.tree.unflatten(jax.tree.structure(outputs), _evaluate(program, ours, (carry, xs)))
@@ -69,7 +69,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
 
 
 def _evaluate(program, constants, arguments):
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: it takes as long to import as all of brainsurr
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: this import takes as long as all of brainsurr
 
     return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, constants))(*jax.tree.leaves(arguments))
 

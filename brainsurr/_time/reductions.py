@@ -64,7 +64,7 @@ def _concatenate(parts):
 
 REDUCTIONS: dict[str | None, Reduction] = {
     None: Reduction(lambda y: y, _all),
-    "mean": Reduction(_sum, _mean),  # of integers, a float; half precision is summed in float32
+    "mean": Reduction(_sum, _mean),  # the mean of integers is a float; half precision is summed in float32
     "max": Reduction(lambda y: _shared_maximum(y, 1), _max),
     "last": Reduction(lambda y: y[-1], lambda parts, steps, dtype: parts[-1][-1]),
 }

@@ -1,4 +1,4 @@
-"""How a module of brainstate holds what it may train, and a surrogate as a layer."""
+"""How brainstate modules store trainable parameters, and surrogates as layers."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from .._surrogate import Surrogate
 
 
 class StraightThroughClip(nn.ClipT):
-    """Clips into a closed interval, and passes the gradient at an edge so that it can be left."""
+    """Clips to a closed interval, and passes the gradient at an edge, so that the value can leave the edge."""
 
     def __init__(self, interval: Interval):
         super().__init__(*interval)
@@ -29,12 +29,12 @@ class StraightThroughClip(nn.ClipT):
 
 def make_param(value, interval: Interval | None = None) -> nn.Param:
     param = nn.Param(value, t=nn.IdentityT() if interval is None else StraightThroughClip(interval))
-    param.val.value = value  # Param casts what it is given to the dtype of the environment
+    param.val.value = value  # Param casts its argument to the dtype of the environment
     return param
 
 
 class BrainstateModule(SettableModule, nn.Module):
-    """What every layer with trainable values has."""
+    """The base of all layers with trainable parameters."""
 
     _variable_types = (nn.Param, brainstate.State)
     _param = staticmethod(make_param)
@@ -48,25 +48,30 @@ class BrainstateModule(SettableModule, nn.Module):
 
 
 class SpikingActivation(SurrogateModule, BrainstateModule, nn.ElementWiseBlock):
-    """A surrogate as a layer, its parameters configuration or trained.
+    """A surrogate as a layer, with fixed or trainable parameters.
 
-    It is called with any shape, alone, among layers, or as the ``spk_fun=`` of a neuron.
+    Use it on arrays of any shape: by itself, among layers, or as the ``spk_fun=`` of a neuron.
 
     Args:
-      surrogate: say ``LogTailedRelu(alpha=0.1)``. A parameter may be an array, one number per channel (last axis).
-      learnable: the name or names of the parameters to train, each a ``brainstate.nn.Param`` of that name that holds
-        the value itself. The others are attributes of the same name: a number, or a ``LongTermState`` for an array.
-      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, in place of the surrogate's own; None trains
-        unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
-        left. Add ``brainsurr.optim.project(bounds(model))`` to the optimiser and the stored value stays inside too.
-      param_dtype: of a trained parameter that was given as a Python number; ``brainstate.environ.dftype()`` if None.
-      random: whether a spike is drawn, with probability :math:`g(x)`, as by ``brainsurr.spike(x, f, key=key)``; here
-        and in a layer that has this as its ``spike_fn``. It takes its key from ``brainstate.random``, and is the
-        threshold in evaluation, as ``brainstate.nn.Dropout`` is off: where ``brainstate.environ`` has ``fit=False``.
+      surrogate: the surrogate, such as ``LogTailedRelu(alpha=0.1)``. A parameter may be an array, one number per
+        channel (last axis).
+      learnable: the name or names of the trainable parameters. Each is stored as a ``brainstate.nn.Param`` of that
+        name. The others are attributes of the same name: a number, or a ``LongTermState`` for an array.
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's own. If None, parameters
+        are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge, so that
+        the parameter can leave the edge. To clip the stored value too, add ``brainsurr.optim.project(bounds(model))``
+        to the optimiser.
+      param_dtype: dtype of a trainable parameter that is given as a Python number. Defaults to
+        ``brainstate.environ.dftype()``.
+      random: If True, the layer draws each spike with probability :math:`g(x)`, like
+        ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. The key comes from
+        ``brainstate.random``. In evaluation, with ``fit=False`` in ``brainstate.environ``, the layer applies the
+        threshold instead, just as ``brainstate.nn.Dropout`` is then off.
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
-      ValueError: an unknown name, or a start outside its interval; ``random``, and the primitive is no probability.
+      ValueError: a name is unknown, an initial value is outside its interval, or ``random`` is True and the surrogate
+        function is not a probability.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -91,7 +96,7 @@ class SpikingActivation(SurrogateModule, BrainstateModule, nn.ElementWiseBlock):
         self._set_surrogate(surrogate, learnable, bounds, dtype_or_default(param_dtype), random)
 
     def update(self, x) -> jax.Array:
-        """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        """Return the spikes of ``x``, the membrane potential minus threshold, in the shape and dtype of ``x``."""
         return self._running()(x)
 
     def _new_key(self):
@@ -100,13 +105,13 @@ class SpikingActivation(SurrogateModule, BrainstateModule, nn.ElementWiseBlock):
 
 
 def dtype_or_default(param_dtype):
-    """Return the dtype that is given, or that of the environment."""
+    """Return the given dtype, or the default dtype of the environment if it is None."""
     return brainstate.environ.dftype() if param_dtype is None else param_dtype
 
 
 @contextlib.contextmanager
 def preserve_states():
-    """Put all states back that are written in this context. Yield the trace, which knows of those that were read."""
+    """Restore all states that are written in this context. Yield the trace, which records reads and writes."""
     with brainstate.StateTraceStack() as trace:
         try:
             yield trace
@@ -115,14 +120,14 @@ def preserve_states():
 
 
 def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple, Interval | None]:
-    """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter of a model, None if it has no bounds, for ``brainsurr.optim.project``.
 
     Args:
       model: any module.
-      wrt: the filter that picks the trained states, as in ``model.states(wrt)``.
+      wrt: the filter that selects the trainable states, as in ``model.states(wrt)``.
 
     Returns:
-      A dictionary with the keys of ``model.states(wrt)``, as gradients have.
+      A dictionary with the keys of ``model.states(wrt)``, like gradients.
 
     Example:
       >>> import brainsurr as bs

@@ -1,4 +1,4 @@
-"""Layers of neurons for brainstate: how a module holds a neuron of which some parts are trained, and its state."""
+"""brainstate layers of neurons: how a module stores a neuron with trainable parameters, and its state."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Size(_layer.Size):
     """The size of a layer.
 
     Args:
-      features: number of neurons, the last axis of the input; or the whole size, ``(height, width, channels)``.
+      features: number of neurons, the size of the last input axis; or the full size, ``(height, width, channels)``.
     """
 
     features: int | tuple[int, ...] = dataclasses.field(kw_only=False)  # type: ignore[assignment]
@@ -30,7 +30,7 @@ class Size(_layer.Size):
 
 @options
 class Features(Size, _layer.Features):
-    """The size of a layer that takes nothing else by position."""
+    """The size of a layer, its only positional argument."""
 
 
 @options
@@ -38,8 +38,8 @@ class Trained(_layer.Trained):
     """The options of a layer.
 
     Args:
-      param_dtype: of parameters and of the state; ``brainstate.environ.dftype()`` if None. The output has the dtype
-        of the input.
+      param_dtype: dtype of the parameters and the state. Defaults to ``brainstate.environ.dftype()``. The output has
+        the dtype of the input.
     """
 
     param_dtype: Any = None
@@ -50,14 +50,14 @@ class Spiking(Trained, _layer.Spiking):
     """The options of a layer that fires.
 
     Args:
-      recurrent_kernel_init: their initialiser, a function of the shape.
+      recurrent_kernel_init: initialiser of the recurrent weights, a function of the shape.
     """
 
     recurrent_kernel_init: Callable = nn.init.Orthogonal()
 
 
 class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.Module))):  # type: ignore[metaclass]
-    """A module that holds a neuron, and a ``HiddenState`` for each array of its state."""
+    """A module with the parameters of a neuron, and a ``HiddenState`` for each array of its state."""
 
     _options, _construct = (Features, Trained, Spiking), classmethod(construct)
     _activation = SpikingActivation
@@ -81,18 +81,19 @@ class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.M
         return _sizes(self.in_size)
 
     def init_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
-        """Make the state before the first step, in ``param_dtype``, its first array drawn by ``carry_init`` if given.
+        """Create the state before the first step, in ``param_dtype``.
 
-        Each array is a state of its name: ``v``, the last spikes ``s``, the adaptation ``a``. Call this once. Compiled
-        functions keep a reference to these states; use `reset_state` to restart them.
+        If there is a ``carry_init``, it initialises the first array. Each array is a ``HiddenState`` with its own name:
+        ``v``, the last spikes ``s``, the adaptation ``a``. Call this once: compiled functions keep references to these
+        states. Use `reset_state` to reset them.
         """
         for name, value in zip(self.neuron.states, jax.tree.leaves(self._first(batch_size)), strict=True):
             setattr(self, name, brainstate.HiddenState(value))
 
     def reset_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
-        """Set the state back to what it is before the first step."""
+        """Reset the state to its values before the first step."""
         neuron = self.neuron
-        self._state(neuron)  # there must be one
+        self._state(neuron)  # raises an error if there is no state
         self._set_state(neuron, self._first(batch_size))
 
     def _first(self, batch_size):
@@ -114,9 +115,9 @@ class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.M
 class Layer(Neurons):
     """LIF over time, time first: ``ys = layer(xs)``.
 
-    A layer of brainstate: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis: ``xs =
-    jnp.swapaxes(xs, 0, 1)`` turns it around. A call continues from the state that the last one left; ``reset_state``
-    resets it. A compiled function ignores a later ``init_state``.
+    A brainstate layer: ``xs`` is ``[time, ..., features]``. The first axis must be time: transpose batch-first data
+    with ``xs = jnp.swapaxes(xs, 0, 1)``. Each call continues from the state after the last call; ``reset_state`` resets
+    the state. A compiled function ignores a later ``init_state``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -129,7 +130,7 @@ class Layer(Neurons):
 
     def update(self, xs) -> jax.Array:
         neuron = self._running(xs)
-        # The scan of the framework: a function in the place of a surrogate may read or write states.
+        # The scan of brainstate: a function used instead of a surrogate may read or write states.
         state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)
         self._set_state(neuron, state)
         return ys
@@ -139,8 +140,8 @@ class Layer(Neurons):
 class Cell(Neurons):
     """One time step of LIF: ``y = cell(x)``.
 
-    A cell of brainstate: ``x`` is ``[..., features]``. ``brainstate.transform.for_loop(cell, xs)`` and
-    ``checkpointed_for_loop`` run it over time.
+    A brainstate cell: ``x`` is ``[..., features]``. Run it over time with ``brainstate.transform.for_loop(cell, xs)``
+    or ``checkpointed_for_loop``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -163,18 +164,18 @@ def _sizes(value) -> tuple[int, ...]:
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:
-    """Return the class of the layers of a neuron over time, such as ``LIF`` for ``brainsurr.neurons.LIF``.
+    """Return the class of layers over time for a neuron, such as ``LIF`` for ``brainsurr.neurons.LIF``.
 
-    Its arguments are ``features``, by name the fields of the neuron, and the options of every layer. It is called as
-    ``ys = layer(xs)`` with ``xs`` as ``[time, batch, features]``. A call continues from the state that the last one
-    left; ``reset_state`` resets it. A compiled function ignores a later ``init_state``.
+    Its arguments are ``features``, the fields of the neuron by name, and the options of every layer. Call a layer as
+    ``ys = layer(xs)`` with ``xs`` as ``[time, batch, features]``. Each call continues from the state after the last
+    call; ``reset_state`` resets the state. A compiled function ignores a later ``init_state``.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: it is not a class of neurons, or a field has no default.
-      ValueError: a field has a name that a layer uses for something else.
+      TypeError: ``kind`` is not a class of neurons, or a field has no default.
+      ValueError: a field has a name that layers use for something else.
 
     Example:
       >>> import jax.numpy as jnp
@@ -190,17 +191,17 @@ def layer(kind: type[Neuron]) -> type[Layer]:
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
-    """Return the class of the cells of a neuron, one step in time, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
+    """Return the class of one-step cells for a neuron, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
 
-    As :func:`layer`, but it is called as ``y = cell(x)`` with ``x`` as ``[batch, features]``.
-    ``brainstate.transform.for_loop(cell, xs)`` and ``checkpointed_for_loop`` run it over time.
+    It has the arguments of :func:`layer`. Call a cell as ``y = cell(x)`` with ``x`` as ``[batch, features]``. Run it
+    over time with ``brainstate.transform.for_loop(cell, xs)`` or ``checkpointed_for_loop``.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: as of :func:`layer`.
-      ValueError: likewise.
+      TypeError: as for :func:`layer`.
+      ValueError: as for :func:`layer`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -18,36 +18,38 @@ from ._activation import preserve_states
 
 
 class SpikingSequential(SequentialBase, nn.Module):
-    """Layers in sequence over time: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence, run over time: ``ys = net(xs)`` with ``xs`` as ``[time, batch, ...]``.
 
-    Each call gets all time steps, so a ``Linear`` computes one large matrix product. For batch-first data, pass
-    ``jnp.swapaxes(xs, 0, 1)``.
+    The network runs layer by layer. Each layer is called once, on all time steps, so a ``Linear`` is one large matrix
+    product. The first axis must be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    On a CPU, a compiled call that is not differentiated runs in blocks of time steps. This is faster and takes less
-    memory. It needs layers that process each time step separately, and neurons of brainsurr; a network with any other
-    layer runs layer by layer.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and takes less
+    memory. This needs layers that treat each time step separately, and neurons of brainsurr. A network with any other
+    layer, one that draws random numbers and one that changes a variable run layer by layer.
 
-    A layer without a state must process each example separately, and each time step separately and in the same way, or
-    keep what it needs of earlier steps in a state such as a ``HiddenState``. The network follows the program of such a
-    layer, and raises an error if it mixes examples, or, in `unroll`, time steps. If the program does not tell, the
-    network runs the layer on random inputs, and may miss mixing that occurs only for other values. It does not check a
-    layer that takes a dictionary or can't run separately, a layer inside your own module, or a network on a mesh with
-    explicit or manual axes.
+    A layer without a state must treat each example and each time step separately, and all of them in the same way. A
+    layer that depends on earlier steps must keep a state, such as a ``HiddenState``. The network follows the time and
+    batch axes through the jaxpr of each layer without a state, and raises an error if the layer mixes examples or,
+    within `unroll`, time steps. If the jaxpr does not decide it, the network runs the layer on random numbers and on
+    spikes. This test misses a layer that mixes other values only. The network does not check layers that take a
+    dictionary or can't run separately, layers in your own module outside of a `SpikingSequential`, or any layer on a
+    mesh with explicit or manual axes.
 
-    Inputs are converted to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or bool; `unroll`
-    converts one block at a time.
+    The network converts its inputs to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or
+    bool: `unroll` keeps them so and converts one block at a time.
 
     Args:
-      layers: modules and functions. The states of a module in a function are not the network's, but in
-        ``jax.vmap(module.update)``.
-      return_spikes: whether to return ``(ys, spikes)`` instead of ``ys``. ``spikes`` is a dictionary: ``spikes[1]`` is
-        the output of ``layers[1]``. It has an entry for each layer that fires: LIF layers, a
-        :class:`SpikingActivation`, a surrogate, and any layer that returns such a pair itself, because its own
-        ``return_spikes`` is True. Otherwise, the spikes of that layer are dropped.
-      mixes_examples: whether layers may mix the examples of a batch, as batch statistics do. Also set it if ``xs`` has
-        no batch axis. The network then does not check for mixing.
-      events: whether all matrix products and convolutions skip zero inputs, see :mod:`brainsurr.events`. This is faster
-        on a CPU if most inputs are zero. None leaves each layer as it is; False makes all products dense.
+      layers: modules and functions. The network does not include the states of a module inside a function, except
+        in ``jax.vmap(module.update)``.
+      return_spikes: If True, the outputs are a pair ``ys, spikes``. ``spikes`` is a dictionary of the outputs of the
+        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are LIF layers,
+        :class:`SpikingActivation` layers, surrogates, and layers that return such a pair themselves and have
+        ``return_spikes=True``. If False, the network drops the spikes of layers that return such a pair.
+      mixes_examples: If True, layers may mix the examples of a batch, as batch statistics do, or ``xs`` has no batch
+        axis. The network then does not check for mixed examples.
+      events: If True, the matrix products and convolutions of all layers, at any depth, skip zero inputs, see
+        :mod:`brainsurr.events`. This is faster on a CPU if few inputs are nonzero. If None, each layer keeps its own
+        setting. If False, all products are dense.
 
     Example:
       >>> import brainstate, jax.numpy as jnp
@@ -61,15 +63,15 @@ class SpikingSequential(SequentialBase, nn.Module):
     """
 
     def _listed(self, layers):
-        self.mapped = list(filter(None, map(mapped, layers)))  # so that their parameters are those of the network
+        self.mapped = list(filter(None, map(mapped, layers)))  # registers their parameters in the network
         return list(layers)
 
     def init_state(self, batch_size: int | None = None, **kwargs):
-        """Make the states of all layers."""
+        """Create the states of all layers."""
         nn.init_all_states(self.layers, batch_size)
 
     def reset_state(self, batch_size: int | None = None, **kwargs):
-        """Reset the states of all layers to those before the first step."""
+        """Reset the states of all layers to their values before the first step."""
         nn.reset_all_states(self.layers, batch_size)
 
     def update(self, xs):
@@ -96,7 +98,7 @@ class SpikingSequential(SequentialBase, nn.Module):
 
 
 def mapped(layer) -> Any:
-    """Return the module of ``jax.vmap(module.update)``, None of any other layer."""
+    """Return the module of ``jax.vmap(module.update)``; None for any other layer."""
     inside = getattr(layer, "__wrapped__", None)
     module = getattr(inside, "__self__", None)
     return module if isinstance(module, nn.Module) and inside == module.update else None
@@ -112,13 +114,13 @@ def _hidden_values(layer) -> list[Any]:
 
 
 def _call_layer(layer, carry, xs):
-    """Call a layer, which holds its state: return the values of the state after the call as its carry."""
+    """Call a layer, and return the values of its states after the call as its carry."""
     ys = layer(xs)
     return _hidden_values(layer), ys
 
 
 def _as_function(layer) -> Callable:
-    """Return a layer as a function that leaves all states as they are, and has no output if it writes one."""
+    """Return a layer as a function that changes no state, and returns None if the layer would write one."""
 
     def call(xs):
         with preserve_states() as trace:
@@ -129,7 +131,7 @@ def _as_function(layer) -> Callable:
 
 
 def _products_follow(layer, are_spikes):
-    """Give linear layers and convolutions, which take no function for their product, another method in this context."""
+    """Replace a method of linear layers and convolutions in this context; they have no argument for the product."""
     from .. import events
 
     def methods():
@@ -150,7 +152,7 @@ def _factors(layer, x, params):
 
 
 def _linear(layer, dot_general, x):
-    """Do what ``brainstate.nn.Linear`` does."""
+    """Compute ``brainstate.nn.Linear`` with another product."""
     params = layer.weight.value
     x, weight = _factors(layer, x, params)
     y = dot_general(x, weight, (((x.ndim - 1,), (0,)), ((), ())))
@@ -158,7 +160,7 @@ def _linear(layer, dot_general, x):
 
 
 def _convolve(layer, conv_general_dilated, x, params):
-    """Do what a convolution of brainstate does."""
+    """Compute a brainstate convolution with another function."""
     x, weight = _factors(layer, x, params)
     how = layer.stride, layer.padding, layer.lhs_dilation, layer.rhs_dilation, layer.dimension_numbers
     y = conv_general_dilated(x, weight, *how, feature_group_count=layer.groups)
@@ -176,17 +178,18 @@ _HOST = Host(_as_function, _products_follow, _as_product, call=_call_layer)
 def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str = "none", reduce: Any = None):
     """Run a network over a long sequence in blocks of time steps: :func:`brainsurr.unroll` for a module.
 
-    The state of ``net`` is passed from block to block and stays as it is after the last step; a Dropout draws a new
-    mask for each block.
+    The state of ``net`` is passed from block to block, and ``net`` keeps the state after the last step. A Dropout draws
+    a new mask for each block.
 
     Args:
-      net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, with its state made.
+      net: a module that is called as ``net(xs)`` over time, such as :class:`SpikingSequential`, after ``init_state``.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block. If None, from half to twice the square root of their number.
+      block_size: time steps per block. If None, the size is between half and twice the square root of the number of
+        steps.
       remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
         products, ``"full"`` everything.
-      reduce: ``"mean"``, ``"max"`` or ``"last"`` returns this reduction over time instead of all outputs. For several
-        outputs, pass one string for each: ``("last", "mean")`` for ``ys, spikes``.
+      reduce: None returns all outputs. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over time. For
+        several outputs, pass one for each: ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The outputs.

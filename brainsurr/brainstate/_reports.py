@@ -1,4 +1,4 @@
-"""Reports on a brainstate network: which layers are silent, and whether the gradients are right."""
+"""Reports on a brainstate network: which layers are silent, and whether the gradients are correct."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,20 +16,20 @@ from ._activation import bounds, preserve_states
 
 
 def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) -> Diagnosis:
-    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
+    """Find silent layers, whether gradients reach them, and what to change: :func:`brainsurr.diagnose` for a module.
 
-    Every layer and cell of neurons with spikes of ``net`` is looked at, and every :class:`SpikingActivation` outside of
-    these, such as the ``spk_fun`` of another library's neuron, each under its path.
+    The report has a row for every spiking layer and cell of ``net``, and for every :class:`SpikingActivation` outside
+    of them, such as the ``spk_fun`` of another library's neuron. Rows are named by their path.
 
     Args:
-      net: any module. Its states, and the default random state, are put back to what they were.
-      loss_fn: what is trained, ``loss_fn() -> scalar`` through ``net``, a function of the batch you have in mind.
-      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Layers over time follow it,
-        in ``unroll`` too.
+      net: any module. Its states and the default random state are restored afterwards.
+      loss_fn: the training loss, ``loss_fn() -> scalar`` through ``net``, for one batch of your choice.
+      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
+        Layers over time apply the mask step by step, also in ``unroll``.
 
     Raises:
-      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
-        not fit.
+      ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
+        or ``mask`` does not match the inputs.
 
     Example:
       >>> import brainstate, brainsurr as bs, jax.numpy as jnp
@@ -60,11 +60,11 @@ def _watched(net, user_fn, watch):
 
 
 def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientReport:
-    """Check the gradients of a network in each ``ParamState``: :func:`brainsurr.check_gradients`.
+    """Check the gradient of each ``ParamState`` of a network: :func:`brainsurr.check_gradients` for a module.
 
     Args:
-      net: any module, with its state made. Its states, and the default random state, are put back to what they were.
-      loss_fn: what is trained, ``loss_fn() -> scalar`` through ``net``, on a small batch.
+      net: any module, after ``init_state``. Its states and the default random state are restored afterwards.
+      loss_fn: the training loss, ``loss_fn() -> scalar`` through ``net``, on a small batch.
 
     Raises:
       TypeError: the loss is not a scalar.

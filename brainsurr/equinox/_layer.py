@@ -1,4 +1,4 @@
-"""Layers of neurons for Equinox: what is trained is an array under the name of its field, and nothing else is."""
+"""Equinox layers of neurons: trainable parameters are the only inexact arrays, stored under their field names."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ class Options(Spiking):
     """The options of a layer that fires.
 
     Args:
-      key: draws the recurrent weights.
-      recurrent_kernel: these, in place of drawing them.
+      key: random key for the recurrent weights, required with ``recurrent=True`` unless ``recurrent_kernel`` is given.
+      recurrent_kernel: the recurrent weights. If None, ``recurrent_kernel_init`` draws them.
     """
 
     key: jax.Array | None = None
@@ -33,7 +33,7 @@ class Options(Spiking):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fixed:
-    """An array, held as the integers that its bits are: no gradient, optimiser or weight decay meets these."""
+    """An array stored as integer bits, to exclude it from differentiation, optimiser updates and weight decay."""
 
     bits: jax.Array
     dtype: Any = dataclasses.field(metadata={"static": True})
@@ -62,11 +62,11 @@ def _static(default) -> Any:
 
 
 class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module))):  # type: ignore[metaclass]
-    """A module that holds a neuron: trained arrays as leaves, in fields of the neuron and in its surrogates."""
+    """A module with the parameters of a neuron. Trainable arrays are leaves, in fields and in surrogates."""
 
     features: int = dataclasses.field(metadata={"static": True})
     keeps_spikes: bool = _static(None)
-    _intervals: frozenset[tuple[str, Interval | None]] = _static(frozenset())  # by the path of what is trained
+    _intervals: frozenset[tuple[str, Interval | None]] = _static(frozenset())  # by the path of a trainable parameter
     _template: Any = _static(None)
     _fixed: Any = _static(())
     _watch: Any = _static(None)
@@ -87,7 +87,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
             self.recurrent_kernel: Any = jnp.asarray(kernel, self.param_dtype)
             self._intervals |= {(".recurrent_kernel", None)}
         for name in {"learnable", "bounds", "recurrent_kernel_init", "key"} & type(self).__dataclass_fields__.keys():
-            setattr(self, name, None)  # done with
+            setattr(self, name, None)  # not needed any more
 
     def _set_values(self, values, intervals, param_dtype):
         super()._set_values(values, intervals, param_dtype)
@@ -122,7 +122,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the state before the first step, for inputs of ``input_shape = (*batch, features)``.
 
-        It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
+        The state has the dtype ``param_dtype``. If there is a ``carry_init``, it initialises the first array.
         """
         return self._first_state(self.neuron, input_shape, self.carry_init, lambda: key)
 
@@ -133,8 +133,9 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
 class Layer(Neurons):
     """LIF over time, time first: ``(carry, xs) -> (carry, ys)``.
 
-    A layer of Equinox: ``xs`` is ``[time, ..., features]``, so it is not mapped over a batch. Batch-first data would
-    run along the wrong axis: ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around. With ``key=``, spikes are drawn.
+    An Equinox layer: ``xs`` is ``[time, ..., features]``, so do not ``vmap`` it over a batch. The first axis must be
+    time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``. With ``key=``, the layer draws its spikes at
+    random.
 
     Example:
       >>> import jax.numpy as jnp
@@ -156,7 +157,7 @@ class Layer(Neurons):
 class Cell(Neurons):
     """One time step of LIF: ``(carry, x) -> (carry, y)``.
 
-    A cell of Equinox: ``x`` is ``[..., features]``. With ``key=``, spikes are drawn.
+    An Equinox cell: ``x`` is ``[..., features]``. With ``key=``, the cell draws its spikes at random.
 
     Example:
       >>> import jax.numpy as jnp
@@ -176,17 +177,17 @@ class Cell(Neurons):
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:
-    """Return the class of the layers of a neuron over time, such as ``LIF`` for ``brainsurr.neurons.LIF``.
+    """Return the class of layers over time for a neuron, such as ``LIF`` for ``brainsurr.neurons.LIF``.
 
-    Its arguments are ``features``, by name the fields of the neuron, and the options of every layer. It is called as
+    Its arguments are ``features``, the fields of the neuron by name, and the options of every layer. Call a layer as
     ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, features]``.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: it is not a class of neurons, or a field has no default.
-      ValueError: a field has a name that a layer uses for something else.
+      TypeError: ``kind`` is not a class of neurons, or a field has no default.
+      ValueError: a field has a name that layers use for something else.
 
     Example:
       >>> import jax.numpy as jnp
@@ -202,16 +203,17 @@ def layer(kind: type[Neuron]) -> type[Layer]:
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
-    """Return the class of the cells of a neuron, one step in time, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
+    """Return the class of one-step cells for a neuron, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
 
-    As :func:`layer`, but it is called as ``(carry, x) -> (carry, y)`` with ``x`` as ``[batch, features]``.
+    It has the arguments of :func:`layer`. Call a cell as ``(carry, x) -> (carry, y)`` with ``x`` as
+    ``[batch, features]``.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: as of :func:`layer`.
-      ValueError: likewise.
+      TypeError: as for :func:`layer`.
+      ValueError: as for :func:`layer`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -226,11 +228,11 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 
 
 def bounds(model: Any) -> Any:
-    """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter of a model, None if it has no bounds, for ``brainsurr.optim.project``.
 
     Args:
-      model: any module. Arrays of neurons and surrogates outside of layers have those of their class, which they do not
-        keep by themselves.
+      model: any module. Arrays in neurons and surrogates outside of layers have the bounds of their class. These are
+        not enforced without `project`.
 
     Returns:
       A tree like ``equinox.filter(model, equinox.is_inexact_array)``.

@@ -18,28 +18,42 @@ from ._layer import Neurons
 
 
 class SpikingSequential(sequential.SequentialBase, eqx.Module):
-    """Layers in sequence over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence, run over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
-    A layer with ``initialize_carry`` is called as ``layer(carry, xs)``, any other layer as ``layer(xs)``. Each call
-    gets all time steps. A module of Equinox takes one example, so it is mapped over time and batch; a ``Linear``
-    computes one large matrix product. A function gets ``[time, batch, ...]``. For batch-first data, pass
-    ``jnp.swapaxes(xs, 0, 1)``.
+    The network runs layer by layer. A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``. Any other
+    layer is called once, on all time steps: an Equinox module, which takes one example, is mapped over time and batch,
+    and a ``Linear`` is one large matrix product. A function is called with ``[time, batch, ...]``. The first axis must
+    be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    On a CPU, a compiled call that is not differentiated runs in blocks of time steps. This is faster and takes less
-    memory. It needs layers that process each time step separately, and neurons of brainsurr; a network with any other
-    layer runs layer by layer.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and takes less
+    memory. This needs layers that treat each time step separately, and neurons of brainsurr. A network with any other
+    layer, one that draws random numbers and one that changes a variable run layer by layer.
 
-    ``net(carry, xs, key=key)`` passes a different key to each layer that takes one, such as a Dropout, but not to
-    neurons, which fire at their threshold. For random spikes, call ``lif(carry, xs, key=key)`` in your own module.
+    ``net(carry, xs, key=key)`` passes a separate key to each layer that takes one, as a Dropout needs it. Neurons do
+    not receive a key and fire at their threshold. For random spikes, call them in your own module as
+    ``lif(carry, xs, key=key)``.
+
+    A function must treat each example and each time step separately, and all of them in the same way. For a result that
+    depends on earlier steps, use a layer with a state. The network follows the time and batch axes through the jaxpr of
+    each function, and raises an error if the function mixes examples or, within `unroll`, time steps. If the jaxpr does
+    not decide it, the network runs the function on random numbers and on spikes. This test misses a function that mixes
+    other values only. The network does not check functions that take a dictionary or can't run separately, functions in
+    your own module outside of a `SpikingSequential`, or any function on a mesh with explicit or manual axes.
+
+    The network converts its inputs to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or
+    bool: `unroll` keeps them so and converts one block at a time.
 
     Args:
       layers: modules and functions.
-      return_spikes: whether to return ``(ys, spikes)`` instead of ``ys``. ``spikes`` is a dictionary: ``spikes[1]`` is
-        the output of ``layers[1]``.
-      mixes_examples: whether functions among the layers may mix the examples of a batch. Also set it if ``xs`` has no
-        batch axis.
-      events: whether the products of each ``Linear`` among the layers and of recurrent weights skip zero inputs, see
-        :mod:`brainsurr.events`. This is faster on a CPU if most inputs are zero.
+      return_spikes: If True, the outputs are a pair ``ys, spikes``. ``spikes`` is a dictionary of the outputs of the
+        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are LIF layers,
+        surrogates, and layers that return such a pair themselves and have ``return_spikes=True``. If False, the network
+        drops the spikes of layers that return such a pair.
+      mixes_examples: If True, functions among the layers may mix the examples of a batch, as batch statistics do, or
+        ``xs`` has no batch axis. The network then does not check for mixed examples.
+      events: If True, the matrix products of each ``Linear`` among the layers and of recurrent weights skip zero
+        inputs, see :mod:`brainsurr.events`. This is faster on a CPU if few inputs are nonzero. If None, each layer
+        keeps its own setting. If False, all products are dense.
 
     Example:
       >>> import equinox as eqx, jax, jax.numpy as jnp
@@ -82,7 +96,7 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
 
 
 def _over_time(layer: Any) -> Any:
-    """Return what calls a layer without a state on time and batch at once; a layer with one as it is."""
+    """Return a function of time and batch for a module without a state; return any other layer unchanged."""
     if sequential.is_stateful(layer) or not isinstance(layer, eqx.Module):
         return layer
     return _as_product(layer) or jax.vmap(jax.vmap(layer))  # type: ignore[type-var]
@@ -93,7 +107,7 @@ def _call(layer, carry, xs):
 
 
 def _call_with_key(key, drawn, layer, carry, xs):
-    """Call a module that takes a key with the next one; of no state, with one for each time step and example."""
+    """Call a layer with the next key if it takes one; a stateless layer gets a key per time step and example."""
     takes = isinstance(layer, eqx.Module) and not isinstance(layer, Neurons)
     if not takes or "key" not in inspect.signature(layer.__call__).parameters:
         return _call(layer, carry, xs)
@@ -105,7 +119,7 @@ def _call_with_key(key, drawn, layer, carry, xs):
 
 
 def _as_product(layer) -> Callable | None:
-    """Return the product of a Linear over the last axis; None for any other layer."""
+    """Return the matrix product of a Linear over the last axis; None for any other layer."""
     if type(layer) is not eqx.nn.Linear or "scalar" in (layer.in_features, layer.out_features):
         return None
 

@@ -1,4 +1,4 @@
-"""Reports on an Equinox network: which layers are silent, and whether the gradients are right."""
+"""Reports on an Equinox network: which layers are silent, and whether the gradients are correct."""
 
 import copy
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from ._layer import Neurons, bounds
 
 
 def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
-    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
+    """Find silent layers, whether gradients reach them, and what to change: :func:`brainsurr.diagnose` for a module.
 
-    Every layer and cell of neurons with spikes of ``net`` is looked at, and every surrogate outside of these, each
-    under its path.
+    The report has a row for every spiking layer and cell of ``net``, and for every surrogate outside of them, named by
+    its path.
 
     Args:
       net: any module.
-      loss_fn: what is trained, ``loss_fn(net) -> scalar``, a function of the batch you have in mind. It must use the
-        network that it is called with.
-      mask: which values are counted, ``[time, batch]``, false for padding; None counts all.
+      loss_fn: the training loss, ``loss_fn(net) -> scalar``, for one batch of your choice. It must use the network that
+        it is called with.
+      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
 
     Raises:
-      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
-        not fit.
+      ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
+        or ``mask`` does not match the inputs.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -49,12 +49,12 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
 
 
 def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
-    """Check the gradients of a network in each of its floating arrays: :func:`brainsurr.check_gradients`.
+    """Check the gradient of each floating array of a network: :func:`brainsurr.check_gradients` for a module.
 
     Args:
       net: any module.
-      loss_fn: what is trained, ``loss_fn(net) -> scalar``, on a small batch. It must use the network that it is called
-        with.
+      loss_fn: the training loss, ``loss_fn(net) -> scalar``, on a small batch. It must use the network that it is
+        called with.
 
     Raises:
       TypeError: the loss is not a scalar.

@@ -1,4 +1,4 @@
-"""How a module of Flax Linen holds what it may train, and a surrogate as a layer."""
+"""How Flax Linen modules store trainable parameters, and surrogates as layers."""
 
 import dataclasses
 import functools
@@ -21,13 +21,13 @@ from .._surrogate import Surrogate
 
 
 class LinenModule(ParameterModule, nn.Module):
-    """What every layer with trainable values has: which are trained, and inside which interval.
+    """The base of all layers with trainable parameters: stores which are trainable, and their bounds.
 
-    Arrays among its fields compare and hash by value, as a module must.
+    Modules must be hashable, so arrays among the fields compare and hash by value.
     """
 
     def __init_subclass__(cls, **kwargs):
-        for name in ("__eq__", "__hash__"):  # define these in the class itself, or flax writes those of a dataclass
+        for name in ("__eq__", "__hash__"):  # define these in the class itself: flax would write dataclass methods
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
         super().__init_subclass__(**kwargs)
@@ -44,7 +44,7 @@ class LinenModule(ParameterModule, nn.Module):
 
     @nn.nowrap
     def _set_values(self, values, intervals, param_dtype):
-        """Keep which values are trained, before flax takes over: later fields can't be set, and must have a hash."""
+        """Store which values are trainable, before flax freezes the fields and requires them to be hashable."""
         self._numbers, self._intervals = values, intervals
         vars(self).update(learnable=tuple(intervals), bounds=FrozenDict(intervals))
         self._fixed = tuple(name for name in values if name not in intervals)
@@ -57,16 +57,16 @@ class LinenModule(ParameterModule, nn.Module):
 
     def setup(self):
         now = dict(self._numbers)
-        ours = type(self).__module__.startswith(__package__)  # a subclass may have a parameter of this name itself
+        ours = type(self).__module__.startswith(__package__)  # a subclass may define a parameter of this name
         for name in self._fixed:
             is_held = name in now or isinstance(getattr(self, name), Surrogate)
-            if ours and is_held and self.has_variable("params", name):  # flax would ignore it
+            if ours and is_held and self.has_variable("params", name):  # flax would ignore the parameter
                 path = next(iter(flatten_dict({name: self.get_variable("params", name)}, sep=".")))
                 raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), path)
         for name, interval in self._intervals.items():
             stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
             now[name] = clip_straight_through(stored, interval)
-        self._now = now  # the current values, the trained ones clipped to their bounds
+        self._now = now  # the current values, trainable ones clipped to their bounds
 
     @nn.nowrap
     def _value(self, name):
@@ -76,31 +76,34 @@ class LinenModule(ParameterModule, nn.Module):
         now = self._numbers if self.scope is None else self._now
         held = now[name] if name in now else getattr(self, name)
         if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):
-            module, variables = held.unbind()  # lax.scan can't call a module, but a function of variables
+            module, variables = held.unbind()  # lax.scan can't call a module, only a function of variables
             return functools.partial(module.apply, variables)
         return held
 
 
 class SpikingActivation(SurrogateModule, LinenModule):
-    """A surrogate as a layer, its parameters configuration or trained.
+    """A surrogate as a layer, with fixed or trainable parameters.
 
     Attributes:
-      surrogate_init: the surrogate before training, say ``LogTailedRelu(alpha=0.1)``. A parameter may be an array,
+      surrogate_init: the surrogate before training, such as ``LogTailedRelu(alpha=0.1)``. A parameter may be an array,
         one number per channel (last axis).
-      learnable: the name or names of the parameters to train, each a parameter of that name in the collection
-        "params" that holds the value itself.
-      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, in place of the surrogate's own; None trains
-        unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
-        left. Add ``brainsurr.optim.project(bounds(model, x))`` to the optimiser and the stored value stays inside too.
-      param_dtype: of a trained parameter that was given as a Python number.
-      random: whether a spike is drawn, with probability :math:`g(x)`, as by ``brainsurr.spike(x, f, key=key)``; here
-        and in a layer that has this as its ``spike_fn``. It takes its key from the collection "spikes", as
-        ``nn.Dropout`` does from "dropout": ``net.apply(variables, ..., rngs={"spikes": key})``.
-      deterministic: if true it is the threshold all the same, as ``nn.Dropout`` is off: give it in evaluation.
+      learnable: the name or names of the trainable parameters. Each is stored as a parameter of that name in the
+        collection "params".
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's own. If None, parameters
+        are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge, so that
+        the parameter can leave the edge. To clip the stored value too, add
+        ``brainsurr.optim.project(bounds(model, x))`` to the optimiser.
+      param_dtype: dtype of a trainable parameter that is given as a Python number.
+      random: If True, the layer draws each spike with probability :math:`g(x)`, like
+        ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. The key comes from
+        the collection "spikes": ``net.apply(variables, ..., rngs={"spikes": key})``.
+      deterministic: If True, the layer applies the threshold even with ``random=True``. Set it in evaluation, as for
+        ``nn.Dropout``.
 
     Raises:
       TypeError: ``surrogate_init`` is not a surrogate.
-      ValueError: an unknown name, or a start outside its interval; ``random``, and the primitive is no probability.
+      ValueError: a name is unknown, an initial value is outside its interval, or ``random`` is True and the surrogate
+        function is not a probability.
 
     Example:
       >>> import brainsurr as bs, jax, jax.numpy as jnp
@@ -127,7 +130,7 @@ class SpikingActivation(SurrogateModule, LinenModule):
         super().__post_init__()
 
     def __call__(self, x) -> jax.Array:
-        """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        """Return the spikes of ``x``, the membrane potential minus threshold, in the shape and dtype of ``x``."""
         return self._running()(x)
 
     @nn.nowrap
@@ -136,20 +139,20 @@ class SpikingActivation(SurrogateModule, LinenModule):
 
 
 def _as_numpy(value):
-    """Convert to NumPy: `nn.jit` iterates over a jax array in a field, and fails at the 0-d arrays inside."""
+    """Convert to NumPy: `nn.jit` iterates over jax arrays in fields, and fails on the 0-d arrays inside."""
     is_known = isinstance(value, jax.Array) and is_number(value) and not isinstance(value, jax.core.Tracer)
     return np.asarray(value)[()] if is_known else value
 
 
 def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
-    """Return the closed interval of each parameter, None where it has none, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter, None if it has no bounds, for ``brainsurr.optim.project``.
 
-    Modules made inside compact methods are seen too. Nothing is computed: shapes alone are followed.
+    This includes modules created in compact methods. The function only traces shapes and computes nothing.
 
     Args:
       module: any module.
-      *args: what it is called with, as in ``module.init(key, *args)``.
-      **kwargs: likewise.
+      *args: the arguments of a call, as in ``module.init(key, *args)``.
+      **kwargs: the keyword arguments of a call.
 
     Returns:
       A tree like ``module.init(key, *args, **kwargs)["params"]``.

@@ -1,4 +1,4 @@
-"""Layers of neurons for Flax Linen: how a module holds a neuron of which some parts are trained."""
+"""Flax Linen layers of neurons: how a module stores a neuron with trainable parameters."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +15,7 @@ from ._activation import LinenModule, SpikingActivation
 
 
 class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # type: ignore[metaclass]
-    """A module that holds a neuron."""
+    """A module with the parameters of a neuron."""
 
     _options: ClassVar[Any] = (Features, Trained, Spiking)
 
@@ -44,7 +44,7 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
 
     @nn.nowrap
     def _make_variables(self, x):
-        """Make the variables of a spike function that is another module, outside of the scan."""
+        """Create the variables of a spike function that is itself a module, outside of the scan."""
         if self.scope is None:
             how = "expected a call by apply, not of an unbound module: write layer.apply(variables, carry, xs)"
             raise TypeError(f"{type(self).__name__}: {how}")
@@ -57,7 +57,7 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
     def initialize_carry(self, rng: jax.Array, input_shape: tuple[int, ...]):
         """Return the state before the first step, for inputs of ``input_shape = (*batch, features)``.
 
-        It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
+        The state has the dtype ``param_dtype``. If there is a ``carry_init``, it initialises the first array.
         """
         neuron = with_recurrence(self._template, None, self.self_connections) if self.recurrent else self._template
         return self._first_state(neuron, input_shape, self.carry_init, lambda: rng)
@@ -66,8 +66,8 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
 class Layer(Neurons):
     """LIF over time, time first: ``(carry, xs) -> (carry, ys)``.
 
-    A layer of Flax Linen: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
-    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    A Flax Linen layer: ``xs`` is ``[time, ..., features]``. The first axis must be time: transpose batch-first data
+    with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -91,8 +91,8 @@ class Layer(Neurons):
 class Cell(Neurons, nn.RNNCellBase):
     """One time step of LIF: ``(carry, x) -> (carry, y)``.
 
-    A cell of Flax Linen: ``x`` is ``[..., features]``. It has the contract of flax's own cells, so ``nn.RNN`` runs it
-    over batch-major sequences.
+    A Flax Linen cell: ``x`` is ``[..., features]``. It has the interface of flax's own cells, so ``nn.RNN`` runs it
+    over batch-first sequences.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -116,17 +116,17 @@ class Cell(Neurons, nn.RNNCellBase):
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:
-    """Return the class of the layers of a neuron over time, such as ``LIF`` for ``brainsurr.neurons.LIF``.
+    """Return the class of layers over time for a neuron, such as ``LIF`` for ``brainsurr.neurons.LIF``.
 
-    Its fields are ``features``, by name those of the neuron, and the options of every layer. It is called as
+    Its fields are ``features``, the fields of the neuron by name, and the options of every layer. Call a layer as
     ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, features]``.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: it is not a class of neurons, or a field has no default.
-      ValueError: a field has a name that a layer uses for something else.
+      TypeError: ``kind`` is not a class of neurons, or a field has no default.
+      ValueError: a field has a name that layers use for something else.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -143,17 +143,17 @@ def layer(kind: type[Neuron]) -> type[Layer]:
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
-    """Return the class of the cells of a neuron, one step in time, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
+    """Return the class of one-step cells for a neuron, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
 
-    As :func:`layer`, but it is called as ``(carry, x) -> (carry, y)`` with ``x`` as ``[batch, features]``: the contract
-    of flax's own cells, so ``nn.RNN`` runs it over batch-major sequences.
+    It has the arguments of :func:`layer`. Call a cell as ``(carry, x) -> (carry, y)`` with ``x`` as
+    ``[batch, features]``. This is the interface of flax's own cells, so ``nn.RNN`` runs it over batch-first sequences.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: as of :func:`layer`.
-      ValueError: likewise.
+      TypeError: as for :func:`layer`.
+      ValueError: as for :func:`layer`.
 
     Example:
       >>> import jax, jax.numpy as jnp

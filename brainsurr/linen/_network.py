@@ -16,39 +16,41 @@ from .._time.unroll import Transforms, unroll_blocks
 
 
 class SpikingSequential(nn.Module):
-    """Layers in sequence over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence, run over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
-    A layer with ``initialize_carry`` is called as ``layer(carry, xs)``, any other layer as ``layer(xs)``. Each call
-    gets all time steps, so a ``Dense`` computes one large matrix product. For batch-first data, pass ``jnp.swapaxes(xs,
-    0, 1)``.
+    The network runs layer by layer. A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``. Any other
+    layer is called once as ``layer(xs)``, on all time steps, so a ``Dense`` is one large matrix product. The first axis
+    must be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    On a CPU, a compiled call that is not differentiated runs in blocks of time steps. This is faster and takes less
-    memory. It needs layers that process each time step separately, and neurons of brainsurr; a network with any other
-    layer runs layer by layer.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and takes less
+    memory. This needs layers that treat each time step separately, and neurons of brainsurr. A network with any other
+    layer, one that draws random numbers and one that changes a variable run layer by layer.
 
-    A layer without a state must process each example separately, and each time step separately and in the same way. The
-    network follows the program of such a layer, and raises an error if it mixes examples, or, in `unroll`, time steps.
-    If the program does not tell, the network runs the layer on random inputs, and may miss mixing that occurs only for
-    other values. It does not check a layer that takes a dictionary or can't run separately, a layer inside your own
-    module, or a network on a mesh with explicit or manual axes.
+    A layer without a state must treat each example and each time step separately, and all of them in the same way. A
+    layer that depends on earlier steps must keep a state. The network follows the time and batch axes through the jaxpr
+    of each layer without a state, and raises an error if the layer mixes examples or, within `unroll`, time steps. If
+    the jaxpr does not decide it, the network runs the layer on random numbers and on spikes. This test misses a layer
+    that mixes other values only. The network does not check layers that take a dictionary or can't run separately,
+    layers in your own module outside of a `SpikingSequential`, or any layer on a mesh with explicit or manual axes.
 
-    On one device, and in ``jax.shard_map``, a ``Dense`` gets ``[time * batch, features]``, and runs as a function of
-    its variables. A function given to ``nn.intercept_methods`` sees that call.
+    On one device, and in ``jax.shard_map``, the network calls a ``Dense`` on ``[time * batch, features]``, through its
+    ``apply``. This is the call that ``nn.intercept_methods`` intercepts.
 
-    Inputs are converted to floats, so apply an ``Embed`` before the network. Spikes can be uint8 or bool; `unroll`
-    converts one block at a time. To use a cell of flax, add ``nn.RNN(cell, time_major=True)``, whose carry is the carry
-    of the cell.
+    The network converts its inputs to floats, so apply an ``Embed`` before the network. Spikes can be uint8 or bool:
+    `unroll` keeps them so and converts one block at a time. Add a flax cell as ``nn.RNN(cell, time_major=True)``; the
+    carry of this layer is the carry of the cell.
 
     Attributes:
       layers: modules and functions.
-      return_spikes: whether to return ``(ys, spikes)`` instead of ``ys``. ``spikes`` is a dictionary: ``spikes[1]`` is
-        the output of ``layers[1]``. It has an entry for each layer that fires: LIF layers, a
-        :class:`SpikingActivation`, a surrogate, and any layer that returns such a pair itself, because its own
-        ``return_spikes`` is True. Otherwise, the spikes of that layer are dropped.
-      mixes_examples: whether layers may mix the examples of a batch, as batch statistics do. Also set it if ``xs`` has
-        no batch axis. The network then does not check for mixing.
-      events: whether all matrix products and convolutions skip zero inputs, see :mod:`brainsurr.events`. This is faster
-        on a CPU if most inputs are zero. None leaves each layer as it is; False makes all products dense.
+      return_spikes: If True, the outputs are a pair ``ys, spikes``. ``spikes`` is a dictionary of the outputs of the
+        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are LIF layers,
+        :class:`SpikingActivation` layers, surrogates, and layers that return such a pair themselves and have
+        ``return_spikes=True``. If False, the network drops the spikes of layers that return such a pair.
+      mixes_examples: If True, layers may mix the examples of a batch, as batch statistics do, or ``xs`` has no batch
+        axis. The network then does not check for mixed examples.
+      events: If True, the matrix products and convolutions of all layers, at any depth, skip zero inputs, see
+        :mod:`brainsurr.events`. This is faster on a CPU if few inputs are nonzero. If None, each layer keeps its own
+        setting. If False, all products are dense.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -98,7 +100,7 @@ class SpikingSequential(nn.Module):
 
 
 def _as_function(layer) -> Callable | None:
-    """Return a layer as a function, which fails to change a variable; None if it has no variables yet."""
+    """Return a layer as a function that raises an error if it writes a variable; None if it has no variables yet."""
     if not isinstance(layer, nn.Module):
         return layer
     if layer.is_initializing():
@@ -124,8 +126,8 @@ def _products_follow(layer, are_spikes):
 def _as_product(layer) -> Callable | None:
     """Return a product over the last axis that flax computes as a function of its variables; None for any other layer.
 
-    And None for one that may make its parameters, or whose output may be wanted as an intermediate
-    ``[time, batch, features]``.
+    None also for a layer that may create its parameters, or whose output ``[time, batch, features]`` may be captured
+    as an intermediate.
     """
     kind = type(layer)
     general = kind is nn.DenseGeneral and layer.axis == -1 and not layer.batch_dims
@@ -138,9 +140,9 @@ def _as_product(layer) -> Callable | None:
 
 
 def _is_convolution(layer) -> bool:
-    """Return whether flax computes a layer as a convolution; not if a subclass is called otherwise.
+    """Return whether flax computes a layer as a convolution; False for a subclass with its own ``__call__``.
 
-    And not where its output may be wanted as an intermediate ``[time, batch, ...]``.
+    False also if its output ``[time, batch, ...]`` may be captured as an intermediate.
     """
     kinds = (nn.Conv, nn.ConvTranspose)
     own = isinstance(layer, kinds) and type(layer).__call__ in [kind.__call__ for kind in kinds]
@@ -151,7 +153,7 @@ _HOST = sequential.Host(_as_function, _products_follow, _as_product, _is_convolu
 
 
 def _outputs(key, i, layer, carry, x):
-    """Return the outputs of a layer that need not be initialised, for their shape."""
+    """Return the outputs of a layer, initialised or not, for their shape."""
     if not isinstance(layer, nn.Module):
         return layer(x)
     unbound = layer if layer.scope is None else layer.unbind()[0]
@@ -163,26 +165,28 @@ def unroll(
 ):
     """Run a network over a long sequence in blocks of time steps: :func:`brainsurr.unroll` for a module.
 
-    State that is not a parameter (batch statistics, say) is passed from block to block and written back to ``net``; a
-    Dropout draws a new mask for each block. Values sown into "intermediates" are stacked, one entry per block. Other
+    State that is not a parameter, such as batch statistics, is passed from block to block and written back to ``net``.
+    A Dropout draws a new mask for each block. Values sown into "intermediates" are stacked, one entry per block. Other
     collections must exist before the call.
 
     Args:
-      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: a submodule inside
-        a method of a module, or ``net.bind(variables)``.
-      carry: its state before the first step, from ``net.initialize_carry``.
+      net: a bound module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`: a submodule inside a
+        method of a module, or ``net.bind(variables)``.
+      carry: the state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block. If None, from half to twice the square root of their number.
+      block_size: time steps per block. If None, the size is between half and twice the square root of the number of
+        steps.
       remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
         products, ``"full"`` everything.
-      reduce: ``"mean"``, ``"max"`` or ``"last"`` returns this reduction over time instead of all outputs. For several
-        outputs, pass one string for each: ``("last", "mean")`` for ``ys, spikes``.
+      reduce: None returns all outputs. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over time. For
+        several outputs, pass one for each: ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The carry after the last step, and the outputs.
 
     Raises:
-      ValueError: ``net`` is not bound; a layer of a :class:`SpikingSequential` has no state and mixes time steps.
+      ValueError: ``net`` is not bound.
+      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -202,9 +206,9 @@ def unroll(
 
 
 def _scan(f, net, carry, xs, unroll):
-    """Scan ``f(net, carry, x) -> (carry, y)``: carry the collections that a block may write to, share all others.
+    """Scan ``f(net, carry, x) -> (carry, y)``: carry the collections that a block may write, share all others.
 
-    Stack sown values. A network that is initialised writes its parameters before.
+    Stack sown values. During initialisation, the parameters are created before the scan.
     """
     shared = {name for name in net.variables if not net.is_mutable_collection(name)}
     shared = (shared | ({"params"} if net.is_initializing() else set())) - {"intermediates"}

@@ -1,4 +1,4 @@
-"""Reports on a Flax Linen network: which layers are silent, and whether the gradients are right."""
+"""Reports on a Flax Linen network: which layers are silent, and whether the gradients are correct."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,21 +13,20 @@ from ._activation import LinenModule
 
 
 def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
-    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
+    """Find silent layers, whether gradients reach them, and what to change: :func:`brainsurr.diagnose` for a module.
 
-    Every layer and cell of neurons with spikes that ``loss_fn`` calls is looked at, and every
-    :class:`SpikingActivation` outside of these, each under its path.
+    The report has a row for every spiking layer and cell that ``loss_fn`` calls, and for every
+    :class:`SpikingActivation` outside of them, named by its path.
 
     Args:
-      variables: what ``loss_fn`` takes, such as ``net.init(...)`` or its ``"params"``.
-      loss_fn: what is trained, ``loss_fn(variables) -> scalar`` through ``net.apply``, a function of the batch you
-        have in mind.
-      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Layers over time follow it,
-        in ``unroll`` too.
+      variables: the argument of ``loss_fn``, such as ``net.init(...)`` or its ``"params"``.
+      loss_fn: the training loss, ``loss_fn(variables) -> scalar`` through ``net.apply``, for one batch of your choice.
+      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
+        Layers over time apply the mask step by step, also in ``unroll``.
 
     Raises:
-      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
-        not fit.
+      ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
+        or ``mask`` does not match the inputs.
 
     Example:
       >>> import brainsurr as bs, jax, jax.numpy as jnp
@@ -59,11 +58,11 @@ def _watched(variables, user_fn, intervals, watch):
 
 
 def check_gradients(variables: Any, loss_fn: Callable[[Any], Any]) -> GradientReport:
-    """Check the gradients of a network in each of its variables: :func:`brainsurr.check_gradients`.
+    """Check the gradient of each variable of a network: :func:`brainsurr.check_gradients` for a module.
 
     Args:
-      variables: what ``loss_fn`` takes, such as ``net.init(...)`` or its ``"params"``.
-      loss_fn: what is trained, ``loss_fn(variables) -> scalar`` through ``net.apply``, on a small batch.
+      variables: the argument of ``loss_fn``, such as ``net.init(...)`` or its ``"params"``.
+      loss_fn: the training loss, ``loss_fn(variables) -> scalar`` through ``net.apply``, on a small batch.
 
     Raises:
       TypeError: the loss is not a scalar.

@@ -1,4 +1,4 @@
-"""How a module of Flax NNX holds what it may train, and a surrogate as a layer."""
+"""How Flax NNX modules store trainable parameters, and surrogates as layers."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -16,9 +16,9 @@ from .._surrogate import Surrogate
 
 
 class NNXModule(SettableModule, nnx.Module):
-    """What every layer with trainable values has: a number that is fixed refuses to become a parameter.
+    """The base of all layers with trainable parameters. Raises an error if a fixed number is replaced by a parameter.
 
-    That is what ``nnx.update`` tries with the state of a layer that trains it.
+    ``nnx.update`` would do so with the state of a layer in which this number is trainable.
     """
 
     _variable_types = nnx.Variable
@@ -41,24 +41,29 @@ class NNXModule(SettableModule, nnx.Module):
 
 
 class SpikingActivation(SurrogateModule, NNXModule):
-    """A surrogate as a layer, its parameters configuration or trained.
+    """A surrogate as a layer, with fixed or trainable parameters.
 
     Args:
-      surrogate: say ``LogTailedRelu(alpha=0.1)``. A parameter may be an array, one number per channel (last axis).
-      learnable: the name or names of the parameters to train, each an ``nnx.Param`` of that name that holds the
-        value itself. The others are attributes of the same name: a number, or an ``nnx.Variable`` for an array.
-      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, in place of the surrogate's own; None trains
-        unbounded. The layer never uses a value outside, and passes the gradient at an edge so that it can be
-        left. Add ``brainsurr.optim.project(bounds(model))`` to the optimiser and the stored value stays inside too.
-      param_dtype: of a trained parameter that was given as a Python number.
-      random: whether a spike is drawn, with probability :math:`g(x)`, as by ``brainsurr.spike(x, f, key=key)``; here
-        and in a layer that has this as its ``spike_fn``. In evaluation it is the threshold: the attribute
-        ``deterministic`` is as that of ``nnx.Dropout``, set by ``model.eval()`` and ``model.train()``, or ``nnx.view``.
-      rngs: needed with ``random=True`` alone, whose stream "spikes" is kept as ``nnx.Dropout`` keeps its own.
+      surrogate: the surrogate, such as ``LogTailedRelu(alpha=0.1)``. A parameter may be an array, one number per
+        channel (last axis).
+      learnable: the name or names of the trainable parameters. Each is stored as an ``nnx.Param`` of that name. The
+        others are attributes of the same name: a number, or an ``nnx.Variable`` for an array.
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's own. If None, parameters
+        are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge, so that
+        the parameter can leave the edge. To clip the stored value too, add ``brainsurr.optim.project(bounds(model))``
+        to the optimiser.
+      param_dtype: dtype of a trainable parameter that is given as a Python number.
+      random: If True, the layer draws each spike with probability :math:`g(x)`, like
+        ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. In evaluation, it
+        applies the threshold instead: set ``deterministic`` as for ``nnx.Dropout``, with ``model.eval()`` and
+        ``model.train()``, or ``nnx.view``.
+      rngs: required with ``random=True``. The layer keeps the stream "spikes" of it, as ``nnx.Dropout`` keeps its own
+        stream.
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
-      ValueError: an unknown name, or a start outside its interval; ``random``, and the primitive is no probability.
+      ValueError: a name is unknown, an initial value is outside its interval, or ``random`` is True and the surrogate
+        function is not a probability.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -88,7 +93,7 @@ class SpikingActivation(SurrogateModule, NNXModule):
             self.rngs = (rngs["spikes"] if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
     def __call__(self, x) -> jax.Array:
-        """Return the spikes of ``x``, membrane potential minus threshold, in its shape and dtype."""
+        """Return the spikes of ``x``, the membrane potential minus threshold, in the shape and dtype of ``x``."""
         return self._running()(x)
 
     def _new_key(self):
@@ -98,18 +103,18 @@ class SpikingActivation(SurrogateModule, NNXModule):
         """Set the mode, for ``nnx.view``.
 
         Args:
-          deterministic: if True, no spike is drawn.
+          deterministic: If True, the layer applies the threshold instead of drawing spikes.
         """
         if deterministic is not None:
             self.deterministic = deterministic
 
 
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
-    """Return the closed interval of each parameter of a model, None where it has none, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter of a model, None if it has no bounds, for ``brainsurr.optim.project``.
 
     Args:
       model: any module.
-      wrt: the filter that was given to ``nnx.Optimizer``.
+      wrt: the filter that you pass to ``nnx.Optimizer``.
 
     Example:
       >>> import brainsurr as bs

@@ -1,4 +1,4 @@
-"""Layers of neurons for Flax NNX: how a module holds a neuron of which some parts are trained."""
+"""Flax NNX layers of neurons: how a module stores a neuron with trainable parameters."""
 
 import dataclasses
 from typing import Any, dataclass_transform
@@ -19,14 +19,14 @@ class Options(Spiking):
     """The options of a layer that fires.
 
     Args:
-      rngs: needed with ``recurrent=True`` alone.
+      rngs: random keys for the recurrent weights, required with ``recurrent=True``.
     """
 
     rngs: nnx.Rngs | None = None
 
 
 class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module))):  # type: ignore[metaclass]
-    """A module that holds a neuron."""
+    """A module with the parameters of a neuron."""
 
     _options, _construct = (Features, Trained, Options), classmethod(construct)
     _activation = SpikingActivation
@@ -50,7 +50,7 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
     ):
         """Return the state before the first step, for inputs of ``input_shape = (*batch, features)``.
 
-        It is that of the neuron, in ``param_dtype``, its first array drawn by ``carry_init`` if there is one.
+        The state has the dtype ``param_dtype``. If there is a ``carry_init``, it initialises the first array.
         """
         rngs = nnx.Rngs(0) if rngs is None else rngs
         key = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
@@ -61,8 +61,8 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
 class Layer(Neurons):
     """LIF over time, time first: ``(carry, xs) -> (carry, ys)``.
 
-    A layer of Flax NNX: ``xs`` is ``[time, ..., features]``. Batch-first data would run along the wrong axis:
-    ``xs = jnp.swapaxes(xs, 0, 1)`` turns it around.
+    A Flax NNX layer: ``xs`` is ``[time, ..., features]``. The first axis must be time: transpose batch-first data with
+    ``xs = jnp.swapaxes(xs, 0, 1)``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -81,8 +81,8 @@ class Layer(Neurons):
 class Cell(Neurons, nnx.RNNCellBase):
     """One time step of LIF: ``(carry, x) -> (carry, y)``.
 
-    A cell of Flax NNX: ``x`` is ``[..., features]``. It has the contract of flax's own cells, so ``nnx.RNN`` runs it
-    over batch-major sequences.
+    A Flax NNX cell: ``x`` is ``[..., features]``. It has the interface of flax's own cells, so ``nnx.RNN`` runs it over
+    batch-first sequences.
 
     Example:
       >>> import jax.numpy as jnp
@@ -100,17 +100,17 @@ class Cell(Neurons, nnx.RNNCellBase):
 
 
 def layer(kind: type[Neuron]) -> type[Layer]:
-    """Return the class of the layers of a neuron over time, such as ``LIF`` for ``brainsurr.neurons.LIF``.
+    """Return the class of layers over time for a neuron, such as ``LIF`` for ``brainsurr.neurons.LIF``.
 
-    Its arguments are ``features``, by name the fields of the neuron, and the options of every layer. It is called as
+    Its arguments are ``features``, the fields of the neuron by name, and the options of every layer. Call a layer as
     ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, features]``.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: it is not a class of neurons, or a field has no default.
-      ValueError: a field has a name that a layer uses for something else.
+      TypeError: ``kind`` is not a class of neurons, or a field has no default.
+      ValueError: a field has a name that layers use for something else.
 
     Example:
       >>> import jax.numpy as jnp
@@ -126,17 +126,17 @@ def layer(kind: type[Neuron]) -> type[Layer]:
 
 
 def cell(kind: type[Neuron]) -> type[Cell]:
-    """Return the class of the cells of a neuron, one step in time, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
+    """Return the class of one-step cells for a neuron, such as ``LIFCell`` for ``brainsurr.neurons.LIF``.
 
-    As :func:`layer`, but it is called as ``(carry, x) -> (carry, y)`` with ``x`` as ``[batch, features]``: the contract
-    of flax's own cells, so ``nnx.RNN`` runs it over batch-major sequences.
+    It has the arguments of :func:`layer`. Call a cell as ``(carry, x) -> (carry, y)`` with ``x`` as
+    ``[batch, features]``. This is the interface of flax's own cells, so ``nnx.RNN`` runs it over batch-first sequences.
 
     Args:
       kind: the class of the neuron.
 
     Raises:
-      TypeError: as of :func:`layer`.
-      ValueError: likewise.
+      TypeError: as for :func:`layer`.
+      ValueError: as for :func:`layer`.
 
     Example:
       >>> import jax.numpy as jnp

@@ -14,36 +14,38 @@ from .._time.unroll import JAX, unroll_blocks
 
 
 class SpikingSequential(sequential.SequentialBase, nnx.Module):
-    """Layers in sequence over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
+    """Layers in sequence, run over time: ``(carry, xs) -> (carry, ys)`` with ``xs`` as ``[time, batch, ...]``.
 
-    A layer with ``initialize_carry`` is called as ``layer(carry, xs)``, any other layer as ``layer(xs)``. Each call
-    gets all time steps, so a ``Linear`` computes one large matrix product. For batch-first data, pass
-    ``jnp.swapaxes(xs, 0, 1)``.
+    The network runs layer by layer. A layer that has ``initialize_carry`` is called as ``layer(carry, xs)``. Any other
+    layer is called once as ``layer(xs)``, on all time steps, so a ``Linear`` is one large matrix product. The first
+    axis must be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    On a CPU, a compiled call that is not differentiated runs in blocks of time steps. This is faster and takes less
-    memory. It needs layers that process each time step separately, and neurons of brainsurr; a network with any other
-    layer runs layer by layer.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and takes less
+    memory. This needs layers that treat each time step separately, and neurons of brainsurr. A network with any other
+    layer, one that draws random numbers and one that changes a variable run layer by layer.
 
-    A layer without a state must process each example separately, and each time step separately and in the same way. The
-    network follows the program of such a layer, and raises an error if it mixes examples, or, in `unroll`, time steps.
-    If the program does not tell, the network runs the layer on random inputs, and may miss mixing that occurs only for
-    other values. It does not check a layer that takes a dictionary or can't run separately, a layer inside your own
-    module, or a network on a mesh with explicit or manual axes.
+    A layer without a state must treat each example and each time step separately, and all of them in the same way. A
+    layer that depends on earlier steps must keep a state. The network follows the time and batch axes through the jaxpr
+    of each layer without a state, and raises an error if the layer mixes examples or, within `unroll`, time steps. If
+    the jaxpr does not decide it, the network runs the layer on random numbers and on spikes. This test misses a layer
+    that mixes other values only. The network does not check layers that take a dictionary or can't run separately,
+    layers in your own module outside of a `SpikingSequential`, or any layer on a mesh with explicit or manual axes.
 
-    Inputs are converted to floats, so apply an ``Embed`` before the network. Spikes can be uint8 or bool; `unroll`
-    converts one block at a time. To use a cell of flax, add ``nnx.RNN(cell, time_major=True)``, whose carry is the
-    carry of the cell.
+    The network converts its inputs to floats, so apply an ``Embed`` before the network. Spikes can be uint8 or bool:
+    `unroll` keeps them so and converts one block at a time. Add a flax cell as ``nnx.RNN(cell, time_major=True)``; the
+    carry of this layer is the carry of the cell.
 
     Args:
       layers: modules and functions.
-      return_spikes: whether to return ``(ys, spikes)`` instead of ``ys``. ``spikes`` is a dictionary: ``spikes[1]`` is
-        the output of ``layers[1]``. It has an entry for each layer that fires: LIF layers, a
-        :class:`SpikingActivation`, a surrogate, and any layer that returns such a pair itself, because its own
-        ``return_spikes`` is True. Otherwise, the spikes of that layer are dropped.
-      mixes_examples: whether layers may mix the examples of a batch, as batch statistics do. Also set it if ``xs`` has
-        no batch axis. The network then does not check for mixing.
-      events: whether all matrix products and convolutions skip zero inputs, see :mod:`brainsurr.events`. This is faster
-        on a CPU if most inputs are zero. None leaves each layer as it is; False makes all products dense.
+      return_spikes: If True, the outputs are a pair ``ys, spikes``. ``spikes`` is a dictionary of the outputs of the
+        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are LIF layers,
+        :class:`SpikingActivation` layers, surrogates, and layers that return such a pair themselves and have
+        ``return_spikes=True``. If False, the network drops the spikes of layers that return such a pair.
+      mixes_examples: If True, layers may mix the examples of a batch, as batch statistics do, or ``xs`` has no batch
+        axis. The network then does not check for mixed examples.
+      events: If True, the matrix products and convolutions of all layers, at any depth, skip zero inputs, see
+        :mod:`brainsurr.events`. This is faster on a CPU if few inputs are nonzero. If None, each layer keeps its own
+        setting. If False, all products are dense.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,8 +65,8 @@ class SpikingSequential(sequential.SequentialBase, nnx.Module):
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        The entry of a layer without a state is None. ``carry_init`` draws different numbers for each layer, from seed 0
-        if ``rngs`` is None.
+        The entry of a layer without a state is None. ``carry_init`` draws separate random numbers for each layer, from
+        seed 0 if ``rngs`` is None.
         """
         rngs = nnx.Rngs(0) if rngs is None else rngs
 
@@ -84,12 +86,12 @@ class SpikingSequential(sequential.SequentialBase, nnx.Module):
 
 
 def _as_function(layer) -> Callable:
-    """Return a layer as a function without changes, and without an output if it makes any."""
+    """Return a layer as a function that changes nothing, and returns None if the layer would change a variable."""
     if not isinstance(layer, nnx.Module):
         return layer
 
     def call(xs):
-        copy = nnx.clone(layer)  # made in the trace that writes to its counters
+        copy = nnx.clone(layer)  # in the trace that writes its counters
         before = _values(nnx.state(copy, _OTHER))
         ys = copy(xs)
         return None if _changed(before, _values(nnx.state(copy, _OTHER))) else ys
@@ -97,7 +99,7 @@ def _as_function(layer) -> Callable:
     return call
 
 
-_OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState))  # variables that a layer in training may change
+_OTHER = nnx.Not(nnx.Any(nnx.Param, nnx.RngState))  # variables that a layer may change in training
 
 
 def _products_follow(layer, are_spikes):
@@ -119,12 +121,12 @@ def _as_product(layer) -> Callable | None:
 
 
 def _is_convolution(layer) -> bool:
-    """Return whether flax computes a layer as a convolution; not if a subclass is called otherwise."""
+    """Return whether flax computes a layer as a convolution; False for a subclass with its own ``__call__``."""
     kinds = (nnx.Conv, nnx.ConvTranspose)
     return isinstance(layer, kinds) and type(layer).__call__ in [_CALLS[kind] for kind in kinds]
 
 
-# `nnx.capture` replaces these for a while, to store their outputs, which must be ``[time, batch, features]``.
+# `nnx.capture` replaces these temporarily to store the outputs, which must then be ``[time, batch, features]``.
 _CALLS = {kind: kind.__call__ for kind in (nnx.Linear, nnx.LinearGeneral, nnx.Conv, nnx.ConvTranspose)}
 
 _HOST = sequential.Host(_as_function, _products_follow, _as_product, _is_convolution)
@@ -135,26 +137,27 @@ def unroll(
 ):
     """Run a network over a long sequence in blocks of time steps: :func:`brainsurr.unroll` for a module.
 
-    State that is not a parameter (batch statistics, the keys of a Dropout) is passed from block to block and written
-    back to ``net``; a Dropout draws a new mask for each block. ``net`` can't create variables, so it can't ``sow``: a
-    network with ``return_spikes=True`` returns the spikes of its layers.
+    State that is not a parameter, such as batch statistics and the keys of a Dropout, is passed from block to block and
+    written back to ``net``. A Dropout draws a new mask for each block. ``net`` can't create variables, so it can't use
+    ``sow``. To return the spikes of its layers, use a network with ``return_spikes=True``.
 
     Args:
       net: a module that is called as ``net(carry, xs)``, such as :class:`SpikingSequential`.
-      carry: its state before the first step, from ``net.initialize_carry``.
+      carry: the state before the first step, from ``net.initialize_carry``.
       xs: inputs ``[time, ...]``.
-      block_size: time steps per block. If None, from half to twice the square root of their number.
+      block_size: time steps per block. If None, the size is between half and twice the square root of the number of
+        steps.
       remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
         products, ``"full"`` everything.
-      reduce: ``"mean"``, ``"max"`` or ``"last"`` returns this reduction over time instead of all outputs. For several
-        outputs, pass one string for each: ``("last", "mean")`` for ``ys, spikes``.
+      reduce: None returns all outputs. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over time. For
+        several outputs, pass one for each: ``("last", "mean")`` for ``ys, spikes``.
 
     Returns:
       The carry after the last step, and the outputs.
 
     Raises:
-      ValueError: ``net`` writes to an ``nnx.Param`` or creates a variable; a layer of a :class:`SpikingSequential` has
-        no state and mixes time steps or examples.
+      ValueError: ``net`` writes to an ``nnx.Param`` or creates a variable.
+      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
 
     Example:
       >>> import jax.numpy as jnp
@@ -168,12 +171,12 @@ def unroll(
     parts: Any = nnx.split(net, nnx.Param, ...)
     graphdef, params, state = parts
     fixed = _values(params)
-    written: set[Any] = set()  # write only these back: a variable that is only read may belong to another trace
+    written: set[Any] = set()  # only these are written back: a variable that is only read may belong to another trace
 
     def block(carry, xs):
         carry, state = carry
         before = _values(state)  # before the call, which changes the variables in place
-        net = nnx.clone(nnx.merge(graphdef, params, state))  # of this trace, as an `nnx.RNN` asks
+        net = nnx.clone(nnx.merge(graphdef, params, state))  # in this trace, as `nnx.RNN` requires
         carry, ys = net(carry, xs)
         parts: Any = nnx.split(net, nnx.Param, ...)
         after = _values(parts[2])
@@ -197,7 +200,7 @@ def _values(state) -> dict[tuple[Any, ...], list[Any]]:
 
 
 def _changed(before, after) -> list[tuple[Any, ...]]:
-    """Return the paths of variables that hold other objects than before, or that only one of two states has."""
+    """Return the paths of variables whose objects have changed, or that exist in only one of the two states."""
 
     def objects(values, path):
         return [id(array) for array in values.get(path, [None])]

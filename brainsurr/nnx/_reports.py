@@ -1,4 +1,4 @@
-"""Reports on a Flax NNX network: which layers are silent, and whether the gradients are right."""
+"""Reports on a Flax NNX network: which layers are silent, and whether the gradients are correct."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,21 +15,21 @@ from .._gradients.smooth import promoted
 
 
 def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None) -> Diagnosis:
-    """Diagnose which layers are silent, whether gradients reach them, and what to change: :func:`brainsurr.diagnose`.
+    """Find silent layers, whether gradients reach them, and what to change: :func:`brainsurr.diagnose` for a module.
 
-    Every layer and cell of neurons with spikes of ``net`` is looked at, and every :class:`SpikingActivation` outside of
-    these, each under its path.
+    The report has a row for every spiking layer and cell of ``net``, and for every :class:`SpikingActivation` outside
+    of them, named by its path.
 
     Args:
-      net: any module. It is not changed: ``loss_fn`` gets copies, which draw the same Dropout masks.
-      loss_fn: what is trained, ``loss_fn(net) -> scalar``, a function of the batch you have in mind. It must use the
-        network that it is called with.
-      mask: which values are counted, ``[time, batch]``, false for padding; None counts all. Layers over time follow it,
-        in ``unroll`` too.
+      net: any module. It stays unchanged: ``loss_fn`` is called with copies, which draw the same Dropout masks.
+      loss_fn: the training loss, ``loss_fn(net) -> scalar``, for one batch of your choice. It must use the network that
+        it is called with.
+      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
+        Layers over time apply the mask step by step, also in ``unroll``.
 
     Raises:
-      ValueError: no spiking layer was used, no value reached one, or no spike has to do with the loss; ``mask`` does
-        not fit.
+      ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
+        or ``mask`` does not match the inputs.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -60,25 +60,25 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
-        watch_module(watch, path, node)  # a copy of it, in a transform of flax, has this as well
+        watch_module(watch, path, node)  # copies of the node in flax transforms inherit this
     return _called(user_fn, copy)
 
 
 def _called(loss_fn, copy):
     try:
         return loss_fn(copy)
-    except TraceContextError as error:  # of a variable that is written outside of the copy
+    except TraceContextError as error:  # a variable outside of the copy was written
         error.add_note(USE_ARGUMENT)
         raise
 
 
 def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
-    """Check the gradients of a network in each ``nnx.Param``: :func:`brainsurr.check_gradients`.
+    """Check the gradient of each ``nnx.Param`` of a network: :func:`brainsurr.check_gradients` for a module.
 
     Args:
-      net: any module. It is not changed: ``loss_fn`` gets copies in float64, which draw the same Dropout masks.
-      loss_fn: what is trained, ``loss_fn(net) -> scalar``, on a small batch. It must use the network that it is called
-        with.
+      net: any module. It stays unchanged: ``loss_fn`` is called with float64 copies, which draw the same Dropout masks.
+      loss_fn: the training loss, ``loss_fn(net) -> scalar``, on a small batch. It must use the network that it is
+        called with.
 
     Raises:
       TypeError: the loss is not a scalar.
