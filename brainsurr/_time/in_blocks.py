@@ -49,7 +49,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
         try:
             with setting(steps_of_blocks, len(xs)):
                 return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, "none", None))
-        except NeedsAllSteps:
+        except (NeedsAllSteps, TypeError):  # a TypeError of the scan: a layer changes the dtype of its carry
             return _evaluate(program, constants, (carry, xs))
 
     def derivative(primals, tangents):

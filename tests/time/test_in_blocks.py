@@ -164,6 +164,12 @@ def test_a_layer_that_mixes_time_steps_sees_all(host, make):
     same(jax.jit(run)(*args), jax.jit(layer_by_layer(run))(*args))
 
 
+def test_a_layer_may_change_the_dtype_of_its_carry():
+    net, xs = bs.nnx.SpikingSequential([bs.nnx.LIF(FEATURES)]), made(Nnx)[2]
+    carry = (jnp.zeros((BATCH, FEATURES), jnp.int32),)
+    same(jax.jit(lambda xs: net(carry, xs))(xs), net(carry, xs))
+
+
 def of_nnx(xs):
     rngs = nnx.Rngs(0)
     norm, drop = nnx.BatchNorm(FEATURES, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
