@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
@@ -99,13 +100,25 @@ def check_stateless_layer(
 
 
 def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, steps: int) -> bool:
-    """Return whether the jaxpr of a stateless layer treats all time steps separately and in the same way."""
-    shape = (steps, *xs.shape[1:])
+    """Return whether the program of a layer without a state treats all time steps separately and in the same way.
+
+    Its program must be the same for a block ``xs`` as for all ``steps``, except for sizes.
+    """
+    shape, block = (steps, *xs.shape[1:]), len(xs)
     try:
         with setting(checked_steps, None):
-            program = jax.make_jaxpr(as_function(layer))(jax.ShapeDtypeStruct(shape, xs.dtype))
-        is_pure = program.out_avals and not program.effects and "random_bits" not in str(program)
-        return is_pure and mixing(program, shape, TIME)[0] is False
+            whole, part = (
+                jax.make_jaxpr(as_function(layer))(jax.ShapeDtypeStruct(s, xs.dtype)) for s in (shape, xs.shape)
+            )
+        (output,), text = whole.out_avals, str(whole)
+        is_pure = not whole.effects and "random_bits" not in text and output.shape[:1] == (steps,)
+        sizes = re.sub(
+            r"(?<=[\[(, ])\d+(?=[,\])])",
+            lambda n: str(int(n[0]) // steps * block) if int(n[0]) % steps == 0 else n[0],
+            text,
+        )
+        same = sizes == str(part) and list(map(id, whole.consts)) == list(map(id, part.consts))
+        return is_pure and same and mixing(whole, shape, TIME)[0] is False
     except Exception:  # it has a state, or can't run separately
         return False
 

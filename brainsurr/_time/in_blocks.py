@@ -10,7 +10,7 @@ from .._checks import is_integer
 from .._context import setting
 from .._hooks import is_overridden
 from .._scan import is_on_cpu
-from .guard import NeedsAllSteps, steps_of_blocks
+from .guard import steps_of_blocks
 from .unroll import JAX, fits_in_a_cache, unroll_blocks
 
 
@@ -49,7 +49,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
         try:
             with setting(steps_of_blocks, len(xs)):
                 return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, "none", None))
-        except (NeedsAllSteps, TypeError):  # a TypeError of the scan: a layer changes the dtype of its carry
+        except Exception:  # `NeedsAllSteps`, or a layer fails on a block, which it does not on all steps
             return _evaluate(program, constants, (carry, xs))
 
     def derivative(primals, tangents):

@@ -94,9 +94,10 @@ class SpikingSequential(nn.Module):
 
         def pure(carry, xs):
             module, variables = self.unbind()
-            return module.apply(variables, carry, xs)
+            return nn.apply(partial(sequential.apply_layers, host=_HOST), module)(variables, carry, xs)
 
-        return run(carry, xs) if self.scope.mutable else in_blocks(run, carry, xs, pure)  # type: ignore[union-attr]
+        changes = self.scope.mutable or self.scope.rngs  # type: ignore[union-attr]
+        return run(carry, xs) if changes else in_blocks(run, carry, xs, pure)
 
 
 def _as_function(layer) -> Callable | None:

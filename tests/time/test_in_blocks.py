@@ -56,6 +56,11 @@ def same(left, right):
 WAYS = [{}, {"events": True}, {"return_spikes": True}]
 
 
+def test_a_function_of_each_step_runs_in_blocks():
+    run, *args = made(Nnx, lambda xs: jax.nn.relu(xs) / 2)
+    assert jax.jit(run).lower(*args).compile().memory_analysis().temp_size_in_bytes < WHOLE
+
+
 @pytest.mark.parametrize(("host", "options"), each_value_once(HOSTS, WAYS), ids=label)
 def test_activations_of_a_block_are_all_that_is_kept(host, options):
     run, *args = made(host, **options)
@@ -153,6 +158,8 @@ class Ranked(nnx.Module):
 MIXING = [
     *((host, lambda host: centred) for host in HOSTS),
     (Nnx, lambda host: in_its_place),
+    (Nnx, lambda host: lambda xs: xs / len(xs)),
+    (Nnx, lambda host: lambda xs: xs * (len(xs) > T / 2)),
     (Nnx, lambda host: Ranked()),
     (Nnx, lambda host: host.layers.layer(Backwards)(FEATURES)),
 ]
@@ -162,6 +169,37 @@ MIXING = [
 def test_a_layer_that_mixes_time_steps_sees_all(host, make):
     run, *args = made(host, make(host))
     same(jax.jit(run)(*args), jax.jit(layer_by_layer(run))(*args))
+
+
+def test_the_last_layer_may_reduce_time():
+    net, xs = bs.nnx.SpikingSequential([bs.nnx.LIF(FEATURES), lambda xs: xs.sum(0)]), made(Nnx)[2]
+    carry = net.initialize_carry(xs.shape[1:])
+    same(jax.jit(lambda xs: net(carry, xs))(xs), net(carry, xs))
+
+
+class Doubled(bs.linen.SpikingSequential):
+    """A subclass of the user."""
+
+    def __call__(self, carry, xs):
+        carry, ys = super().__call__(carry, 2 * xs)
+        return carry, ys + 1
+
+
+class Noisy(linen.Module):
+    """A layer that draws if there is a key."""
+
+    @linen.compact
+    def __call__(self, xs):
+        return xs + jax.random.bernoulli(self.make_rng("noise"), 0.5, xs.shape) if self.has_rng("noise") else xs
+
+
+def test_linen_calls_a_subclass_once_and_passes_on_keys():
+    net, xs = Doubled([bs.linen.LIF(FEATURES), Noisy()]), made(Nnx)[2]
+    carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
+    for rngs in ({}, {"noise": jax.random.key(1)}):
+        same(
+            jax.jit(lambda xs, rngs=rngs: net.apply({}, carry, xs, rngs=rngs))(xs), net.apply({}, carry, xs, rngs=rngs)
+        )
 
 
 def test_a_layer_may_change_the_dtype_of_its_carry():
