@@ -78,7 +78,7 @@ def scan_steps(step, carry, xs, unroll: int):
     for all loops when the program starts, including the loops of the backward pass. In a call that is not inlined,
     the arrays of a loop are allocated when the loop starts.
     """
-    if unroll > 1 or _platform() != "cpu" or _bytes(xs) < _LARGE:
+    if unroll > 1 or not is_on_cpu() or _bytes(xs) < _LARGE:
         return scan(step, carry, xs, unroll)
 
     @jax.jit

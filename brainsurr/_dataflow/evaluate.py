@@ -1,8 +1,17 @@
-"""Evaluate a traced program operation by operation, with custom rules for some operations."""
+"""Evaluate a traced program, with other constants, or with custom rules for some operations."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+
+import jax
+
+
+def evaluate_with(constants: Sequence[Any], program, *arguments: Any) -> list[Any]:
+    """Return the outputs of a closed jaxpr with other constants, for arguments that are trees."""
+    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: this import takes as long as all of brainsurr
+
+    return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, constants))(*jax.tree.leaves(arguments))
 
 
 def evaluated(program, operands: Sequence[Any], rule: Callable) -> list[Any]:

@@ -16,6 +16,7 @@ from .._arrays import is_float
 from .._context import setting
 from .._dataflow.axes import BATCH, TIME, mixing
 from .._dataflow.axis_sets import placed
+from .._dataflow.evaluate import evaluate_with
 from .._hooks import hook
 from .._jax_private import is_batched
 
@@ -147,8 +148,6 @@ def _tried(function, shape, dtype, axes) -> dict[int, bool]:
     once. A function that treats entries separately returns the combined outputs. If one step is repeated, it returns
     the same output at each step, unless it draws random numbers.
     """
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: this import takes as long as all of brainsurr
-
     features = max(1, math.prod(shape[2:]))
     examples = [min(size, max(4, _MAX_INPUT_SIZE // (4 * features))) for size in shape[1:2]]
     steps = min(shape[0], max(4, _MAX_INPUT_SIZE // max(1, math.prod(examples) * features)))
@@ -161,7 +160,7 @@ def _tried(function, shape, dtype, axes) -> dict[int, bool]:
     @jax.jit
     def outputs(constants, xs):
         xs = xs > 0 if dtype == jnp.bool_ else xs.astype(dtype)
-        return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, constants))(xs)
+        return evaluate_with(constants, program, xs)
 
     with jax.ensure_compile_time_eval():
         run = partial(outputs, [_stand_in(constant, rng) for constant in program.consts])

@@ -8,6 +8,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from .._checks import is_integer
 from .._context import setting
+from .._dataflow.evaluate import evaluate_with
 from .._hooks import is_overridden
 from .._scan import is_on_cpu
 from .guard import steps_of_blocks
@@ -36,43 +37,34 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
         return run(carry, xs)
     if program.effects:
         return run(carry, xs)
-    places = {id(constant): i for i, constant in enumerate(program.consts)}
+    inputs, structure = jax.tree.flatten((carry, xs))
+    count, places = len(program.consts), {id(constant): i for i, constant in enumerate(program.consts)}
 
     @jax.custom_jvp
-    def call(constants, carry, xs):
+    def call(*values):
         def block(carry, xs):
             # Values that the network closes over are arguments: `custom_jvp` differentiates only these.
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
-            ours = [constants[places[id(c)]] if id(c) in places else c for c in program.consts]
-            return jax.tree.unflatten(jax.tree.structure(outputs), _evaluate(program, ours, (carry, xs)))
+            constants = [values[places[id(c)]] if id(c) in places else c for c in program.consts]
+            return jax.tree.unflatten(jax.tree.structure(outputs), evaluate_with(constants, program, carry, xs))
 
+        carry, xs = jax.tree.unflatten(structure, values[count:])
         try:
             with setting(steps_of_blocks, len(xs)):
                 return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, "none", None))
         except Exception:  # `NeedsAllSteps`, or a layer fails on a block, which it does not on all steps
-            return _evaluate(program, constants, (carry, xs))
+            return whole(*values)
 
-    def derivative(primals, tangents):
-        values, structure = jax.tree.flatten(primals)
-        tangents = jax.tree.leaves(tangents, is_leaf=_is_zero)
-        which = [i for i, tangent in enumerate(tangents) if not _is_zero(tangent)]
+    def whole(*values):
+        return evaluate_with(values[:count], program, values[count:])
+
+    def derivative(values, tangents):
+        which = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
 
         def of_these(*those):
-            now = dict(enumerate(values)) | dict(zip(which, those, strict=True))
-            constants, *arguments = jax.tree.unflatten(structure, now.values())
-            return _evaluate(program, constants, arguments)
+            return whole(*(dict(enumerate(values)) | dict(zip(which, those, strict=True))).values())
 
         return jax.jvp(of_these, [values[i] for i in which], [tangents[i] for i in which])
 
     call.defjvp(derivative, symbolic_zeros=True)
-    return jax.tree.unflatten(jax.tree.structure(outputs), call(program.consts, carry, xs))
-
-
-def _evaluate(program, constants, arguments):
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun  # here: this import takes as long as all of brainsurr
-
-    return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, constants))(*jax.tree.leaves(arguments))
-
-
-def _is_zero(tangent) -> bool:
-    return isinstance(tangent, SymbolicZero)
+    return jax.tree.unflatten(jax.tree.structure(outputs), call(*program.consts, *inputs))

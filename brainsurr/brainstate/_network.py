@@ -1,5 +1,6 @@
 """Networks of brainstate layers, and long sequences in blocks of time."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -75,25 +76,29 @@ class SpikingSequential(SequentialBase, nn.Module):
         nn.reset_all_states(self.layers, batch_size)
 
     def update(self, xs):
-        states: list[Any] = [state for layer in self.layers for state in _hidden_states(layer)]
+        states = list(map(_hidden_states, self.layers))
+
+        def values():
+            return [[state.value for state in of_layer] for of_layer in states]
+
+        def set_values(carry):
+            for state, value in zip(itertools.chain(*states), itertools.chain(*carry), strict=True):
+                state.value = value
 
         def run(carry, xs):
-            hidden = list(map(_hidden_values, self.layers))
-            ys = apply_layers(self, hidden, xs, _HOST)[1]
-            return [state.value for state in states], ys
+            ys = apply_layers(self, carry, xs, _HOST)[1]
+            return values(), ys
 
         def pure(carry, xs):
             with preserve_states() as trace:
-                for state, value in zip(states, carry, strict=True):
-                    state.value = value
+                set_values(carry)
                 result = run(carry, xs)
-            if not {*map(id, trace.get_write_states())} <= {*map(id, states)}:
+            if not {*map(id, trace.get_write_states())} <= {*map(id, itertools.chain(*states))}:
                 raise NeedsAllSteps
             return result
 
-        values, ys = in_blocks(run, [state.value for state in states], xs, pure)
-        for state, value in zip(states, values, strict=True):
-            state.value = value
+        carry, ys = in_blocks(run, values(), xs, pure)
+        set_values(carry)
         return ys
 
 
@@ -109,14 +114,10 @@ def _hidden_states(layer) -> list[Any]:
     return list(states.values())
 
 
-def _hidden_values(layer) -> list[Any]:
-    return [state.value for state in _hidden_states(layer)]
-
-
 def _call_layer(layer, carry, xs):
     """Call a layer, and return the values of its states after the call as its carry."""
     ys = layer(xs)
-    return _hidden_values(layer), ys
+    return [state.value for state in _hidden_states(layer)], ys
 
 
 def _as_function(layer) -> Callable:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import each_value_once, label
-from close import assert_close
+from close import assert_close, assert_equal
 from flax import linen, nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -49,10 +49,6 @@ def layer_by_layer(run):
     return whole
 
 
-def same(left, right):
-    jax.tree.map(np.testing.assert_array_equal, left, right)
-
-
 WAYS = [{}, {"events": True}, {"return_spikes": True}]
 
 
@@ -67,7 +63,7 @@ def test_activations_of_a_block_are_all_that_is_kept(host, options):
     compiled = jax.jit(run).lower(*args).compile()
     kept = len(jax.tree.leaves(jax.eval_shape(run, *args)[1]))
     assert compiled.memory_analysis().temp_size_in_bytes < kept * WHOLE
-    same(compiled(*args), jax.jit(layer_by_layer(run))(*args))
+    assert_equal(compiled(*args), jax.jit(layer_by_layer(run))(*args))
 
 
 def loss(run, params, xs):
@@ -115,7 +111,7 @@ def exported(run):
 @pytest.mark.parametrize("transformed", [each_of_two, exported])
 def test_transformations(transformed):
     run, *args = made(Nnx)
-    same(jax.jit(transformed(run))(*args), jax.jit(transformed(layer_by_layer(run)))(*args))
+    assert_equal(jax.jit(transformed(run))(*args), jax.jit(transformed(layer_by_layer(run)))(*args))
 
 
 def test_a_sharded_batch_stays_where_it_is():
@@ -124,7 +120,7 @@ def test_a_sharded_batch_stays_where_it_is():
     sharded = jax.device_put(xs, NamedSharding(mesh, PartitionSpec(None, "batch")))
     compiled = jax.jit(run).lower(params, sharded).compile()
     assert "all-gather" not in compiled.as_text()
-    same(compiled(params, sharded), jax.jit(run)(params, xs))
+    assert_equal(compiled(params, sharded), jax.jit(run)(params, xs))
 
 
 def centred(xs):
@@ -168,13 +164,13 @@ MIXING = [
 @pytest.mark.parametrize(("host", "make"), MIXING)
 def test_a_layer_that_mixes_time_steps_sees_all(host, make):
     run, *args = made(host, make(host))
-    same(jax.jit(run)(*args), jax.jit(layer_by_layer(run))(*args))
+    assert_equal(jax.jit(run)(*args), jax.jit(layer_by_layer(run))(*args))
 
 
 def test_the_last_layer_may_reduce_time():
     net, xs = bs.nnx.SpikingSequential([bs.nnx.LIF(FEATURES), lambda xs: xs.sum(0)]), made(Nnx)[2]
     carry = net.initialize_carry(xs.shape[1:])
-    same(jax.jit(lambda xs: net(carry, xs))(xs), net(carry, xs))
+    assert_equal(jax.jit(lambda xs: net(carry, xs))(xs), net(carry, xs))
 
 
 class Doubled(bs.linen.SpikingSequential):
@@ -197,7 +193,7 @@ def test_linen_calls_a_subclass_once_and_passes_on_keys():
     net, xs = Doubled([bs.linen.LIF(FEATURES), Noisy()]), made(Nnx)[2]
     carry = net.initialize_carry(jax.random.key(0), xs.shape[1:])
     for rngs in ({}, {"noise": jax.random.key(1)}):
-        same(
+        assert_equal(
             jax.jit(lambda xs, rngs=rngs: net.apply({}, carry, xs, rngs=rngs))(xs), net.apply({}, carry, xs, rngs=rngs)
         )
 
@@ -205,7 +201,7 @@ def test_linen_calls_a_subclass_once_and_passes_on_keys():
 def test_a_layer_may_change_the_dtype_of_its_carry():
     net, xs = bs.nnx.SpikingSequential([bs.nnx.LIF(FEATURES)]), made(Nnx)[2]
     carry = (jnp.zeros((BATCH, FEATURES), jnp.int32),)
-    same(jax.jit(lambda xs: net(carry, xs))(xs), net(carry, xs))
+    assert_equal(jax.jit(lambda xs: net(carry, xs))(xs), net(carry, xs))
 
 
 def of_nnx(xs):
@@ -248,4 +244,4 @@ def captured_by_nnx(xs):
 @pytest.mark.parametrize("run", [of_nnx, of_linen, of_brainstate, captured_by_nnx])
 def test_what_draws_random_numbers_or_writes_a_state_runs_once(run):
     xs = made(Nnx)[2]
-    same(run(xs), layer_by_layer(run)(xs))
+    assert_equal(run(xs), layer_by_layer(run)(xs))
