@@ -4,10 +4,8 @@ import copy
 import dataclasses
 import functools
 import inspect
-import os
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax
@@ -59,7 +57,7 @@ class Value:
         _pytree.register(cls)
 
     def __getattribute__(self, name):
-        attribute, checked = super().__getattribute__(name), super().__getattribute__("_checked").get(name)
+        attribute, checked = super().__getattribute__(name), type(self)._checked.get(name)
         if checked is None:
             return attribute
         # Check the arguments of calls. The class keeps the method of its author, so that reloaders find it.
@@ -235,28 +233,12 @@ def copy_of(function: Any) -> Callable:
     return functools.update_wrapper(made, function)
 
 
-# Methods that are called when a value is made or compared, but not in its computations.
-_ASIDE = {"__init__", "__post_init__", "__eq__", "__hash__", "__repr__", "__replace__"}
-_HERE = f"{Path(__file__).parent}{os.sep}"
-
-
 def is_built_in(value: Any) -> bool:
-    """Return whether a value uses only code of brainsurr: no method, property or function of the user."""
+    """Return whether the classes of a value and of its inner values are brainsurr's, and it holds no function."""
     if not isinstance(value, Value):
         return not callable(value) or isinstance(value, type)
-    own = [item for base in type(value).__mro__[:-1] for item in vars(base).items() if item[0] not in _ASIDE]
-    inside = jax.tree.leaves(vars(value), is_leaf=_is_value)
-    return all(_is_ours(member) for _, member in own) and all(map(is_built_in, inside))
-
-
-def _is_ours(member: Any) -> bool:
-    """Return whether a member of a class is data, or a function or property whose code is in brainsurr."""
-    if isinstance(member, property | classmethod | staticmethod):
-        member = member.fget if isinstance(member, property) else member.__func__
-    if isinstance(member, types.FunctionType):
-        return member.__code__.co_filename.startswith(_HERE)
-    is_data = isinstance(member, Value | type | types.MemberDescriptorType | types.GetSetDescriptorType)
-    return is_data or not (callable(member) or hasattr(member, "__get__"))
+    is_ours = type(value).__module__.startswith(f"{__package__}.")
+    return is_ours and all(map(is_built_in, jax.tree.leaves(vars(value), is_leaf=_is_value)))
 
 
 def _field_names(kind: type) -> list[str]:

@@ -133,12 +133,6 @@ def test_code_of_the_user_is_found_wherever_it_is(neuron, monkeypatch):
     np.testing.assert_array_equal(after[0], fresh)
 
 
-def test_a_method_that_is_put_into_a_neuron_of_brainsurr(monkeypatch):
-    before = run(LIF())
-    monkeypatch.setattr(LIF, "step", lambda self, state, x: (state, x))
-    assert not np.array_equal(run(LIF()), before)
-
-
 def test_shapes_of_a_state_that_changes(monkeypatch):
     run(Own())
     monkeypatch.setattr(Own, "initial_state", lambda self, x: jnp.zeros((2, *x.shape)))
