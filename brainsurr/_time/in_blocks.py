@@ -1,6 +1,8 @@
-"""A network that is not differentiated, in blocks of time: the activations of a block stay in the cache."""
+"""A network that is called without `unroll`, in blocks of time: the activations of a block stay in the cache."""
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,9 +16,16 @@ from .._scan import is_on_cpu
 from .guard import steps_of_blocks
 from .unroll import JAX, fits_in_a_cache, unroll_blocks
 
+# Time steps times examples. From here on, the backward pass recomputes each block, which saves both memory and time,
+# unless several devices share the batch, or a loop contains the gradient of a convolution.
+_MANY = 2**16
+
 
 def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Callable | None = None):
-    """Return ``run(carry, xs)``, computed in blocks of time unless it is differentiated.
+    """Return ``run(carry, xs)``, computed in blocks of time.
+
+    The derivative is that of all time steps, layer by layer. For very many of them on one device, it also runs in
+    blocks, whose activations are computed again in the backward pass.
 
     Args:
       run: a function of the carry and the inputs ``[time, ...]``, which returns a carry and outputs.
@@ -40,8 +49,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
     inputs, structure = jax.tree.flatten((carry, xs))
     count, places = len(program.consts), {id(constant): i for i, constant in enumerate(program.consts)}
 
-    @jax.custom_jvp
-    def call(*values):
+    def blocks(remat, values):
         def block(carry, xs):
             # Values that the network closes over are arguments: `custom_jvp` differentiates only these.
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
@@ -51,18 +59,26 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
         carry, xs = jax.tree.unflatten(structure, values[count:])
         try:
             with setting(steps_of_blocks, len(xs)):
-                return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, "none", None))
+                return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, remat, None))
         except Exception:  # `NeedsAllSteps`, or a layer fails on a block, which it does not on all steps
-            return whole(*values)
+            return whole(values)
 
-    def whole(*values):
+    def whole(values):
         return evaluate_with(values[:count], program, values[count:])
+
+    is_long = jax.local_device_count() == 1 and math.prod(xs.shape[:-1][:2]) >= _MANY
+    recomputes = is_long and "conv_general_dilated" not in str(program)
+    differentiated = partial(blocks, "full") if recomputes else whole
+
+    @jax.custom_jvp
+    def call(*values):
+        return blocks("none", values)
 
     def derivative(values, tangents):
         which = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
 
         def of_these(*those):
-            return whole(*(dict(enumerate(values)) | dict(zip(which, those, strict=True))).values())
+            return differentiated([*(dict(enumerate(values)) | dict(zip(which, those, strict=True))).values()])
 
         return jax.jvp(of_these, [values[i] for i in which], [tangents[i] for i in which])
 

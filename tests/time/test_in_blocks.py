@@ -1,4 +1,4 @@
-"""A network that is not differentiated runs in blocks of time, where that changes no result."""
+"""A network that is not differentiated, or very long, runs in blocks of time, where that changes no result."""
 
 from functools import partial
 
@@ -14,6 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import brainsurr as bs
 from brainsurr._context import setting
+from brainsurr._time import in_blocks
 from brainsurr._time.guard import steps_of_blocks
 from tools.frameworks import HOSTS, Nnx
 
@@ -93,11 +94,40 @@ def of_the_inputs_alone(run):
 DERIVATIVES = [gradient, forward, second, of_a_compiled_call, of_the_inputs_alone]
 
 
+@pytest.fixture
+def one_device(monkeypatch):
+    """Let the networks of this file count as very long ones on a single device."""
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    monkeypatch.setattr(in_blocks, "_MANY", T * BATCH)
+
+
 @pytest.mark.parametrize(("derivative", "host"), each_value_once(DERIVATIVES, HOSTS), ids=label)
-def test_derivatives_are_those_of_whole_layers(derivative, host):
+@pytest.mark.parametrize("length", ["short", "long"])
+def test_derivatives_are_those_of_whole_layers(derivative, host, length, request):
+    if length == "long":
+        request.getfixturevalue("one_device")
     run, *args = made(host)
     got, wanted = (jax.jit(derivative(f))(*args) for f in (run, layer_by_layer(run)))
     assert_close(got, wanted, 3 * GRADIENT)
+
+
+def gradient_memory(run, params, xs):
+    return jax.jit(gradient(run)).lower(params, xs).compile().memory_analysis().temp_size_in_bytes
+
+
+def test_the_gradient_of_a_long_network_stores_one_block(one_device, monkeypatch):
+    run, params, xs = made(Nnx)
+    # All outputs and their gradients are stored, but no activation.
+    assert gradient_memory(run, params, xs) < 3 * WHOLE < gradient_memory(run, params, xs[:-1])
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    assert gradient_memory(run, params, xs) > 3 * WHOLE
+
+
+def test_the_gradient_of_a_convolution_stays_out_of_the_loop(one_device):
+    def convolve(xs):
+        return jax.lax.conv_general_dilated(xs, jnp.ones((BATCH, 1, 1)), (1,), "SAME", feature_group_count=BATCH)
+
+    assert gradient_memory(*made(Nnx, convolve)) > 3 * WHOLE
 
 
 def each_of_two(run):
