@@ -66,13 +66,11 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
     def whole(values):
         return evaluate_with(values[:count], program, values[count:])
 
-    is_long = jax.local_device_count() == 1 and math.prod(xs.shape[:-1][:2]) >= _MANY
+    is_long = jax.local_device_count() == 1 and math.prod(filter(is_integer, xs.shape[:-1][:2])) >= _MANY
     recomputes = is_long and "conv_general_dilated" not in str(program)
     differentiated = partial(blocks, "full") if recomputes else whole
 
-    @jax.custom_jvp
-    def call(*values):
-        return blocks("none", values)
+    call = jax.custom_jvp(lambda *values: blocks("none", values))
 
     def derivative(values, tangents):
         which = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]

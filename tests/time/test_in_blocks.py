@@ -99,6 +99,7 @@ def one_device(monkeypatch):
     """Let the networks of this file count as very long ones on a single device."""
     monkeypatch.setattr(jax, "local_device_count", lambda: 1)
     monkeypatch.setattr(in_blocks, "_MANY", T * BATCH)
+    monkeypatch.setattr(in_blocks, "fits_in_a_cache", lambda xs: False)
 
 
 @pytest.mark.parametrize(("derivative", "host"), each_value_once(DERIVATIVES, HOSTS), ids=label)
@@ -138,8 +139,16 @@ def exported(run):
     return lambda *args: jax.export.export(jax.jit(run))(*args).call(*args)
 
 
-@pytest.mark.parametrize("transformed", [each_of_two, exported])
-def test_transformations(transformed):
+def exported_for_any_batch(run):
+    def call(params, xs):
+        shapes = params, jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"{T}, batch, {FEATURES}"), xs.dtype)
+        return jax.export.export(jax.jit(run))(*shapes).call(params, xs)
+
+    return call
+
+
+@pytest.mark.parametrize("transformed", [each_of_two, exported, exported_for_any_batch])
+def test_transformations(transformed, one_device):
     run, *args = made(Nnx)
     assert_equal(jax.jit(transformed(run))(*args), jax.jit(transformed(layer_by_layer(run)))(*args))
 

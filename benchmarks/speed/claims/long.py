@@ -8,7 +8,7 @@ from brainsurr.nnx import LIF, LIFCell
 from ...lib.report import at_most, picture, ratio_at_most, table
 from ..peers.task import LONG
 from . import compiled, megabytes, seconds, timed
-from .train_step import LAYERS, blocks, data, layer_by_layer, train_step
+from .train_step import LAYERS, blocks, data, train_step
 
 BATCH = 16
 BLOCKS, STEPS = "blocks, full", "scan over steps"
@@ -38,13 +38,12 @@ def scan_over_steps(net, xs):
 
 def measure(quick):
     lengths, longest, rounds = ((16, 64), 256, 2) if quick else ((100, 1000, 10_000), 100_000, 9)
-    every, runs = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: layer_by_layer}, []
+    runs = []
     for steps in tqdm((*lengths, longest), desc="long"):
+        every = {BLOCKS: blocks("full"), STEPS: scan_over_steps, LAYERS: blocks("none", block_size=steps)}
         ways = every if steps in lengths else {BLOCKS: every[BLOCKS]}  # the others would need gigabytes
-        given, programs = data(LONG, BATCH, steps), {}
-        for name, logits in ways.items():
-            step, params = train_step(LONG, logits)
-            programs[name] = compiled(step, params, *given)
+        given = data(LONG, BATCH, steps)
+        programs = {name: compiled(*train_step(LONG, logits), *given) for name, logits in ways.items()}
         runs += timed(programs, rounds, steps=steps)
     about = {"network": "-".join(map(str, LONG.sizes)), "batch": BATCH, "lengths": list(lengths), "longest": longest}
     return {**about, "runs": runs}
