@@ -1,6 +1,7 @@
 """A network that is called without `unroll`, in blocks of time: the activations of a block stay in the cache."""
 
 import math
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,9 +17,14 @@ from .._scan import is_on_cpu
 from .guard import steps_of_blocks
 from .unroll import JAX, fits_in_a_cache, unroll_blocks
 
-# Time steps times examples. From here on, the backward pass recomputes each block, which saves both memory and time,
-# unless several devices share the batch, or a loop contains the gradient of a convolution.
+# Time steps times examples. From here on, the backward pass recomputes each block, which saves both memory and time
+# unless several devices share the batch.
 _MANY = 2**16
+# What a program must not contain for this: convolutions, whose gradients are slow in a loop; half precision, in which
+# the gradients of many blocks do not add up; and the user's own derivatives, which may depend on all time steps.
+_EXCLUDED = re.compile(
+    r"conv_general_dilated|\bb?f16\[|\bf8_|custom_vjp_call|custom_jvp_call\[\s*name=(?!_spike|relu)\b"
+)
 
 
 def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Callable | None = None):
@@ -67,7 +73,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
         return evaluate_with(values[:count], program, values[count:])
 
     is_long = jax.local_device_count() == 1 and math.prod(filter(is_integer, xs.shape[:-1][:2])) >= _MANY
-    recomputes = is_long and "conv_general_dilated" not in str(program)
+    recomputes = is_long and not _EXCLUDED.search(str(program))
     differentiated = partial(blocks, "full") if recomputes else whole
 
     call = jax.custom_jvp(lambda *values: blocks("none", values))

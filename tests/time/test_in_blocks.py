@@ -124,11 +124,37 @@ def test_the_gradient_of_a_long_network_stores_one_block(one_device, monkeypatch
     assert gradient_memory(run, params, xs) > 3 * WHOLE
 
 
-def test_the_gradient_of_a_convolution_stays_out_of_the_loop(one_device):
-    def convolve(xs):
-        return jax.lax.conv_general_dilated(xs, jnp.ones((BATCH, 1, 1)), (1,), "SAME", feature_group_count=BATCH)
+def convolve(xs):
+    return jax.lax.conv_general_dilated(xs, jnp.ones((BATCH, 1, 1)), (1,), "SAME", feature_group_count=BATCH)
 
-    assert gradient_memory(*made(Nnx, convolve)) > 3 * WHOLE
+
+def in_half_precision(xs):
+    return xs.astype(jnp.bfloat16).astype(xs.dtype)
+
+
+@jax.custom_vjp
+def normalise_gradient(xs):
+    return xs
+
+
+normalise_gradient.defvjp(lambda xs: (xs, None), lambda _, g: (g / jnp.linalg.norm(g),))
+
+
+@jax.custom_jvp
+def normalise_tangent(xs):
+    return xs
+
+
+normalise_tangent.defjvp(lambda primals, tangents: (primals[0], tangents[0] / jnp.sum(primals[0] ** 2)))
+
+
+@pytest.mark.parametrize("layer", [convolve, in_half_precision, normalise_gradient, normalise_tangent])
+def test_a_gradient_that_blocks_would_change_or_slow_down(layer, one_device):
+    assert gradient_memory(*made(Nnx, layer)) > 3 * WHOLE
+
+
+def test_the_gradient_of_a_relu_runs_in_blocks(one_device):
+    assert gradient_memory(*made(Nnx, jax.nn.relu)) < 3 * WHOLE
 
 
 def each_of_two(run):
