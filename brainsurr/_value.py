@@ -233,12 +233,16 @@ def copy_of(function: Any) -> Callable:
     return functools.update_wrapper(made, function)
 
 
+def is_ours(kind: type) -> bool:
+    """Return whether a class is defined in brainsurr."""
+    return kind.__module__.startswith(f"{__package__}.")
+
+
 def is_built_in(value: Any) -> bool:
     """Return whether the classes of a value and of its inner values are brainsurr's, and it holds no function."""
     if not isinstance(value, Value):
         return not callable(value) or isinstance(value, type)
-    is_ours = type(value).__module__.startswith(f"{__package__}.")
-    return is_ours and all(map(is_built_in, jax.tree.leaves(vars(value), is_leaf=_is_value)))
+    return is_ours(type(value)) and all(map(is_built_in, jax.tree.leaves(vars(value), is_leaf=_is_value)))
 
 
 def _field_names(kind: type) -> list[str]:

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -72,17 +71,16 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
     def whole(values):
         return evaluate_with(values[:count], program, values[count:])
 
-    is_long = jax.local_device_count() == 1 and math.prod(filter(is_integer, xs.shape[:-1][:2])) >= _MANY
-    recomputes = is_long and not _EXCLUDED.search(str(program))
-    differentiated = partial(blocks, "full") if recomputes else whole
-
     call = jax.custom_jvp(lambda *values: blocks("none", values))
 
     def derivative(values, tangents):
+        is_long = jax.local_device_count() == 1 and math.prod(filter(is_integer, xs.shape[:-1][:2])) >= _MANY
+        recomputes = is_long and not _EXCLUDED.search(str(program))
         which = [i for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
 
         def of_these(*those):
-            return differentiated([*(dict(enumerate(values)) | dict(zip(which, those, strict=True))).values()])
+            now = [*(dict(enumerate(values)) | dict(zip(which, those, strict=True))).values()]
+            return blocks("full", now) if recomputes else whole(now)
 
         return jax.jvp(of_these, [values[i] for i in which], [tangents[i] for i in which])
 

@@ -17,7 +17,7 @@ from .._event_driven import event_driven
 from .._hooks import hook
 from .._modules import NeuronModule, SurrogateModule
 from .._surrogate import Surrogate
-from .._value import is_built_in
+from .._value import is_built_in, is_ours
 from .guard import NeedsAllSteps, check_stateless_layer, name_of, steps_of_blocks, treats_steps_separately
 
 
@@ -174,16 +174,12 @@ def gives_spikes(layer: Any) -> bool:
     """Return whether the output of a layer is known to contain only 0, 1 and NaN; False for user-defined layers."""
     if isinstance(layer, NeuronModule):
         kind = layer._neuron_class
-        if not (_is_ours(type(layer)) and _is_ours(kind) and kind._gives_spikes):
+        if not (is_ours(type(layer)) and is_ours(kind) and kind._gives_spikes):
             return False
         layer = layer.spike_fn  # type: ignore[attr-defined]
-    surrogate = layer.template if isinstance(layer, SurrogateModule) and _is_ours(type(layer)) else layer
+    surrogate = layer.template if isinstance(layer, SurrogateModule) and is_ours(type(layer)) else layer
     has_own_call = type(surrogate).__call__ is not Surrogate.__call__
     return isinstance(surrogate, Surrogate) and not (has_own_call or surrogate.origin)
-
-
-def _is_ours(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == __package__.partition(".")[0]
 
 
 class Host(NamedTuple):
@@ -211,7 +207,7 @@ class Host(NamedTuple):
 def _runs_in_blocks(layer, is_known: bool, host: Host, xs, steps: int) -> bool:
     """Return whether a layer gives the same results in blocks of time as on all steps at once."""
     if isinstance(layer, NeuronModule):
-        return _is_ours(type(layer)) and is_built_in(layer.neuron)
+        return is_ours(type(layer)) and is_built_in(layer.neuron)
     return not is_stateful(layer) and (is_known or treats_steps_separately(layer, host.as_function, xs, steps))
 
 

@@ -18,6 +18,7 @@ from .._bounds import Interval, clip_straight_through, initial_value, not_traine
 from .._modules import ParameterModule, SurrogateModule
 from .._pytree import value_key
 from .._surrogate import Surrogate
+from .._value import is_ours
 
 
 class LinenModule(ParameterModule, nn.Module):
@@ -57,10 +58,10 @@ class LinenModule(ParameterModule, nn.Module):
 
     def setup(self):
         now = dict(self._numbers)
-        ours = type(self).__module__.startswith(__package__)  # a subclass may define a parameter of this name
         for name in self._fixed:
             is_held = name in now or isinstance(getattr(self, name), Surrogate)
-            if ours and is_held and self.has_variable("params", name):  # flax would ignore the parameter
+            # Flax would ignore the parameter. A subclass of the user may define one of this name.
+            if is_ours(type(self)) and is_held and self.has_variable("params", name):
                 path = next(iter(flatten_dict({name: self.get_variable("params", name)}, sep=".")))
                 raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), path)
         for name, interval in self._intervals.items():

@@ -53,9 +53,12 @@ def layer_by_layer(run):
 WAYS = [{}, {"events": True}, {"return_spikes": True}]
 
 
+def memory(run, *args):
+    return jax.jit(run).lower(*args).compile().memory_analysis().temp_size_in_bytes
+
+
 def test_a_function_of_each_step_runs_in_blocks():
-    run, *args = made(Nnx, lambda xs: jax.nn.relu(xs) / 2)
-    assert jax.jit(run).lower(*args).compile().memory_analysis().temp_size_in_bytes < WHOLE
+    assert memory(*made(Nnx, lambda xs: jax.nn.relu(xs) / 2)) < WHOLE
 
 
 @pytest.mark.parametrize(("host", "options"), each_value_once(HOSTS, WAYS), ids=label)
@@ -91,7 +94,19 @@ def of_the_inputs_alone(run):
     return jax.grad(partial(loss, run), 1)
 
 
-DERIVATIVES = [gradient, forward, second, of_a_compiled_call, of_the_inputs_alone]
+def exported_for_any_batch(run):
+    def call(params, xs):
+        shapes = params, jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"{T}, batch, {FEATURES}"), xs.dtype)
+        return jax.export.export(jax.jit(run))(*shapes).call(params, xs)
+
+    return call
+
+
+def of_any_batch(run):
+    return exported_for_any_batch(gradient(run))
+
+
+DERIVATIVES = [gradient, forward, second, of_a_compiled_call, of_the_inputs_alone, of_any_batch]
 
 
 @pytest.fixture
@@ -112,8 +127,8 @@ def test_derivatives_are_those_of_whole_layers(derivative, host, length, request
     assert_close(got, wanted, 3 * GRADIENT)
 
 
-def gradient_memory(run, params, xs):
-    return jax.jit(gradient(run)).lower(params, xs).compile().memory_analysis().temp_size_in_bytes
+def gradient_memory(run, *args):
+    return memory(gradient(run), *args)
 
 
 def test_the_gradient_of_a_long_network_stores_one_block(one_device, monkeypatch):
@@ -163,14 +178,6 @@ def each_of_two(run):
 
 def exported(run):
     return lambda *args: jax.export.export(jax.jit(run))(*args).call(*args)
-
-
-def exported_for_any_batch(run):
-    def call(params, xs):
-        shapes = params, jax.ShapeDtypeStruct(jax.export.symbolic_shape(f"{T}, batch, {FEATURES}"), xs.dtype)
-        return jax.export.export(jax.jit(run))(*shapes).call(params, xs)
-
-    return call
 
 
 @pytest.mark.parametrize("transformed", [each_of_two, exported, exported_for_any_batch])
