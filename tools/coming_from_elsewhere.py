@@ -1,10 +1,10 @@
-"""Write the tables of docs/coming-from-elsewhere.md: ``python -m tools.coming_from_elsewhere``.
+"""Write docs/libraries and the tables of docs/coming-from-elsewhere.md: ``python -m tools.coming_from_elsewhere``.
 
-The rows are those of tools/other_libraries.toml. All else on the page is written by hand.
+The rows are in tools/other_libraries.toml.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import brainsurr as bs
 
@@ -54,35 +54,57 @@ NAMES = {
 SHAPES = (bs.LeakyRelu, bs.PiecewiseLeakyRelu, bs.ReluGrad)
 
 
-def page() -> str:
-    """Return the text of the page, with its generated parts of now."""
-    parts = {"functions": functions(), "neurons": neurons(), "arguments": arguments(), "defaults": defaults()}
-    parts |= {name: same_name(*members) for name, members in NAMES.items()} | {"surrogates": surrogates()}
-    return filled(PAGE, parts)
+def pages() -> dict[str, str]:
+    """Return the text of each page, by its path: the page about all libraries, and the tables of each library."""
+    parts = {"arguments": arguments(), "defaults": defaults()}
+    parts |= {name: same_name(*members) for name, members in NAMES.items()}
+    libraries = dict.fromkeys(row.library for kind in TABLES for row in rows(kind))
+    return {PAGE: filled(PAGE, parts)} | {f"docs/libraries/{library}.md": of_library(library) for library in libraries}
 
 
-def functions() -> str:
-    """Return the table of encoders and losses."""
-    lines = [[title(row), code(row.there), code(row.here), row.note] for row in rows("function")]
-    return markdown(["library", "there", "here", "to know"], lines)
+def of_library(library: str) -> str:
+    """Return the page of a library: the tables of its encoders and losses, neurons and surrogates."""
+    parts = []
+    for kind, (heading, tables) in TABLES.items():
+        if listed := [row for row in rows(kind) if row.library == library]:
+            about = table()[library].get("about") if kind == "surrogate" else None
+            parts += [f"## {heading}\n", *([f"{about}\n"] if about else []), *tables(listed)]
+    version = next(row.version for kind in TABLES for row in rows(kind) if row.library == library)
+    columns = "[How to read the tables](../coming-from-elsewhere.md)\n"
+    return "\n".join([f"# {table()[library]['title']} {version}\n", columns, *parts])
 
 
-def neurons() -> str:
-    """Return for each library a table of its neurons with what runs say of them, then those that have no port."""
-    parts, runs = [], json.loads((ROOT / RUNS).read_text())["rows"]
-    for library, listed in by_library("neuron"):
-        lines = []
-        for row in listed:
-            if row.here:
-                run = runs[f"{row.library}.{row.there}"]
-                note = " ".join(filter(None, [row.note, row.gradient and f"Its gradient goes {row.gradient}."]))
-                differ = f"{run['differ']}" if run["unmet"] is None else f"{run['differ']}; else {run['unmet']:,}"
-                lines.append([code(row.there), code(row.here), differ, f"{run['gradient']:.0e}", note])
-        heads = ["there", "here", "differ", "gradient", "to know"]
-        parts += [f"### Neurons of {library}\n", markdown(heads, lines)]
-        without = [[", ".join(map(code, row.names)), row.why_none] for row in listed if not row.here]
-        parts += [markdown(["no port", "because"], without)] if without else []
-    return "\n".join(parts)
+def functions(listed: list[Row]) -> list[str]:
+    """Return the table of a library's encoders and losses."""
+    return [markdown(["there", "here", "notes"], [[code(row.there), code(row.here), row.note] for row in listed])]
+
+
+def neurons(listed: list[Row]) -> list[str]:
+    """Return the table of a library's neurons with the measured differences, and the neurons that have no port."""
+    runs, lines = json.loads((ROOT / RUNS).read_text())["rows"], []
+    for row in listed:
+        if row.here:
+            run = runs[f"{row.library}.{row.there}"]
+            note = " ".join(filter(None, [row.note, row.gradient and f"Its gradient goes {row.gradient}."]))
+            differ = f"{run['differ']}" if run["unmet"] is None else f"{run['differ']}; else {run['unmet']:,}"
+            lines.append([code(row.there), code(row.here), differ, f"{run['gradient']:.0e}", note])
+    without = [[", ".join(map(code, row.names)), row.why_none] for row in listed if not row.here]
+    ported = markdown(["there", "here", "differ", "gradient", "notes"], lines)
+    return [ported, markdown(["no port", "because"], without)] if without else [ported]
+
+
+def surrogates(listed: list[Row]) -> list[str]:
+    """Return the table of a library's surrogates."""
+    lines = [[code(row.there), code(row.gradient), at_0(row), here(row), row.note] for row in listed]
+    return [markdown(["original, defaults", "gradient as computed", "spikes at 0", "here", "notes"], lines)]
+
+
+# The tables of a library: the kind of rows, and their heading.
+TABLES = {
+    "function": ("Encoders, losses, resets", functions),
+    "neuron": ("Neurons", neurons),
+    "surrogate": ("Surrogates", surrogates),
+}
 
 
 def arguments() -> str:
@@ -94,17 +116,6 @@ def arguments() -> str:
             names = ", ".join(code(name) for name in row["there"].split() if name != ours)
             lines.append([names, row["note"].replace("{}", ours)])
     return markdown(["elsewhere", "here"], lines)
-
-
-def surrogates() -> str:
-    """Return for each library a table of its surrogates."""
-    parts = []
-    for library, listed in by_library("surrogate"):
-        about = table()[listed[0].library].get("about")
-        lines = [[code(row.there), code(row.gradient), at_0(row), here(row), row.note] for row in listed]
-        parts += [f"## {library}\n", *([f"{about}\n"] if about else [])]
-        parts.append(markdown(["original, defaults", "gradient as computed", "spikes at 0", "here", "notes"], lines))
-    return "\n".join(parts)
 
 
 def same_name(members: str, ours: dict[str, bs.Surrogate]) -> str:
@@ -132,13 +143,6 @@ def defaults() -> str:
         for cls, others in sorted(by_class.items(), key=lambda item: item[0].__name__)
     ]
     return markdown(["here", "elsewhere"], lines)
-
-
-def by_library(kind: str) -> Iterator[tuple[str, list[Row]]]:
-    """Yield each library that has rows of a kind, with its version, and the rows."""
-    for library in dict.fromkeys(row.library for row in rows(kind)):
-        listed = [row for row in rows(kind) if row.library == library]
-        yield f"{title(listed[0])} {listed[0].version}", listed
 
 
 def title(row: Row) -> str:
@@ -184,4 +188,5 @@ def markdown(heads: list[str], lines: Iterable[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    (ROOT / PAGE).write_text(page())
+    for path, text in pages().items():
+        (ROOT / path).write_text(text)

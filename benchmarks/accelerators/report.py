@@ -1,4 +1,4 @@
-"""What docs/accelerators.md shows of the result: tables and a picture."""
+"""What docs/appendix/accelerators.md shows of the result: tables and a picture."""
 
 from ..lib.report import at_most, picture, table
 from ..lib.results import read
@@ -79,7 +79,7 @@ def _section(title, rows, name):
         )
         for row in rows
     ]
-    return f"### {title}\n\n{table(header, cells)}"
+    return f"## {title}\n\n{table(header, cells)}"
 
 
 def draw(out):

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: the tables of docs/studies.md, and pictures."""
+"""Fashion-MNIST: the tables of docs/appendix/studies.md, and pictures."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def summary(folder: Path) -> str:
 
 
 def section(folder: Path) -> str:
-    """Make the tables of docs/studies.md: how each network was trained, and what came of it."""
+    """Make the tables of docs/appendix/studies.md: how each network was trained, and what came of it."""
     path, lines = folder / "result.json", []
     for name, network in read(path)["settings"]["networks"].items():
         sizes, rates = "-".join(map(str, network["sizes"])), (f"{network[rate]:g}" for rate in ("rate", "twin_rate"))

@@ -29,7 +29,7 @@ def pages() -> dict[str, str]:
             "rates": report.by_rate(found),
             "whose": report.whose(),
         },
-        "docs/studies.md": {
+        "docs/appendix/studies.md": {
             "ran": f"{provenance(*ran)}.",
             "sure": report.candidates(found),
             "settings": "\n\n".join(report.sections(found)),
@@ -38,15 +38,16 @@ def pages() -> dict[str, str]:
             "digits": digits.section([read(path) for path in sorted(RESULTS.glob("digits*/result.json"))]),
             "weights": weights.section(RESULTS / "weights"),
         },
-        "docs/speed.md": speed.parts(RESULTS / "speed"),
+        "docs/speed.md": {"claims": speed.all_claims(RESULTS / "speed")},
+        "docs/appendix/speed.md": {"tables": speed.tables(RESULTS / "speed")},
         "docs/field.md": field.parts(committed("field")),
         "docs/fast-on-a-cpu.md": speed.on_a_cpu(RESULTS / "speed"),
-        "docs/accelerators.md": {
+        "docs/appendix/accelerators.md": {
             "tables": f"{accelerators.table_of(compiled)}\n\n{claim_table(accelerators.claims(compiled))}"
         },
         "docs/withstands.md": robustness.parts(),
         "docs/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
-        "docs/nir.md": {"tables": nir.part(committed("nir"))},
+        "docs/appendix/nir.md": {"tables": nir.part(committed("nir"))},
         "docs/eight-bits.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},
     }
     return {page: filled(page, of_page) for page, of_page in parts.items()}

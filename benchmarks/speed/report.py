@@ -1,4 +1,4 @@
-"""What a terminal, the README and docs/speed.md show of what was measured; from the JSON alone."""
+"""Tables of the measured speed, for a terminal, the README and docs/speed.md. They use only the JSON files."""
 
 from ..lib.report import claim_table
 from ..lib.results import read, where
@@ -76,11 +76,14 @@ def claims(by_claim):
     return [claim for name, result in by_claim.items() for claim in CLAIMS[name].claims(result)]
 
 
-def parts(folder):
-    """Return the parts of docs/speed.md: every claim and every table; from the JSON alone."""
+def all_claims(folder):
+    """Return the table of all claims."""
     by_claim = load(folder)
     place = f"On {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
-    return {
-        "claims": f"{claim_table(claims(by_claim))}\n\n{place}",
-        "tables": "\n\n".join(section(name, by_claim.get(name)) for name in CLAIMS),
-    }
+    return f"{claim_table(claims(by_claim))}\n\n{place}"
+
+
+def tables(folder):
+    """Return the tables of all claims."""
+    by_claim = load(folder)
+    return "\n\n".join(section(name, by_claim.get(name)) for name in CLAIMS)

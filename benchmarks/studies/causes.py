@@ -147,7 +147,7 @@ def _cause(path):
 
 
 def section(folder: Path) -> str:
-    """Make the tables of docs/studies.md: a line for each setting and configuration, and the verdicts."""
+    """Make the tables of docs/appendix/studies.md: a line for each setting and configuration, and the verdicts."""
     causes = load(folder)
     columns = ("fixed", "follows", "flat, %", "far")
     header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []

@@ -103,7 +103,7 @@ def at_best(path: Path) -> dict[str, dict]:
 
 
 def section(folder: Path) -> str:
-    """Make the table of docs/studies.md: a line for each setting that has run."""
+    """Make the table of docs/appendix/studies.md: a line for each setting that has run."""
     lines, ran = [], []
     for name in SETTINGS:
         path = folder / f"{name}.json"
