@@ -197,6 +197,11 @@ def test_layers_of_other_ranks_and_structures_pass():
     assert run(bn.SpikingSequential(layers), XS[:, 0]).shape == (T, F)
 
 
+def test_axis_1_of_a_vmapped_network_is_not_the_batch():
+    net = bn.SpikingSequential([centre_the_batch])
+    np.testing.assert_array_equal(jax.vmap(lambda xs: net((None,), xs)[1])(XS[None])[0], centre_the_batch(XS))
+
+
 def test_inside_of_a_network_of_ones_own_and_under_a_gradient():
     class Net(nnx.Module):
         def __init__(self):
