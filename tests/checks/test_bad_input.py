@@ -21,6 +21,14 @@ def neuron(state, xs=XS, kind=LIF()):
     return kind(state, xs)
 
 
+def step(kind, state, x=XS[0]):
+    return kind.step(state, x)
+
+
+def in_bfloat16(kind):
+    return kind.initial_state(XS[0].astype(jnp.bfloat16))
+
+
 MISTAKES = [
     (lambda: bs.spike("a", bs.Arctan()), "x"),
     (lambda: bs.spike(1j, bs.Arctan()), "x"),
@@ -50,15 +58,38 @@ MISTAKES = [
     (lambda: LIF(reset_grad=1), "reset_grad"),
     (lambda: LIF(refractory=-1), "refractory"),
     (lambda: LIF(refractory=2.0), "refractory"),
-    (lambda: LIF(refractory=300).initial_state(XS[0].astype(jnp.bfloat16)), "refractory"),
+    (lambda: in_bfloat16(LIF(refractory=257)), "refractory"),
+    (lambda: in_bfloat16(neurons.LearnableDelay(longest=400)), "longest"),
+    (lambda: in_bfloat16(neurons.ILIF(levels=400)), "levels"),
+    (lambda: in_bfloat16(neurons.RF(damping=0.001)), "damping"),
+    (lambda: in_bfloat16(neurons.BRF(frequency=0.01, damping=0.1)), "frequency"),
+    (lambda: in_bfloat16(neurons.BHRF(damping=0.1, refractory_decay=0.999)), "refractory_decay"),
+    (lambda: in_bfloat16(neurons.BRF(damping=0.0)), "damping"),
+    (lambda: in_bfloat16(neurons.BHRF(damping=0.0)), "damping"),
     (lambda: LIF(spike_fn=bs.Arctan), "spike_fn"),
     (lambda: LIF(spike_fn="arctan"), "spike_fn"),
+    (lambda: LIF(reset="none", reset_grad=False), "reset"),
     (lambda: neurons.ALIF(adapts="soft"), "adapts"),
+    (lambda: neurons.ALIF(adapts="input", reset_adapted=False), "reset_adapted"),
+    (lambda: neurons.ALIF(reset="zero", reset_adapted=False), "reset_adapted"),
+    (lambda: neurons.LearnableDelay(longest=8, delay=7.0).replace(longest=4), "delay"),
+    (lambda: neurons.LearnableDelay(delay=0.5, width=0.001), "width"),
+    (lambda: bs.nnx.LearnableDelay(1, longest=4, delay=5.0, learnable="delay", bounds=None), "delay"),
+    (lambda: bs.nnx.LearnableDelay(1, learnable="width", bounds={"width": (0.0, 1.0)}), "width"),
     (lambda: neuron(jnp.zeros(4)), "carry"),
     (lambda: neuron(jnp.zeros((1, 4))), "carry"),
     (lambda: neuron(jnp.zeros((5, 2, 4))), "carry"),
     (lambda: neuron(jnp.zeros((2, 4)), jnp.swapaxes(XS, 0, 1)), "swapaxes"),
     (lambda: neuron(jnp.zeros(()), 1.0), "xs"),
+    (lambda: step(LIF(), XS[0, 0]), "carry"),
+    (lambda: step(LIF(), XS[:, 0]), "carry"),
+    (lambda: step(LIF(), (XS[0], XS[0])), "carry"),
+    (lambda: step(LIF(decay=jnp.zeros(2)), XS[0]), "decay"),
+    (lambda: step(neurons.ALIF(), {"v": XS[0], "s": XS[0]}), "carry"),
+    (lambda: step(neurons.Delay([1, 2]), XS[0], XS[0, 0]), "steps"),
+    (lambda: step(neurons.Delay(3), XS[0]), "carry"),
+    (lambda: step(neurons.Delay(2), XS[0], jnp.ones(())), "time"),
+    (lambda: step(neurons.Recurrent(LIF(), jnp.eye(4)), (XS, XS)), "carry"),
     (lambda: neurons.Recurrent(LIF(), jnp.ones((4, 3))), "kernel"),
     (lambda: neurons.Recurrent(bs.Arctan(), jnp.ones((4, 4))), "neuron"),
     (lambda: bs.unroll(lambda c, x: (c, x), None, XS, remat="all"), "remat"),
