@@ -36,6 +36,14 @@ def test_reset_to_zero_explodes_unless_detached():
     assert np.abs(jax.grad(last)(x, None)).max() == 1
 
 
+def test_each_part_of_a_state_keeps_its_dtype():
+    v = jnp.zeros((2, 4))
+    state = v, v.astype(jnp.bfloat16)
+    neuron = LIF(reset_delay=True)
+    for after, _ in (neuron.step(state, v + 1), neuron(state, jnp.ones((3, 2, 4)))):
+        assert [part.dtype for part in after] == [jnp.float32, jnp.bfloat16]
+
+
 @pytest.mark.parametrize("neuron", [LIF(reset_delay=True), ALIF(), Recurrent(LIF(), jnp.eye(4))])
 def test_a_state_may_be_of_lists_or_of_integers(neuron):
     """As a checkpoint gives it that is restored without a template."""
@@ -62,6 +70,14 @@ def test_a_spike_function_without_a_hash(host):
     xs, neuron = jnp.ones((3, 4)), LIF(spike_fn=f)
     expected = LIF(spike_fn=bs.Arctan(2.0))(jnp.zeros(4), xs)
     jax.tree.map(np.testing.assert_array_equal, neuron(jnp.zeros(4), xs), expected)
+
+
+def test_linen_shows_arrays_alone_to_who_captures_everything():
+    layer = bs.linen.LIF(4)
+    _, noted = layer.apply(
+        {}, jnp.zeros((2, 4)), jnp.ones((3, 2, 4)), capture_intermediates=lambda *_: True, mutable=["intermediates"]
+    )
+    assert set(noted["intermediates"]) <= {"__call__", "setup"}
 
 
 def test_a_refractory_period_is_of_whole_steps():
