@@ -10,7 +10,7 @@ from close import assert_close
 from surrogate_table import FAMILY
 
 import brainsurr as bs
-from brainsurr import encoders, initializers, neurons, optim
+from brainsurr import cpu, encoders, initializers, neurons, optim
 from tools.frameworks import HOSTS, Brainstate
 
 LIF, XS = neurons.LIF, jnp.ones((5, 2, 4))
@@ -23,6 +23,10 @@ def neuron(state, xs=XS, kind=LIF()):
 
 def step(kind, state, x=XS[0]):
     return kind.step(state, x)
+
+
+def weights(kind, rate=0.1, shape=(4, 2), **options):
+    return initializers.fluctuation_driven(kind, rate, **options)(KEY, shape)
 
 
 def in_bfloat16(kind):
@@ -112,11 +116,24 @@ MISTAKES = [
     (lambda: encoders.delta(jnp.array([0.0, NAN])), "xs"),
     (lambda: encoders.delta(jnp.zeros(3), dtype=jnp.uint8), "dtype"),
     (lambda: encoders.delta(jnp.zeros(3), -1.0), "threshold"),
-    (lambda: initializers.fluctuation_driven(LIF(), rate=0.0), "rate"),
-    (lambda: initializers.fluctuation_driven(LIF(), rate=0.1, xi=-1.0), "xi"),
+    (lambda: weights(LIF(), rate=0.0), "rate"),
+    (lambda: weights(LIF(), xi=0), "xi"),
+    (lambda: weights(LIF(), steps=0), "steps"),
+    (lambda: weights([]), "neuron"),
+    (lambda: weights(bs.nnx.LIF(4)), "lif.neuron"),
+    (lambda: weights(LIF(threshold=-1.0)), "silent at rest"),
+    (lambda: weights(LIF(1.0, decay_input=True), steps=9), "input"),
+    (lambda: weights(neurons.RF(0.9), steps=2000), "neuron"),
+    (lambda: weights(LIF(np.full(3, 0.5))), "shape"),
+    (lambda: weights(LIF(), shape=(4,)), "1-dimensional"),
+    (lambda: cpu.use_all_cores(batch=0), "batch"),
+    (lambda: cpu.use_all_cores(batch=2.0), "batch"),
+    (lambda: cpu.split({"xs": jnp.zeros((3, 12))}, axis=1), "12"),  # jax's own
+    (lambda: cpu.split(np.zeros(8), axis=1), "rank"),
+    (lambda: cpu.split(np.zeros(8), axis=-1), "axis"),
+    (lambda: bs.nnx.SpikingActivation(bs.Sigmoid(4.0), random=True), "rngs"),
     (lambda: optim.project({"alpha": (1.0, 0.0)}), "low < high"),
     (lambda: encoders.delta(jnp.zeros(3), off="no"), "off"),
-    (lambda: initializers.fluctuation_driven(LIF(), rate=0.1, steps=0), "steps"),
     (lambda: bs.operations(lambda x: x @ jnp.ones((4, 2)), XS, examples=-2), "examples"),
     (lambda: neurons.Recurrent(LIF(), jnp.ones((3, 3)))((XS[0], XS[0]), XS), "kernel"),
     (lambda: optim.project({"alpha": "ab"}), "bounds"),
