@@ -31,14 +31,6 @@ def test_a_layer_shows_what_it_was_given(host):
     assert not re.search("_intervals|_fixed", text)
 
 
-def test_a_layer_of_linen_that_is_called_without_apply_says_so():
-    layer = bs.linen.LIF(3)
-    with pytest.raises(
-        TypeError, match=r"^LIF: expected a call by apply, .* write layer\.apply\(variables, carry, xs\)$"
-    ):
-        layer(layer.initialize_carry(KEY, (2, 3)), jnp.ones((5, 2, 3)))
-
-
 # What wraps the constructors leaves them as they are -----------------------------------------------------------
 
 
