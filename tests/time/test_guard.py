@@ -55,17 +55,15 @@ def place_in_time(xs):
 ACROSS = [delay, centre, place_in_time]
 
 
-@pytest.mark.parametrize(("layer", "host", "jit"), each_value_once(ACROSS, HOSTS, [False, True]), ids=label)
-def test_a_layer_that_looks_across_time_is_refused_by_unroll(host, layer, jit):
+CALLS = each_value_once(ACROSS, HOSTS, [False, True], [5, 1])
+
+
+@pytest.mark.parametrize(("layer", "host", "jit", "size"), CALLS, ids=label)
+def test_a_layer_that_looks_across_time_is_refused_by_unroll(host, layer, jit, size):
+    """Also a delay that is longer than a block."""
     assert run(host, layer, jit).shape == XS.shape  # without it, such a layer is a layer like any other
     with pytest.raises(ValueError, match=rf"layers\[2\], {layer.__name__}, has no state, but its output"):
-        run(host, layer, jit, block_size=5)
-
-
-@hosts
-def test_a_delay_longer_than_a_block_is_seen(host):
-    with pytest.raises(ValueError, match="delay, has no state"):
-        run(host, delay, block_size=1)
+        run(host, layer, jit, block_size=size)
 
 
 def scale(xs):
