@@ -1,8 +1,7 @@
 """Measurements of brainsurr; no part of the library needs them.
 
-Ten folders, whose imports have no cycle, as ``tests/project/test_structure.py`` checks: `pages` imports from all,
-`studies` and `nir` from `fashion`, `robustness` and `nir` from `digits`, `field` and `accelerators` from `speed`, and
-each from `lib`.
+Ten folders, whose imports have no cycle: `pages` imports from all, `studies` and `nir` from `fashion`, `robustness` and
+`nir` from `digits`, `field` and `accelerators` from `speed`, and each from `lib`.
 
 - `pages` assembles README and docs.
 - `studies` compares surrogates; `robustness` tries many devices, half precision and long runs.

@@ -5,7 +5,6 @@ import inspect
 import pickle
 import re
 
-import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,14 +29,6 @@ def test_a_layer_shows_what_it_was_given(host):
     assert re.search(r"\balpha ?= ?3\.0\b", text)
     assert re.search(r"\brecurrent ?= ?True\b", text)
     assert not re.search("_intervals|_fixed", text)
-
-
-def test_a_layer_of_linen_that_is_called_without_apply_says_so():
-    layer = bs.linen.LIF(3)
-    with pytest.raises(
-        TypeError, match=r"^LIF: expected a call by apply, .* write layer\.apply\(variables, carry, xs\)$"
-    ):
-        layer(layer.initialize_carry(KEY, (2, 3)), jnp.ones((5, 2, 3)))
 
 
 # What wraps the constructors leaves them as they are -----------------------------------------------------------
@@ -225,18 +216,3 @@ def test_a_subclass_has_attributes_and_parameters_of_its_own():
     assert Counting().gain.shape == (2,)
     net, carry, xs = Scaling(2), jnp.zeros((1, 2)), jnp.ones((3, 1, 2))
     net.apply(net.init(jax.random.key(0), carry, xs), carry, xs)
-
-
-def test_what_the_page_says_of_what_is_not_compared():
-    """docs/saving.md: nothing is said by nnx.update of what is missing, nor by brainstate of what is too much."""
-    trained, fixed = (spiking(Nnx(), **setting) for setting in (BOTH, {}))
-    nnx.update(trained, nnx.state(fixed))
-    assert trained.layers[0].spike_fn.alpha[...] == np.float32(0.1)
-    channels = bs.nnx.SpikingActivation(bs.LogTailedRelu(jnp.full(4, 0.1)))
-    nnx.update(channels, nnx.state(bs.nnx.SpikingActivation(bs.LogTailedRelu(jnp.full(4, 0.3)), learnable="alpha")))
-    np.testing.assert_array_equal(channels.surrogate.alpha, np.full(4, 0.3, np.float32))
-    settings = BOTH, {"learnable": BOTH["learnable"]}
-    trained, fixed = (spiking(Brainstate(), **setting).states(brainstate.ParamState) for setting in settings)
-    fixed.assign_dict_values(trained.to_dict_values())
-    with pytest.raises(KeyError, match=r"Invalid key: .*'alpha', 'val'"):
-        trained.assign_dict_values(fixed.to_dict_values())

@@ -10,7 +10,7 @@ from close import assert_close
 from surrogate_table import FAMILY
 
 import brainsurr as bs
-from brainsurr import encoders, initializers, neurons, optim
+from brainsurr import cpu, encoders, initializers, neurons, optim
 from tools.frameworks import HOSTS, Brainstate
 
 LIF, XS = neurons.LIF, jnp.ones((5, 2, 4))
@@ -19,6 +19,18 @@ KEY, NAN = jax.random.key(0), float("nan")
 
 def neuron(state, xs=XS, kind=LIF()):
     return kind(state, xs)
+
+
+def step(kind, state, x=XS[0]):
+    return kind.step(state, x)
+
+
+def weights(kind, rate=0.1, shape=(4, 2), **options):
+    return initializers.fluctuation_driven(kind, rate, **options)(KEY, shape)
+
+
+def in_bfloat16(kind):
+    return kind.initial_state(XS[0].astype(jnp.bfloat16))
 
 
 MISTAKES = [
@@ -38,6 +50,11 @@ MISTAKES = [
     (lambda: bs.Arctan(2.0).scaled(width=0.0), "width"),
     (lambda: bs.Arctan(2.0).scaled(width=np.array([1.0, np.inf])), "width"),
     (lambda: bs.Arctan(2.0).scaled(height=np.zeros(0)), "height"),
+    (lambda: bs.Arctan(2.0) * True, "operand"),
+    (lambda: bs.Scaled(0.5, bs.Arctan(2.0)), "surrogate"),
+    (lambda: bs.Scaled(0.5 * bs.Arctan(2.0)), "scaled"),
+    (lambda: bs.Arctan(2.0)(jnp.ones(2, "float8_e8m0fnu")), "float8_e8m0fnu"),  # without a zero
+    (lambda: bs.Arctan(2.0)(jnp.ones(2, "float4_e2m1fn")), "float4_e2m1fn"),
     (lambda: bs.Arctan(2.0).replace(beta=1.0), "beta"),
     (lambda: setattr(bs.Arctan(2.0), "orgin", True), "orgin"),
     (lambda: LIF(decay=1.5), "decay"),
@@ -50,15 +67,38 @@ MISTAKES = [
     (lambda: LIF(reset_grad=1), "reset_grad"),
     (lambda: LIF(refractory=-1), "refractory"),
     (lambda: LIF(refractory=2.0), "refractory"),
-    (lambda: LIF(refractory=300).initial_state(XS[0].astype(jnp.bfloat16)), "refractory"),
+    (lambda: in_bfloat16(LIF(refractory=257)), "refractory"),
+    (lambda: in_bfloat16(neurons.LearnableDelay(longest=400)), "longest"),
+    (lambda: in_bfloat16(neurons.ILIF(levels=400)), "levels"),
+    (lambda: in_bfloat16(neurons.RF(damping=0.001)), "damping"),
+    (lambda: in_bfloat16(neurons.BRF(frequency=0.01, damping=0.1)), "frequency"),
+    (lambda: in_bfloat16(neurons.BHRF(damping=0.1, refractory_decay=0.999)), "refractory_decay"),
+    (lambda: in_bfloat16(neurons.BRF(damping=0.0)), "damping"),
+    (lambda: in_bfloat16(neurons.BHRF(damping=0.0)), "damping"),
     (lambda: LIF(spike_fn=bs.Arctan), "spike_fn"),
     (lambda: LIF(spike_fn="arctan"), "spike_fn"),
+    (lambda: LIF(reset="none", reset_grad=False), "reset"),
     (lambda: neurons.ALIF(adapts="soft"), "adapts"),
+    (lambda: neurons.ALIF(adapts="input", reset_adapted=False), "reset_adapted"),
+    (lambda: neurons.ALIF(reset="zero", reset_adapted=False), "reset_adapted"),
+    (lambda: neurons.LearnableDelay(longest=8, delay=7.0).replace(longest=4), "delay"),
+    (lambda: neurons.LearnableDelay(delay=0.5, width=0.001), "width"),
+    (lambda: bs.nnx.LearnableDelay(1, longest=4, delay=5.0, learnable="delay", bounds=None), "delay"),
+    (lambda: bs.nnx.LearnableDelay(1, learnable="width", bounds={"width": (0.0, 1.0)}), "width"),
     (lambda: neuron(jnp.zeros(4)), "carry"),
     (lambda: neuron(jnp.zeros((1, 4))), "carry"),
     (lambda: neuron(jnp.zeros((5, 2, 4))), "carry"),
     (lambda: neuron(jnp.zeros((2, 4)), jnp.swapaxes(XS, 0, 1)), "swapaxes"),
     (lambda: neuron(jnp.zeros(()), 1.0), "xs"),
+    (lambda: step(LIF(), XS[0, 0]), "carry"),
+    (lambda: step(LIF(), XS[:, 0]), "carry"),
+    (lambda: step(LIF(), (XS[0], XS[0])), "carry"),
+    (lambda: step(LIF(decay=jnp.zeros(2)), XS[0]), "decay"),
+    (lambda: step(neurons.ALIF(), {"v": XS[0], "s": XS[0]}), "carry"),
+    (lambda: step(neurons.Delay([1, 2]), XS[0], XS[0, 0]), "steps"),
+    (lambda: step(neurons.Delay(3), XS[0]), "carry"),
+    (lambda: step(neurons.Delay(2), XS[0], jnp.ones(())), "time"),
+    (lambda: step(neurons.Recurrent(LIF(), jnp.eye(4)), (XS, XS)), "carry"),
     (lambda: neurons.Recurrent(LIF(), jnp.ones((4, 3))), "kernel"),
     (lambda: neurons.Recurrent(bs.Arctan(), jnp.ones((4, 4))), "neuron"),
     (lambda: bs.unroll(lambda c, x: (c, x), None, XS, remat="all"), "remat"),
@@ -76,11 +116,30 @@ MISTAKES = [
     (lambda: encoders.delta(jnp.array([0.0, NAN])), "xs"),
     (lambda: encoders.delta(jnp.zeros(3), dtype=jnp.uint8), "dtype"),
     (lambda: encoders.delta(jnp.zeros(3), -1.0), "threshold"),
-    (lambda: initializers.fluctuation_driven(LIF(), rate=0.0), "rate"),
-    (lambda: initializers.fluctuation_driven(LIF(), rate=0.1, xi=-1.0), "xi"),
+    (lambda: weights(LIF(), rate=0.0), "rate"),
+    (lambda: weights(LIF(), xi=0), "xi"),
+    (lambda: weights(LIF(), steps=0), "steps"),
+    (lambda: weights([]), "neuron"),
+    (lambda: weights(bs.nnx.LIF(4)), "lif.neuron"),
+    (lambda: weights(LIF(threshold=-1.0)), "silent at rest"),
+    (lambda: weights(LIF(1.0, decay_input=True), steps=9), "input"),
+    (lambda: weights(neurons.RF(0.9), steps=2000), "neuron"),
+    (lambda: weights(LIF(np.full(3, 0.5))), "shape"),
+    (lambda: weights(LIF(), shape=(4,)), "1-dimensional"),
+    (lambda: cpu.use_all_cores(batch=0), "batch"),
+    (lambda: cpu.use_all_cores(batch=2.0), "batch"),
+    (lambda: cpu.split({"xs": jnp.zeros((3, 12))}, axis=1), "12"),  # jax's own
+    (lambda: cpu.split(np.zeros(8), axis=1), "rank"),
+    (lambda: cpu.split(np.zeros(8), axis=-1), "axis"),
+    (lambda: bs.nnx.SpikingActivation(bs.Sigmoid(4.0), random=True), "rngs"),
+    (lambda: bs.nnx.LIF(4, recurrent=True), "recurrent=True"),
+    (lambda: bs.equinox.LIF(4, recurrent=True), "recurrent=True"),
+    (lambda: bs.linen.LIF(4)(XS[0], XS), r"layer\.apply"),
+    (lambda: bs.brainstate.LI(4)(XS), "init_state"),
+    (lambda: bs.brainstate.LIFCell(4)(XS[0]), "init_state"),
+    (lambda: bs.brainstate.LIF(4).reset_state(2), "init_state"),
     (lambda: optim.project({"alpha": (1.0, 0.0)}), "low < high"),
     (lambda: encoders.delta(jnp.zeros(3), off="no"), "off"),
-    (lambda: initializers.fluctuation_driven(LIF(), rate=0.1, steps=0), "steps"),
     (lambda: bs.operations(lambda x: x @ jnp.ones((4, 2)), XS, examples=-2), "examples"),
     (lambda: neurons.Recurrent(LIF(), jnp.ones((3, 3)))((XS[0], XS[0]), XS), "kernel"),
     (lambda: optim.project({"alpha": "ab"}), "bounds"),

@@ -19,8 +19,6 @@ from brainsurr import cpu, plot
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("lenient")]  # optax.adam, Linear of flax and brainstate
 
-GRADIENTS = (DOCS / "gradients.md").read_text()
-
 
 def printed_as_shown(page, rtol):
     """Run a page, whose blocks are each followed by what they print: the same, but for the rounding of numbers."""
@@ -42,11 +40,6 @@ def test_gradients():
     assert scope["report"].fine
     assert {parameter.status for parameter in scope["wrong"].values()} == {"fine", "differs"}
     assert {parameter.status for parameter in scope["detached"].values()} == {"fine", "reset"}
-
-
-def test_every_status_of_a_gradient_is_explained():
-    named = set(re.findall(r"``\"([\w ]+)\"``", bs.ParameterGradient.__doc__))
-    assert named == set(re.findall(r"^\| `([\w ]+)` +\|", GRADIENTS, re.MULTILINE))
 
 
 def test_operations():

@@ -112,18 +112,6 @@ def test_a_whole_size():
     assert lif.v.value.shape == (B, 2, 2, 3, F)
 
 
-# Mistakes -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("layer", [LIF(F), LIFCell(F), LI(F)])
-def test_a_call_before_init_state(layer):
-    message = f"{type(layer).__name__} has no state yet: call init_state\\(batch_size\\)"
-    with pytest.raises(ValueError, match=message):
-        layer(XS)
-    with pytest.raises(ValueError, match=message):
-        layer.reset_state(B)
-
-
 def test_a_compiled_function_sees_a_reset_and_no_later_states():
     """As docs/hosts/brainstate.md says."""
     net = SpikingSequential([LIF(2, decay=1.0, reset="none")])

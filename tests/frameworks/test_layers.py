@@ -262,9 +262,3 @@ def test_recurrent_weights_are_square(host):
     options = host.recurrent(jnp.ones((4, 1)))
     with pytest.raises(ValueError, match="kernel"):
         host().call(host.layers.LIF(4, **options), (2, 4), None, jnp.ones((3, 2, 4)))
-
-
-@pytest.mark.parametrize("host", [Nnx, Equinox], ids=label)
-def test_recurrent_weights_need_a_key(host):
-    with pytest.raises(ValueError, match="LIF: recurrent=True draws weights"):
-        host.layers.LIF(4, recurrent=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
-from flax import linen, nnx
+from flax import nnx
 
 import brainsurr as bs
 from brainsurr import neurons
@@ -85,8 +85,6 @@ def test_the_length_of_a_sequence_counts():
 INIT = fluctuation_driven(neurons.LIF(0.8), RATE)
 LAYERS = {
     "nnx.Linear": lambda: nnx.Linear(64, 128, kernel_init=INIT, rngs=nnx.Rngs(0)).kernel[...],
-    "nnx.Conv": lambda: nnx.Conv(16, 512, (2, 2), kernel_init=INIT, rngs=nnx.Rngs(0)).kernel[...],
-    "linen.Dense": lambda: linen.Dense(128, kernel_init=INIT).init(KEY, jnp.zeros((1, 64)))["params"]["kernel"],
     "brainstate": lambda: brainstate.nn.Linear(64, 128, w_init=INIT).weight.value["weight"],
     "recurrent, nnx": lambda: recurrent(bs.nnx, rngs=nnx.Rngs(0)).recurrent_kernel[...],
     "recurrent, brainstate": lambda: recurrent(bs.brainstate).recurrent_kernel.value(),
@@ -119,22 +117,3 @@ def test_it_is_drawn_in_a_trace():
     assert_close(half.astype(np.float32), INIT(KEY, (4, 3)), 1, dtype=jnp.bfloat16)
     with pytest.raises(ValueError, match=r"forgets it within 2000 steps, got LIF\(decay=1.0, .* give steps="):
         jax.jit(lambda key: fluctuation_driven(neurons.LIF(1.0), RATE)(key, (4, 3)))(KEY)
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (lambda: fluctuation_driven([], RATE), "expected neuron to be one, such as neurons.LIF"),
-        (lambda: fluctuation_driven(bs.nnx.LIF(3), RATE), "or lif.neuron, got LIF"),
-        (lambda: fluctuation_driven(neurons.LIF(), 0.0), r"expected rate to be a number in \(0, 1\], got 0.0"),
-        (lambda: fluctuation_driven(neurons.LIF(), RATE, xi=0), "expected xi to be a number above 0, got 0"),
-        (lambda: fluctuation_driven(neurons.LIF(threshold=-1.0), RATE)(KEY, (4, 3)), "silent at rest"),
-        (lambda: fluctuation_driven(neurons.LIF(1.0, decay_input=True), RATE, steps=9)(KEY, (4, 3)), "gets its input"),
-        (lambda: fluctuation_driven(neurons.RF(0.9), RATE, steps=2000)(KEY, (4, 3)), "expected a neuron that is"),
-        (lambda: fluctuation_driven(neurons.LIF(DECAYS), RATE)(KEY, (4, 2)), "of shape .* input of shape"),
-        (lambda: INIT(KEY, (4,)), "1-dimensional"),
-    ],
-)
-def test_what_is_refused(make, said):
-    with pytest.raises((TypeError, ValueError), match=said):
-        make()

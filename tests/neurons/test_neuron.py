@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from asked import called
 from cases import each_value_once, label
-from close import assert_close, bound
-from flax import nnx
+from close import bound
 from jax.sharding import AxisType
 from pages import DOCS
 
 import brainsurr as bs
-from brainsurr.neurons import ALIF, BHRF, BRF, LI, LIF, RF, Delay, Recurrent
+from brainsurr.neurons import ALIF, BHRF, BRF, LI, LIF, Delay, Recurrent
 from tools.frameworks import HOSTS, by_name
 
 pytestmark = pytest.mark.numbers
@@ -35,56 +34,6 @@ def test_reset_to_zero_explodes_unless_detached():
     x = jnp.full(20, 0.01)
     assert np.abs(jax.grad(last)(x, True)).max() > 1e6
     assert np.abs(jax.grad(last)(x, None)).max() == 1
-
-
-def test_at_the_threshold_a_fused_multiply_add_decides():
-    """0.9 * 0.75 + 0.325 is 1 if it is rounded once, and the float before 1 if the product is rounded as well."""
-    decay, v, x = np.float32([0.9, 0.75, 0.325])
-    twice, once = decay * v + x, np.float32(np.float64(decay) * np.float64(v) + np.float64(x))
-    assert (twice, once) == (np.nextafter(np.float32(1), np.float32(0)), 1)
-    neuron = LIF(decay=0.9, spike_fn=SPIKE, reset="none")
-    for run in (neuron.step, jax.jit(lambda v, x: neuron.step(v, x))):
-        u, s = run(jnp.full(1, v), jnp.full(1, x))
-        assert (u, s) in [(twice, 0), (once, 1)]
-    exactly = neuron.replace(decay=0.5)  # small multiples of a power of two: nothing is rounded
-    for run in (exactly.step, jax.jit(lambda v, x: exactly.step(v, x))):
-        assert run(jnp.full(1, 0.75), jnp.full(1, 0.625)) == (1, 1)
-
-
-BACK, ONE, STEP = Recurrent(LIF(), jnp.eye(3)), jnp.zeros(3), jnp.zeros((5, 3))
-
-
-NO_CARRIES = [
-    (LIF(), ONE, STEP, "carry"),
-    (LIF(), jnp.zeros((4, 3)), STEP, "carry"),
-    (LIF(), (ONE, ONE), ONE, "carry"),
-    (BACK, (STEP, STEP), ONE, "carry"),
-    (LIF(decay=jnp.zeros(2)), ONE, ONE, "decay"),
-    (ALIF(), {"v": ONE, "s": ONE}, ONE, "carry"),
-    (Delay([1, 2]), jnp.zeros((2, 3)), ONE, "steps"),
-    (Delay(3), jnp.zeros((2, 4)), jnp.ones((2, 4)), "carry"),
-    (Delay(2), jnp.zeros((2, 3)), jnp.ones(()), "time"),
-]
-
-
-@pytest.mark.parametrize(("neuron", "carry", "x", "word"), NO_CARRIES)
-def test_a_carry_that_does_not_fit_is_named(neuron, carry, x, word):
-    with pytest.raises(ValueError, match=word):
-        neuron.step(carry, x)
-
-
-BAD_CONFIGURATIONS = [
-    ({"adapts": "input", "reset_adapted": False}, r"with reset_adapted=False, got \('input', 'subtract'\)"),
-    ({"reset": "zero", "reset_adapted": False}, r"with reset_adapted=False, got \('threshold', 'zero'\)"),
-    ({"reset": "none", "reset_delay": True}, "neither reset_delay nor reset_grad with reset='none'"),
-    ({"reset": "none", "reset_grad": False}, "neither reset_delay nor reset_grad with reset='none'"),
-]
-
-
-@pytest.mark.parametrize(("kwargs", "message"), BAD_CONFIGURATIONS)
-def test_settings_that_have_no_effect_together_are_refused(kwargs, message):
-    with pytest.raises(ValueError, match=f"^ALIF: .*{message}"):
-        ALIF(**kwargs)
 
 
 def test_each_part_of_a_state_keeps_its_dtype():
@@ -138,6 +87,7 @@ def test_a_refractory_period_is_of_whole_steps():
     np.testing.assert_array_equal(ys.ravel(), [1, 0, 0, 1, 0, 0, 1])
     np.testing.assert_array_equal(neuron(neuron.initial_state(xs[0]), xs[:3])[0], [[0.5], [0]])
     np.testing.assert_array_equal(state, [[0.875], [2]])
+    LIF(refractory=256).initial_state(jnp.zeros(1, jnp.bfloat16))  # which holds the integers up to there
 
 
 def test_integer_spikes_are_drawn_from_a_distribution():
@@ -175,20 +125,6 @@ def test_without_self_connections_the_diagonal_is_not_used(host):
 
 
 # ALIF ---------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("decay_input", "least"), [(True, -1.0), (False, -0.25)])
-def test_below_which_voltage_adaptation_a_potential_runs_away(decay_input, least):
-    """A little more and it comes back to rest, as with 0 and above, where it is kept; a little less and it grows."""
-
-    def end(voltage_adaptation):
-        fixed = {"adapts": "input", "decay": 0.75, "decay_input": decay_input, "adaptation_decay": 0.9}
-        neuron = ALIF(voltage_adaptation=voltage_adaptation, **fixed)
-        (v, _), _ = neuron(neuron.initial_state(jnp.zeros(1)), jnp.zeros((3000, 1)).at[0].set(-1.0))
-        return float(jnp.abs(v).max())
-
-    assert end(least - 0.05) > 10
-    assert all(end(c) < 1e-3 for c in (least + 0.05, 0.0, 1.0, 30.0))
 
 
 @pytest.mark.parametrize("adapts", ["threshold", "input"])
@@ -303,14 +239,6 @@ def test_a_state_that_would_round_its_input_is_refused():
         assert after.dtype == ys.dtype == dtype
 
 
-def test_a_delay_has_time_before_the_features_in_its_state():
-    layer = bs.brainstate.Delay((4, F), 2)
-    layer.init_state(B)
-    layer(jnp.ones((T, B, 4, F)))
-    assert layer.past.value.shape == (B, 4, 2, F)
-    assert layer.past.value.all()
-
-
 def test_a_delay_of_no_step_on_a_mesh_and_the_sign_of_zeros():
     delay, none, zeros = Delay(2), jnp.zeros((0, 2, 3)), jnp.full((2, 2, 3), -0.0)
     state = delay.initial_state(zeros[0])
@@ -318,19 +246,6 @@ def test_a_delay_of_no_step_on_a_mesh_and_the_sign_of_zeros():
         assert delay.over_time(state, none)[1].shape == (0, 2, 3)
     state, _ = delay.over_time(state, zeros)
     assert np.signbit(delay.over_time(state, zeros)[1]).all()
-
-
-@pytest.mark.parametrize("block_size", [None, 1, 4], ids="block_size={}".format)
-def test_a_linear_layer_behind_a_window_is_a_convolution(block_size):
-    """As `nnx.Conv` does it, which takes the batch first."""
-    conv = nnx.Conv(F, 5, (3,), padding="CAUSAL", rngs=nnx.Rngs(0))
-    xs = jnp.asarray(np.random.default_rng(0).normal(size=(10, 2, F)), jnp.float32)
-    linear = nnx.Linear(3 * F, 5, rngs=nnx.Rngs(0))
-    linear.kernel[...] = conv.kernel[...].reshape(3 * F, 5)
-    net = bs.nnx.SpikingSequential([bs.nnx.Window(F, 3), linear])
-    carry = net.initialize_carry((2, F))
-    ys = net(carry, xs)[1] if block_size is None else bs.nnx.unroll(net, carry, xs, block_size=block_size)[1]
-    assert_close(ys, jnp.swapaxes(conv(jnp.swapaxes(xs, 0, 1)), 0, 1), 3 * F)
 
 
 LOST = [
@@ -362,46 +277,12 @@ def test_a_decay_that_the_state_can_not_hold_is_refused(neuron, what, dtype):
         layer(2, **{name: 0.9}, learnable=learnable, param_dtype=dtype)
 
 
-def test_a_learned_delay_stays_within_its_longest():
-    delay = bs.neurons.LearnableDelay(longest=8, delay=7.0)
-    with pytest.raises(ValueError, match=r"delay = 7.0 is outside \[0.0, 4.0\]"):
-        delay.replace(longest=4)
-    with pytest.raises(ValueError, match=r"^LearnableDelay: delay = 5.0 is outside \[0.0, 4.0\]"):
-        bs.nnx.LearnableDelay(1, longest=4, delay=5.0, learnable="delay", bounds=None)
-    assert delay.replace(longest=np.int64(9)).longest == 9
-
-
-def test_a_learned_delay_is_not_narrower_than_its_kernel_allows():
+def test_the_narrowest_kernel_of_a_learned_delay_is_finite():
     """A width near 0 would be a kernel of NaN between two steps."""
-    with pytest.raises(ValueError, match=r"LearnableDelay: width = 0.001 is outside \[0.01, inf\]"):
-        bs.neurons.LearnableDelay(delay=0.5, width=0.001)
-    with pytest.raises(ValueError, match=r"bounds of width = \(0.0, 1.0\) is outside \[0.01, inf\]"):
-        bs.nnx.LearnableDelay(1, learnable="width", bounds={"width": (0.0, 1.0)})
-    narrow = bs.neurons.LearnableDelay(longest=8, delay=7.5, width=0.01)
+    narrow = bs.neurons.LearnableDelay(longest=np.int64(8), delay=7.5, width=0.01)
     for dtype in (jnp.float16, jnp.float32):
         xs = jnp.ones((16, 1), dtype)
         np.testing.assert_array_equal(narrow(narrow.initial_state(xs[0]), xs)[1][8:], 1)
-
-
-IN_HALF = [  # what is said of a neuron in bfloat16
-    ("refractory", LIF(refractory=257)),
-    ("longest", bs.neurons.LearnableDelay(longest=400)),
-    ("levels", bs.neurons.ILIF(levels=400)),
-    ("damping=0.001", RF(damping=0.001)),
-    ("frequency=0.01", BRF(frequency=0.01, damping=0.1)),
-    ("refractory_decay=0.999", BHRF(damping=0.1, refractory_decay=0.999)),
-    ("a damping above 0", BRF(damping=0.0)),
-    ("a damping above 0", BHRF(damping=0.0)),
-]
-
-
-@pytest.mark.parametrize(("said", "neuron"), IN_HALF)
-def test_counts_turns_and_dampings_beyond_the_state_are_refused(said, neuron):
-    x = jnp.zeros(1)
-    with pytest.raises(ValueError, match=said):
-        neuron.initial_state(x.astype(jnp.bfloat16))
-    assert neuron.initial_state(x)[0].dtype == jnp.float32
-    LIF(refractory=256).initial_state(x.astype(jnp.bfloat16))
 
 
 @pytest.mark.parametrize("kind", [BRF, BHRF])

@@ -44,17 +44,28 @@ def currents(scope):
     return np.asarray(scope["first"](scope["xs"]), float)
 
 
+def statistics(norm):
+    return norm.mean[...], norm.var[...]
+
+
+def after(*blocks, held=(0.0, 1.0), momentum=MOMENTUM):
+    """The statistics of a norm, at first those held, that sees blocks of values ``[..., channels]`` in turn."""
+    mean, var = (np.asarray(value, float) for value in held)
+    for block in blocks:
+        values = block.reshape(-1, block.shape[-1])
+        mean, var = moved(mean, values.mean(0), momentum), moved(var, values.var(0), momentum)
+    return mean, var
+
+
 @pytest.mark.slow
 def test_it_is_over_time_and_batch():
     scope = run(COMMON, NORM)
     ys, norm = currents(scope), scope["norm"]
-    mean, var = moments(ys)
-    held = moved(0, mean[0, 0]), moved(1, var[0, 0])
-    assert_close((norm.mean[...], norm.var[...]), held, SUM)
+    assert_close(statistics(norm), after(ys), SUM)
     norm.eval()
-    assert_close(norm(jnp.asarray(ys, jnp.float32)), normalised(ys, *held), SUM)
+    assert_close(norm(jnp.asarray(ys, jnp.float32)), normalised(ys, *after(ys)), SUM)
     norm.train()
-    assert_close(norm(jnp.asarray(ys, jnp.float32)), normalised(ys, mean, var), SUM)
+    assert_close(norm(jnp.asarray(ys, jnp.float32)), normalised(ys, *moments(ys)), SUM)
     assert pytest.approx(1 / 3, abs=0.04) == 0.99**100
 
 
@@ -62,23 +73,20 @@ def test_it_is_over_time_and_batch():
 def test_blocks_have_their_own_statistics():
     scope = run(COMMON, NORM)
     net, carry, xs, norm, ys = *(scope[name] for name in ("net", "carry", "xs", "norm")), currents(scope)
-    mean, var = np.asarray(norm.mean[...], float), np.asarray(norm.var[...], float)
-    for block in np.split(ys, 3):
-        mean, var = moved(mean, block.mean((0, 1))), moved(var, block.var((0, 1)))
+    parts = np.split(ys, 3)
+    expected = after(*parts, held=statistics(norm))
     with distances() as near:
         run(IN_BLOCKS, **scope)
-        assert_close((norm.mean[...], norm.var[...]), (mean, var), 3 * SUM)
+        assert_close(statistics(norm), expected, 3 * SUM)
         in_blocks, whole = unroll(net, carry, xs, block_size=10)[1], net(carry, xs)[1]
     assert min(near) > bound(200, 2)
     assert_close(in_blocks, whole, 200)
     net.train()
-    for block in np.split(ys, 3):
-        mean, var = moved(mean, block.mean((0, 1))), moved(var, block.var((0, 1)))
     nnx.grad(lambda net: unroll(net, carry, xs, block_size=10, remat="full")[1].sum())(net)  # where none moves it twice
-    assert_close((norm.mean[...], norm.var[...]), (mean, var), 6 * SUM)
+    assert_close(statistics(norm), after(*parts, held=expected), 6 * SUM)
     trained = SpikingSequential(net.layers[:2])
     in_blocks, whole = unroll(trained, (None, None), xs, block_size=10)[1], trained((None, None), xs)[1]
-    assert_close(in_blocks, np.concatenate([normalised(block, *moments(block)) for block in np.split(ys, 3)]), SUM)
+    assert_close(in_blocks, np.concatenate([normalised(part, *moments(part)) for part in parts]), SUM)
     assert np.abs(in_blocks - whole).max() > 0.1
 
 
@@ -92,8 +100,7 @@ def test_in_linen_and_brainstate():
         (np.asarray(scope["xs"], float) @ kernel, (stats["mean"], stats["var"])),
         (np.asarray(dense(scope["xs"]), float), (norm.running_mean.value[0], norm.running_var.value[0])),
     ):
-        mean, var = moments(ys)
-        assert_close(held, (moved(0, mean[0, 0]), moved(1, var[0, 0])), SUM)
+        assert_close(held, after(ys), SUM)
     assert (scope["linen_spikes"].shape, scope["two"].shape) == ((30, 8, 32), (30, 2, 32))
     assert scope["linen_spikes"].any()
     same = scope["linen_in_blocks"] == scope["linen_spikes"]
@@ -108,36 +115,32 @@ def test_padded_steps_do_not_count():
     norm, ys, kept = net.norm, np.asarray(net.first(xs), float), np.asarray(mask)
     values = np.concatenate([ys[:length, i] for i, length in enumerate([30, 12, 25, 8, 30, 17, 21, 9])])
     mean, var = values.mean(0), values.var(0)
-    assert_close((norm.mean[...], norm.var[...]), (moved(0, mean, 0.99), moved(1, var, 0.99)), SUM)
+    assert_close(statistics(norm), after(values, momentum=0.99), SUM)
     given = jnp.asarray(ys, jnp.float32), mask[..., None]
     assert_close(norm(given[0], mask=given[1])[kept], normalised(ys[kept], mean, var), SUM)
     theirs = brainstate.nn.BatchNorm1d((8, 32))
     with brainstate.environ.context(fit=True):
         assert_close(theirs(*given)[kept], normalised(ys[kept], mean, var), SUM)
 
-    mean, var = np.asarray(norm.mean[...], float), np.asarray(norm.var[...], float)
-    for block, of in zip(np.split(ys, 3), np.split(kept, 3), strict=True):
-        mean, var = moved(mean, block[of].mean(0), 0.99), moved(var, block[of].var(0), 0.99)
+    parts = [block[of] for block, of in zip(np.split(ys, 3), np.split(kept, 3), strict=True)]
+    expected = after(*parts, held=statistics(norm), momentum=0.99)
     unroll(net, start, (xs, mask), block_size=10)
-    assert_close((norm.mean[...], norm.var[...]), (mean, var), 3 * SUM)
+    assert_close(statistics(norm), expected, 3 * SUM)
     assert len(bs.nnx.diagnose(net, lambda net: jnp.sum(net(start, (xs, mask))[1]))) == 1
     with pytest.raises(ValueError, match=r"expected a batch with values, got lengths \[0, 0\]: leave it out"):
         scope["mask_of"]([0, 0], 3)
 
     last = unroll(net, start, (xs, mask & (jnp.arange(30) < 20)[:, None]), block_size=10)[1][-10:]  # it has none
     assert np.isnan(last).all()
-    assert np.isnan(norm.mean[...]).all()
-    assert np.isnan(norm.var[...]).all()
+    assert np.isnan(statistics(norm)).all()
 
 
 @pytest.mark.slow
 def test_padded_steps_do_not_count_in_linen():
     scope = run(COMMON, LINEN, MASKED, IN_LINEN)
-    statistics = scope["changed"]["batch_stats"]["BatchNorm_0"]
+    held = scope["changed"]["batch_stats"]["BatchNorm_0"]
     ys = np.asarray(scope["xs"], float) @ np.asarray(scope["variables"]["params"]["Dense_0"]["kernel"], float)
-    values = ys[np.asarray(scope["mask"])]
-    expected = moved(0, values.mean(0)), moved(1, values.var(0))
-    assert_close((statistics["mean"], statistics["var"]), expected, SUM)
+    assert_close((held["mean"], held["var"]), after(ys[np.asarray(scope["mask"])]), SUM)
 
 
 @pytest.mark.slow
@@ -229,7 +232,7 @@ def test_a_norm_is_the_formula_of_its_paper(code, size):
         of_batch = moments(xs.astype(float), axes)
         assert_close(outputs(layer, jnp.asarray(xs)), scaled(normalised(xs, *of_batch)), 200)
         mean, var = moved(mean, of_batch[0]), moved(var, of_batch[1])
-    assert_close((norm.mean[...], norm.var[...]), (mean.reshape(norm.mean.shape), var.reshape(norm.var.shape)), 200)
+    assert_close(statistics(norm), (mean.reshape(norm.mean.shape), var.reshape(norm.var.shape)), 200)
     layer.eval()
     assert_close(outputs(layer, jnp.asarray(xs)), scaled(normalised(xs, mean, var)), 200)
 
@@ -242,7 +245,7 @@ def test_each_step_has_its_own_in_blocks_too():
     step, in_blocks = unroll(bntt, bntt.initialize_carry((4, CHANNELS)), xs, block_size=2, remat="full")
     assert int(step) == STEPS
     assert_close(in_blocks, outputs(other, xs), 50)
-    assert_close((bntt.mean[...], bntt.var[...]), (other.mean[...], other.var[...]), 50)
+    assert_close(statistics(bntt), statistics(other), 50)
     np.testing.assert_array_equal(outputs(other, xs[:, :1]), 0 * xs[:, :1])
     for layer in (tebn, bntt):
         layer.eval()

@@ -17,8 +17,6 @@ from test_nir import HOSTS, flatten, outputs_of, sequential
 from test_nir_installs import ROWS, installed
 
 import brainsurr as bs
-from benchmarks.lib.results import RESULTS
-from benchmarks.lib.study import of_seeds, rows
 from benchmarks.nir import eight_bits
 from brainsurr._nir.on_chip import SpeckLIF
 from brainsurr._nir.rounding import _in_eights
@@ -359,21 +357,6 @@ def test_a_rounded_network_is_not_written_or_rounded():
         quantized(there, reader="lava")
     with pytest.raises(ValueError, match="got XyloLI"):
         to_nir(there, (N,), dt=1e-3, reader="rockpool")
-
-
-def test_the_page_says_what_costs():
-    found = of_seeds(rows(RESULTS / "eight-bits/result.json"), eight_bits.SEEDS, "data", "network")
-    assert len(found) == 2 * len(eight_bits.NETWORKS)
-    for (_, network), measured in found.items():
-        floats, single, after, trained = (measured[of] for of in ("floats", "single", "after", "trained"))
-        cost = floats.mean() - single.mean()
-        assert 0.02 < cost < 0.04 if "4 bits" in network else abs(cost) < max(0.01, floats.std(ddof=1))
-        assert trained.mean() > floats.mean() - 0.03
-        assert "Xylo" not in network or after.mean() < min(trained.mean(), floats.mean()) - 0.1
-        assert measured["there"][0] == 0
-    digits, fashion = (found[data, "Loihi, 4 bits"] for data in ("digits", "fashion"))
-    won, hardly = ((of["trained"] - of["after"]).mean() for of in (digits, fashion))
-    assert 0 < hardly < 0.01 < 0.02 < won
 
 
 @pytest.mark.slow

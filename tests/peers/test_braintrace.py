@@ -81,10 +81,6 @@ def alpha(gradients):
     return [value for path, value in gradients.items() if "alpha" in path]
 
 
-def test_gradient_is_that_of_relu_grad():
-    assert_same(weights(online(theirs(bs.ReluGrad()))), weights(online(theirs(braintools.surrogate.ReluGrad()))))
-
-
 def test_gradient_is_that_of_backpropagation():
     """One layer without feedback: online learning is exact there."""
     neuron = theirs(bs.LogTailedRelu(0.1))

@@ -87,14 +87,6 @@ def test_a_product(name):
     assert (counted[0] > 0, counted[1] > 0) == ((False, True) if name.endswith("of numbers") else (True, False))
 
 
-def test_of_numbers_theirs_counts_zeros_and_padding():
-    """As docs/operations.md says."""
-    (of_torch, ours), x = convolution(numbers(6, 4, 3, 3), padding=1), numbers(2, 4, 5, 5)
-    x[0] = 0.0
-    assert here(ours, x) == (0, (2 * 2 + 3 * 3) ** 2 * 4 * 6)  # of five places in a row, two have a tap on padding
-    assert there(of_torch, x) == (0, 2 * 25 * 9 * 4 * 6)
-
-
 def test_recurrent_neurons_between_linear_layers():
     first, back, last, xs = quarters(4, 6), quarters(6, 6), quarters(6, 2), spikes(T, BATCH, 4)
     node = neuron.LIFNode(2.0, decay_input=False, v_reset=None)

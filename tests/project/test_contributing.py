@@ -14,6 +14,7 @@ import pytest
 from pages import ROOT
 
 import brainsurr
+from tools.faults import LEFT_OUT
 
 pytestmark = pytest.mark.slow
 
@@ -23,14 +24,10 @@ OF_ALL = "the_table or every_surrogate or every_layer or public or counted or im
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A copy of what is needed, with the package as it is tested."""
-    tree = tmp_path_factory.mktemp("tree")
-    for name in ("benchmarks", "docs", "notebooks", "tests", "tools"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(Path(brainsurr.__file__).parent, tree / "brainsurr", ignore=shutil.ignore_patterns("__pycache__"))
-    files = ("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Makefile", "README.md", "pyproject.toml")
-    for name in (*files, ".pre-commit-config.yaml"):
-        shutil.copy(ROOT / name, tree)
+    """A copy of the tree, with the package as it is tested."""
+    tree = tmp_path_factory.mktemp("copy") / "tree"
+    for folder, copy in ((ROOT, tree), (Path(brainsurr.__file__).parent, tree / "brainsurr")):
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*LEFT_OUT), dirs_exist_ok=True)
     return tree
 
 

@@ -73,21 +73,6 @@ def test_a_number_of_devices_that_was_set_stays(process, environment, name):
     assert said.startswith("3 CPU devices")
 
 
-BAD = [  # a call, and a word of its error
-    (lambda: cpu.use_all_cores(batch=0), "batch"),
-    (lambda: cpu.use_all_cores(batch=2.0), "batch"),
-    (lambda: cpu.split({"xs": jnp.zeros((3, 12))}, axis=1), "12"),  # jax's own
-    (lambda: cpu.split(np.zeros(8), axis=1), "rank"),
-    (lambda: cpu.split(np.zeros(8), axis=-1), "axis"),
-]
-
-
-@pytest.mark.parametrize(("call", "word"), BAD)
-def test_bad_arguments(call, word):
-    with pytest.raises(ValueError, match=word):
-        call()
-
-
 def test_parts_are_of_the_batch_and_copies_are_whole():
     xs, copy = cpu.split(np.zeros((3, 16)), axis=1), cpu.split(jnp.zeros(5), axis=None)
     assert {part.data.shape for part in xs.addressable_shards} == {(3, 2)}

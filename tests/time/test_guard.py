@@ -55,17 +55,15 @@ def place_in_time(xs):
 ACROSS = [delay, centre, place_in_time]
 
 
-@pytest.mark.parametrize(("layer", "host", "jit"), each_value_once(ACROSS, HOSTS, [False, True]), ids=label)
-def test_a_layer_that_looks_across_time_is_refused_by_unroll(host, layer, jit):
+CALLS = each_value_once(ACROSS, HOSTS, [False, True], [5, 1])
+
+
+@pytest.mark.parametrize(("layer", "host", "jit", "size"), CALLS, ids=label)
+def test_a_layer_that_looks_across_time_is_refused_by_unroll(host, layer, jit, size):
+    """Also a delay that is longer than a block."""
     assert run(host, layer, jit).shape == XS.shape  # without it, such a layer is a layer like any other
     with pytest.raises(ValueError, match=rf"layers\[2\], {layer.__name__}, has no state, but its output"):
-        run(host, layer, jit, block_size=5)
-
-
-@hosts
-def test_a_delay_longer_than_a_block_is_seen(host):
-    with pytest.raises(ValueError, match="delay, has no state"):
-        run(host, delay, block_size=1)
+        run(host, layer, jit, block_size=size)
 
 
 def scale(xs):
@@ -195,6 +193,11 @@ def test_layers_of_other_ranks_and_structures_pass():
         return bn.unroll(net, (None, None, None, None, jnp.zeros(F)), xs, block_size=4)[1]
 
     assert run(bn.SpikingSequential(layers), XS[:, 0]).shape == (T, F)
+
+
+def test_axis_1_of_a_vmapped_network_is_not_the_batch():
+    net = bn.SpikingSequential([centre_the_batch])
+    np.testing.assert_array_equal(jax.vmap(lambda xs: net((None,), xs)[1])(XS[None])[0], centre_the_batch(XS))
 
 
 def test_inside_of_a_network_of_ones_own_and_under_a_gradient():

@@ -18,7 +18,6 @@ from cases import with_library
 from close import bound
 from pages import ROOT
 
-import brainsurr as bs
 from tools import coming_from_elsewhere, other_libraries
 from tools.other_libraries import equivalent, equivalents, table
 from tools.ports import TORCH, outputs_and_gradient
@@ -109,26 +108,6 @@ def test_no_equivalent_says_why_and_what_instead(key):
     nearest = re.fullmatch(rf"{key} has no equivalent here: .* (?:is|of) (\w+\(.*\))", str(error.value))[1]
     assert nearest == repr(ROWS[key].make(**settings(key)[0]))
     assert ("needs a key" in str(error.value)) == (ROWS[key].at_0 == "random") or name == "SSO"
-
-
-def test_some_rows_as_they_are_read_in_the_sources():
-    """By hand, from the code of the libraries: what is wrong there is known here."""
-    for key, setting, expected, note in (
-        ("snntorch.fast_sigmoid", {"slope": 25}, bs.InvSquareGrad(25), ""),
-        ("snntorch.triangular", {}, bs.LeakyRelu(1, -1), "Wrong sign"),
-        ("snntorch.spike_rate_escape", {}, bs.SpikeRateEscape(1, 25, mu=1.0), "a threshold too high"),
-        ("norse.super", {"alpha": 3.0}, bs.InvSquareGrad(1.0), "alpha is ignored"),
-        ("snnax.superspike_surrogate", {}, 0.1 * bs.NonzeroSignLog(10.0), "square is missing"),
-        ("spikingjelly.QPseudoSpike", {"alpha": 3.0}, bs.NormalizedQPseudoSpike(3.0), "Not `QPseudoSpike`"),
-        ("spikingjelly.PiecewiseLeakyReLU", {}, bs.PiecewiseLeakyRelu(c=0.01, w=1.0), "(w, c) there, (c, w) here"),
-        ("spikingjelly.SquarewaveFourierSeries", {}, bs.SquarewaveFourierSeries(n=1, t_period=8), "one term more"),
-        ("snnTorch.SFS", {}, bs.SparseFastSigmoid(alpha=25, width=1), "not what the code does"),
-    ):
-        library, _, name = key.partition(".")
-        assert equivalent(library, name, **setting) == expected
-        assert note in ROWS[f"{library.lower()}.{name}"].note
-    at_0 = {library: {row.at_0 for row in ROWS.values() if row.library == library} for library in table()}
-    assert [library for library, values in at_0.items() if values == {1}] == ["sparx", "slax", "snnax"]
 
 
 UNKNOWN = [
