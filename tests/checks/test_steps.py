@@ -247,6 +247,8 @@ RIGHT = {
     "refractory in one array": refractory_in_one_array,
     "entries that are not read": lambda h: jnp.stack([h, h]).at[jnp.array([1])].set(jnp.sign(h)[None])[0],
     "numbers behind it that are not read": lambda h: with_signs(h)[:, :N],
+    "numbers behind it, by places": lambda h: with_signs(h)[:, jnp.arange(N)],
+    "numbers behind it, from a place": lambda h: jax.lax.dynamic_slice(with_signs(h), (0, 0), h.shape),
     "numbers behind it, split": lambda h: jnp.split(with_signs(h), 2, -1)[0],
     "padding that is not read": lambda h: jax.lax.pad(h, jnp.sign(h[0, 0]), [(0, 0, 0), (0, 1, 0)])[:, :-1],
     "columns that are not read": lambda h: jax.lax.dynamic_update_slice(h, jnp.sign(h[:, :1]), (0, 0))[:, 1:] @ W[1:],
