@@ -1,4 +1,4 @@
-"""Input conversion, dtypes, and broadcasting of parameters."""
+"""Conversion of inputs, dtypes, and broadcasting of parameters."""
 
 import sys
 from collections.abc import Callable
@@ -10,11 +10,11 @@ import numpy as np
 
 _INT32_MAX = 2**31 - 1
 _COMMON = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
-_NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # the second has fewer than 8 bits
+_NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # float4_e2m1fn is rejected because it has fewer than 8 bits
 
 
 def variable_value(x: Any) -> Any:
-    """Return the array that a framework's variable holds: an nnx.Variable, a State or Param of brainstate."""
+    """Return the array in a framework's variable (nnx.Variable, brainstate State or Param); other values unchanged."""
     if isinstance(x, (jax.Array, np.ndarray, int, float)):
         return x
     if hasattr(x, "__jax_array__"):
@@ -28,16 +28,19 @@ def variable_value(x: Any) -> Any:
 
 
 def without_unit(x: Any, name: str) -> Any:
-    """Return a dimensionless brainunit Quantity as its number; a TypeError if it has a unit. All else is unchanged."""
-    if not hasattr(x, "mantissa"):  # brainunit is not imported
+    """Convert a dimensionless brainunit Quantity to a number; raise a TypeError if it has a unit.
+
+    Other values are returned unchanged.
+    """
+    if not hasattr(x, "mantissa"):  # not a Quantity; this test doesn't import brainunit
         return x
     if not x.unit.dim.is_dimensionless:
-        raise TypeError(f"expected a dimensionless {name}, got the unit {x.unit}: docs/units.md says what to divide by")
+        raise TypeError(f"expected a dimensionless {name}, got unit {x.unit}: divide by a unit, see docs/units.md")
     return x.to_decimal()
 
 
 def mapped(function: Callable, value: Any) -> Any:
-    """Apply a function to the entries of lists, which become tuples, tuples and dictionaries, nested ones too."""
+    """Apply a function to the entries of nested lists, tuples and dictionaries; lists become tuples."""
     if isinstance(value, list) or type(value) is tuple:
         return tuple(mapped(function, entry) for entry in value)
     if type(value) is dict:
@@ -46,17 +49,17 @@ def mapped(function: Callable, value: Any) -> Any:
 
 
 def as_float(x: Any, name: str = "x") -> jax.Array:
-    """Convert to an array of a real floating dtype; a TypeError says what came and what to pass."""
+    """Convert to an array of a real floating dtype, or raise a TypeError that names the actual type or dtype."""
     if isinstance(x, jax.Array) and not isinstance(x, float) and x.dtype in _COMMON:  # jax has floats with a dtype
         return x
     x = as_real(as_parameter(variable_value(x), name), name)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
-        raise TypeError(f"expected {name} in a dtype that holds 0, 1 and -1, got {x.dtype}: cast it to jnp.bfloat16")
+        raise TypeError(f"expected {name} in another dtype than {x.dtype}: cast it, for example to jnp.bfloat16")
     return x if is_float(x) else x.astype(jnp.result_type(float))
 
 
 def as_array(x: Any, name: str) -> jax.Array:
-    """Convert to an array of any dtype; a TypeError says what came."""
+    """Convert to an array of any dtype, or raise a TypeError that names the actual type."""
     if x is None or isinstance(x, (str, bytes)):  # jax before 0.12 reads None as NaN and a string as a dtype
         raise TypeError(f"expected {name} to be a real array, got {x!r}")
     x = without_unit(variable_value(x), name)
@@ -67,12 +70,12 @@ def as_array(x: Any, name: str) -> jax.Array:
 
 
 def shown(x: Any) -> str:
-    """Return an array as its dtype and shape, for a message, and all else as its type."""
+    """Describe a value for a message: an array by its dtype and shape, anything else by its type."""
     return f"an array {x.dtype}{list(x.shape)}" if isinstance(x, jax.Array | np.ndarray) else type(x).__name__
 
 
 def as_real(x: Any, name: str) -> jax.Array:
-    """Convert to an array of real numbers, integers or booleans; a TypeError says what came."""
+    """Convert to an array of real numbers, integers or booleans, or raise a TypeError."""
     x = as_array(x, name)
     if not any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.floating, jnp.integer, jnp.bool_)):
         raise TypeError(f"expected {name} to be a real array, got dtype {x.dtype}")
@@ -80,20 +83,20 @@ def as_real(x: Any, name: str) -> jax.Array:
 
 
 def as_scalar(x: Any, loss: str) -> jax.Array:
-    """Convert what a loss returns to a scalar of a floating dtype; a TypeError names the loss."""
-    x = as_float(x, f"what {loss} returns")
+    """Convert the result of a loss function to a scalar of a floating dtype, or raise a TypeError with its name."""
+    x = as_float(x, f"the result of {loss}")
     if x.ndim:
         raise TypeError(f"expected {loss} to return a scalar, got shape {x.shape}")
     return x
 
 
 def as_parameter(value: Any, name: str) -> Any:
-    """Return the number of a quantity, and integers beyond int32 as floats, in containers as well.
+    """Convert quantities to numbers, and integers that exceed int32 to floats, also in nested containers.
 
-    All else is unchanged, but for lists, which become tuples.
+    Lists become tuples. Everything else is unchanged.
 
     Raises:
-      TypeError: it is a framework's variable, or has a unit.
+      TypeError: the value is a framework's variable, or has a unit.
     """
     return mapped(lambda entry: _as_number(entry, name), value)
 
@@ -101,11 +104,11 @@ def as_parameter(value: Any, name: str) -> Any:
 def _as_number(value, name: str):
     if variable_value(value) is not value:
         raise TypeError(
-            f"{name} can't be a {type(value).__name__}, which no optimiser would reach in there: give the array that "
-            "it holds, and its name in learnable= of a layer, such as SpikingActivation, to train it"
+            f"{name} can't be a {type(value).__name__}, since optimisers would not find it: pass the array inside it. "
+            "To train it, use a layer such as SpikingActivation, and its argument learnable"
         )
     value = without_unit(value, name)
-    # jax reads integers as int32: a larger one raises an OverflowError if it is Python's, and wraps around if NumPy's.
+    # jax converts integers to int32: a larger Python integer raises an OverflowError, a NumPy integer wraps around.
     if isinstance(value, int) and abs(value) > _INT32_MAX:
         return float(value)
     if isinstance(value, (np.integer, np.ndarray)) and value.dtype.kind in "iu":
@@ -115,7 +118,7 @@ def _as_number(value, name: str):
 
 def match_dtype_and_rank(parameter, x: jax.Array, name: str):
     """Cast a parameter to x's dtype and left-pad its shape to x's rank. Python scalars are returned unchanged."""
-    if type(parameter) is float:  # at every step of a trace
+    if type(parameter) is float:  # the most frequent case while tracing
         return parameter
     if not isinstance(parameter, jax.Array):
         parameter = as_parameter(variable_value(parameter), name)
@@ -130,19 +133,19 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
 
 
 def drawing_dtype(dtype):
-    """Return the dtype to draw weights in before they are cast: jax has no orthogonal matrix in half precision."""
+    """Return the dtype in which to draw weights before a cast: jax can't draw orthogonal half-precision matrices."""
     return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
 
 def is_negative(x: jax.Array) -> jax.Array:
-    """Return x < 0, also for subnormal numbers, which a CPU takes for 0 when it compares them as floats."""
+    """Return x < 0, also for subnormal numbers, which a CPU treats as 0 in float comparisons."""
     bits = jax.lax.bitcast_convert_type(x, f"int{8 * x.dtype.itemsize}")
     return (bits < 0) & (bits != jnp.iinfo(bits.dtype).min)  # the smallest integer is -0.0
 
 
 @jax.custom_jvp
 def with_sign_of(x: jax.Array, other: jax.Array) -> jax.Array:
-    """Return x, but no 0 and no subnormal number where ``other`` isn't 0: the smallest normal one, with its sign."""
+    """Return x with the sign of ``other``; where ``other`` isn't 0, |x| is at least the smallest normal number."""
     if x.dtype.itemsize == 1:
         return x
     info, unsigned = jnp.finfo(x.dtype), jnp.dtype(f"uint{8 * x.dtype.itemsize}")
@@ -160,12 +163,12 @@ def _with_sign_of_jvp(primals, tangents):
 
 
 def is_float(x) -> bool:
-    """Return whether an array is of real floats."""
+    """Return whether an array has a real floating dtype."""
     return jnp.issubdtype(x.dtype, jnp.floating)
 
 
 def is_number(value) -> bool:
-    """Return whether a value is a Python number or an array of real numbers; a boolean is neither."""
+    """Return whether a value is a Python number or an array of real numbers; booleans don't count."""
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
     is_array = isinstance(value, (np.ndarray, np.generic, jax.Array))

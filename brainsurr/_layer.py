@@ -1,4 +1,4 @@
-"""Create layer classes from neurons, the same way in each framework: the class, its arguments and its docstring."""
+"""Create layer classes from neurons: the class, its arguments and its docstring, in the same way for all frameworks."""
 
 import copy
 import copyreg
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))
 def options(cls: type[T]) -> type[T]:
-    """Turn the annotations of a class into arguments of the layers that inherit from it, unless a layer sets them."""
+    """Turn the annotations of a class into constructor arguments of its layer subclasses, unless a layer sets them."""
     cls = dataclasses.dataclass(kw_only=True, eq=False)(cls)
     for name in inspect.get_annotations(cls).keys() & vars(cls).keys():
         delattr(cls, name)
@@ -39,7 +39,7 @@ class NoBounds(dict):
 
 @options
 class Size:
-    """The size of a layer. It is the last base class of a layer, and its field comes first.
+    """The size of a layer: the last base class of every layer, so its field is the first argument.
 
     Args:
       features: number of neurons, the size of the last input axis.
@@ -52,7 +52,7 @@ class Size:
 class Features(Size):
     """The size of a layer, its only positional argument."""
 
-    if TYPE_CHECKING:  # fields of a neuron may be positional in the neuron
+    if TYPE_CHECKING:  # stops type checkers from accepting fields that are positional in the neuron
         _by_name: None = dataclasses.field(default=None, kw_only=False)
 
 
@@ -62,7 +62,7 @@ class Trained:
 
     Args:
       learnable: the name or names of the trainable fields.
-      bounds: closed intervals by name for trainable fields, instead of the neuron's own. If None, they are unbounded.
+      bounds: closed intervals by name for trainable fields, instead of the neuron's bounds. If None, all are unbounded.
       carry_init: initialiser of the first array of the state. If None, the neuron initialises it.
       param_dtype: dtype of the parameters and the state. The output has the dtype of the input.
     """
@@ -78,10 +78,10 @@ class Spiking(Trained):
     """The options of a layer that fires.
 
     Args:
-      learnable: the name or names of the trainable fields, and of surrogate parameters, such as ``"spike_fn.alpha"``.
+      learnable: the name or names of the trainable fields and surrogate parameters, such as ``"spike_fn.alpha"``.
       recurrent: If True, the spikes of the last step are fed back through trainable weights, ``recurrent_kernel``.
       recurrent_kernel_init: initialiser of the recurrent weights.
-      self_connections: If False, no neuron feeds back to itself: the diagonal is neither used nor trained.
+      self_connections: If False, neurons have no connection to themselves: the diagonal is neither used nor trained.
     """
 
     recurrent: bool = False
@@ -90,17 +90,17 @@ class Spiking(Trained):
 
 
 class NeuronLayer(NeuronModule):
-    """The base of all layers and cells. Their classes are dataclasses of size, neuron fields, and options.
+    """The base of all layers and cells, which are dataclasses with the size, the neuron's fields, and options.
 
     ``class LIF(Layer, Options, neurons.LIFFields, Features, kind=neurons.LIF)`` defines such a class explicitly.
     """
 
-    _layers: ClassVar[dict[type, Any]]  # for `Layer` and `Cell` of a framework: classes by neuron
+    _layers: ClassVar[dict[type, Any]]  # the layer classes by neuron class, separately for `Layer` and `Cell`
     _made_of: ClassVar[list[dataclasses.Field]]  # the neuron's fields; reloading a module may replace them
     _options: ClassVar[tuple[type, ...]]  # per framework: size, non-spiking and spiking options
-    _construct: ClassVar[Callable | None] = None  # if a framework makes no dataclass constructor
+    _construct: ClassVar[Callable | None] = None  # for frameworks that don't generate a dataclass constructor
 
-    if TYPE_CHECKING:  # of the class that `layer` returns
+    if TYPE_CHECKING:  # the constructor of the class that `layer` returns
 
         def __init__(self, features: Any, **fields: Any): ...
 
@@ -123,7 +123,7 @@ class NeuronLayer(NeuronModule):
 
 
 def construct(cls: Any):
-    """Add a constructor that calls ``_start(**fields)`` to a class of layers, unless it has its own."""
+    """Add a constructor that calls ``_start(**fields)`` to a layer class, unless it defines ``__init__`` itself."""
     has_own = "__init__" in vars(cls)
     dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
     init = vars(cls)["__init__"]
@@ -140,19 +140,19 @@ def construct(cls: Any):
 
 
 def layer_class(base: Any, kind: Any) -> Any:
-    """Return the class of layers for a neuron: the explicitly defined class, if it exists, or a new one.
+    """Return the layer class for a neuron class: the explicitly defined class, if it exists, or a new one.
 
     Args:
-      base: the framework's base class of layers over time, or of cells. Its docstring describes a call, with an example
-        for LIF.
-      kind: the class of the neuron.
+      base: the framework's base class of layers or of cells. Its docstring describes how to call a layer, with an
+        example for LIF.
+      kind: the neuron class.
 
     Raises:
-      TypeError: ``kind`` is not a class of neurons, or a field has no default.
+      TypeError: ``kind`` is not a neuron class, or a field has no default.
       ValueError: a field has a name that layers use for something else.
     """
     if not (isinstance(kind, type) and issubclass(kind, Neuron)) or kind in (Neuron, Recurrent):
-        raise TypeError(f"expected a class of neurons, not Recurrent, such as brainsurr.neurons.LIF, got {kind!r}")
+        raise TypeError(f"expected a neuron class such as brainsurr.neurons.LIF (not Recurrent), got {kind!r}")
     known = base._layers.get(kind)
     return known if known is not None and known._made_of == fields_of(kind) else _new_layer_class(base, kind)
 
@@ -168,8 +168,8 @@ def _new_layer_class(base, kind):
         keeps_spikes = name == "s" and hasattr(kind, "keeps_spikes")
         is_taken = name in taken or hasattr(base, name) or hasattr(Neuron, name)
         if (is_taken and not keeps_spikes) or (name in fields and name in states):
-            raise ValueError(f"{kind.__name__}: expected another name than {name}, which a layer or a state has")
-    # Layers follow the inheritance of spiking neurons: the layer class of ALIF extends the layer class of LIF.
+            raise ValueError(f"{kind.__name__}: the name {name} is already used by layers or by a state: rename it")
+    # Layer classes mirror the inheritance of spiking neurons: the layer class of ALIF extends the layer class of LIF.
     extended = [parent for parent in kind.__mro__[1:] if issubclass(parent, Neuron) and _is_exported(parent)]
     parents = [layer_class(base, parent) for parent in extended if spike_fields(parent)][:1]
     size, *options = base._options
@@ -185,7 +185,7 @@ def _is_exported(kind: type) -> bool:
 
 
 def pickled_as_call(metaclass: type) -> Any:
-    """Return a metaclass that pickles the classes of ``layer(kind)`` and ``cell(kind)`` as these calls."""
+    """Return a metaclass that pickles the classes that ``layer(kind)`` and ``cell(kind)`` return as these calls."""
 
     def reduce(cls):
         by = vars(cls).get("_made_by")
@@ -197,7 +197,7 @@ def pickled_as_call(metaclass: type) -> Any:
 
 
 def _docstring(cls) -> str | None:
-    """Return the docstring of a layer: how to call it, then the neuron's docstring with the layer's arguments."""
+    """Return the docstring of a layer class: how to call it, then the neuron's docstring with the layer's arguments."""
     kind, base = cls._neuron_class, next(base for base in cls.__mro__ if "_layers" in vars(base))
     if kind.__doc__ is None or base.__doc__ is None:  # `python -OO` removes docstrings
         return None
@@ -219,7 +219,7 @@ def _section(title: str, arguments: Mapping[str, str]) -> str:
 
 
 def _arguments(classes: Sequence[type]) -> dict[str, str]:
-    """Return the argument descriptions in the docstrings of classes; the first class takes precedence."""
+    """Return the argument descriptions from the docstrings of classes; earlier classes take precedence."""
     described: dict[str, str] = {}
     for own in reversed(classes):
         section = inspect.cleandoc(own.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0]

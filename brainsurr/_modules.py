@@ -1,4 +1,4 @@
-"""How modules store parameters: the base classes of every framework's activations and layers."""
+"""How modules store parameters: base classes for the activations and layers of every framework."""
 
 import operator
 from collections.abc import Callable
@@ -22,22 +22,22 @@ from .neurons._spikes import Drawn, with_spike_functions
 
 
 class ParameterModule:
-    """A module with numbers as attributes: trainable parameters, fixed arrays and Python numbers.
+    """A module whose attributes are trainable parameters, fixed arrays, and Python numbers.
 
-    A framework defines ``_param(value, interval)`` and ``_array(value)``, which create its variables, and
+    Each framework defines ``_param(value, interval)`` and ``_array(value)``, which create its variables, and
     ``_value(name)``, which returns the current value. Trainable values are clipped to their bounds.
     """
 
     fires: ClassVar[bool]
     _fixed: tuple[str, ...] = ()  # the names of fixed attributes
-    _watch: Callable | None = None  # set by `diagnose`: returns the replacement of a spike function
+    _watch: Callable | None = None  # set by `diagnose`; returns a replacement for a spike function
     _arrays: ClassVar[Any] = (jax.Array, np.ndarray)  # the types that are stored with `_array`
     _param: Callable
     _array: Callable
     _value: Callable
 
     def _set_values(self, values: dict[str, Any], intervals: dict[str, Any], param_dtype: Any):
-        """Set an attribute for each value: a parameter if ``intervals`` has its name, with bounds or None."""
+        """Set an attribute for each value. It is trainable if ``intervals`` has its name, with bounds or None."""
         for name, value in values.items():
             setattr(self, name, self._variable(name, value, intervals, param_dtype))
         self._fixed = tuple(name for name in values if name not in intervals)
@@ -53,7 +53,7 @@ _NOT_STORED = ("learnable", "bounds", "origin")
 
 
 class SettableModule(ParameterModule):
-    """A mutable module (NNX, brainstate): it checks numbers and options again when they are set."""
+    """A mutable module (NNX, brainstate), which checks numbers and options again whenever they are set."""
 
     _variable_types: ClassVar[Any]  # the framework's classes of variables
     _holds: ClassVar[str]  # the attribute with the current surrogate or neuron
@@ -65,10 +65,10 @@ class SettableModule(ParameterModule):
         held, owner = vars(self).get(name), type(self).__name__
         if isinstance(held, self._variable_types) and not isinstance(value, self._variable_types):
             kind = type(held).__name__
-            raise TypeError(f"{owner}: {name} is a {kind}: set the value that it holds, or make a new layer")
+            raise TypeError(f"{owner}: {name} is a {kind}: set the value inside it, or make a new layer")
         is_first = name not in vars(self) and name in getattr(type(self), "__dataclass_fields__", {name})
         if name in _NOT_STORED or (name in _MADE_FOR and value is not held and not is_first):
-            raise TypeError(f"{owner}: {name} can't be set later: make a new layer")
+            raise TypeError(f"{owner}: {name} can't be changed after construction: make a new layer")
         if name in self._fixed and name in vars(self):  # not while a copy is being built
             current = getattr(self, self._holds)
             if name in vars(current):
@@ -86,10 +86,10 @@ def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
 
 
 class SurrogateModule(ParameterModule):
-    """A module with a surrogate. For random spikes, the framework defines ``_new_key()``, which returns a key or None.
+    """A module with a surrogate. For random spikes, each framework defines ``_new_key()``, which returns a key or None.
 
     Attributes:
-      template: the surrogate, with parameter names instead of values.
+      template: the surrogate with parameter names in place of their values.
     """
 
     fires: ClassVar[bool] = True
@@ -117,7 +117,7 @@ class SurrogateModule(ParameterModule):
         _checks.check_random(type(self).__name__, self.random, changed, self._fixed)
 
     def _spikes(self) -> Callable:
-        """Return the current spike function: the surrogate, or with ``random`` one that draws with a new key."""
+        """Return the current spike function: the surrogate, or with ``random=True`` a random one with a new key."""
         key = self._new_key() if self.random else None
         return self.surrogate if key is None else Drawn(self.surrogate, key)
 
@@ -128,9 +128,9 @@ class SurrogateModule(ParameterModule):
 
 
 class NeuronModule(ParameterModule):
-    """A module with a neuron: the neuron's numbers and surrogates are attributes with the names of its fields.
+    """A module with a neuron, whose numbers and surrogates become attributes with the names of its fields.
 
-    In addition to the methods of `ParameterModule`, a framework defines ``_activation``, the class of its activations.
+    In addition to the methods of `ParameterModule`, each framework defines ``_activation``, its activation class.
     """
 
     _holds: ClassVar[str] = "neuron"
@@ -142,24 +142,24 @@ class NeuronModule(ParameterModule):
     self_connections: bool
     _activation: ClassVar[Callable]
     _neuron_class: ClassVar[type[Neuron]]
-    _template: Neuron  # its parameters and flags are in the module
+    _template: Neuron  # the neuron without values, which are attributes of the module
 
     def _set_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
-        """Store the arguments as attributes, surrogates as activations; return the neuron before training."""
+        """Store the arguments as attributes, and surrogates as activations; return the neuron with initial values."""
         owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", self.param_dtype)
         for name in {"recurrent", "self_connections"} & given.keys():
             _checks.check_flag(f"{owner}: {name}", given[name])
         for name in {"recurrent_kernel_init", "recurrent_kernel", "self_connections"} & given.keys():
             default = type(self).__dataclass_fields__[name].default  # type: ignore[attr-defined]
             if not given["recurrent"] and given[name] is not default:
-                raise ValueError(f"{owner}: {name} is used with recurrent=True alone, got recurrent=False")
+                raise ValueError(f"{owner}: {name} requires recurrent=True, got recurrent=False")
         given.pop("recurrent_kernel_init", None)
         learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         modules = {name: value for name, value in fields.items() if isinstance(value, SurrogateModule)}
         # A Linen module has no values before it is bound.
         values = fields | {name: getattr(act, "surrogate_init", None) or act.surrogate for name, act in modules.items()}
-        # Bounds given for a trainable number replace the bounds that the neuron checks.
+        # The neuron does not check trainable numbers, since the caller's bounds may replace the neuron's.
         trained = {
             name: _number(owner, kind, name, values.pop(name))
             for name in learnable
@@ -193,7 +193,7 @@ class NeuronModule(ParameterModule):
         return neuron
 
     def _activate(self, field, surrogate, intervals, param_dtype):
-        """Return an activation for the surrogate of a field. Those in ``intervals`` are trainable (None: unbounded)."""
+        """Return an activation for a field's surrogate. The names in ``intervals`` are trainable; None is unbounded."""
         return self._activation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
 
     def _check_changed(self, changed):
@@ -207,7 +207,7 @@ class NeuronModule(ParameterModule):
         return (self.features,)
 
     def _first_state(self, neuron: Neuron, input_shape, init: Callable | None, key: Callable):
-        """Return the state of a neuron before the first step; if there is an initialiser, it draws the first array."""
+        """Return the initial state of a neuron; an initialiser, if given, sets its first array."""
         shape = tuple(input_shape)
         draw = None if init is None else lambda shape: init(key(), shape, self.param_dtype)
         return first_state(neuron, jnp.zeros(shape, self.param_dtype), draw)
@@ -231,7 +231,7 @@ class NeuronModule(ParameterModule):
         shape, size = getattr(x, "shape", ()), self._size
         if shape and shape[-len(size) :] != size:
             expected = ", ".join(map(str, ("...", *size)))
-            raise ValueError(f"{type(self).__name__}: expected an input xs [{expected}], got one of shape {shape}")
+            raise ValueError(f"{type(self).__name__}: expected an input xs of shape [{expected}], got {shape}")
         neuron = self._neuron(SurrogateModule._spikes)
         return neuron if self._watch is None else with_spike_functions(self._watch, neuron)
 
@@ -244,7 +244,7 @@ def with_recurrence(neuron: Neuron, kernel: Any, self_connections: bool) -> Neur
 
 @hook
 def first_state(neuron: Neuron, x: jax.Array, draw: Callable | None):
-    """Return the state before the first step; if ``draw`` is not None, ``draw(shape)`` returns the first array."""
+    """Return the initial state; if ``draw`` is not None, its first array is ``draw(shape)``."""
     state = neuron.initial_state(x)
     if draw is None:
         return state

@@ -1,4 +1,4 @@
-"""`operations`: count the operations of a network's matrix products on one batch, sparse and dense."""
+"""`operations`: count the operations in a network's matrix products on one batch, sparse and dense."""
 
 import contextlib
 import dataclasses
@@ -23,17 +23,17 @@ from ._time.unroll import as_arrays
 
 
 class ProductOperations(NamedTuple):
-    """Operations of a matrix product or convolution for one example, over all time steps: the mean over the batch.
+    """Operations of a matrix product or convolution per example, over all time steps, averaged over the batch.
 
-    An operation is a pair of a nonzero input and a weight that it is multiplied with, or of two nonzero inputs. If all
-    inputs are spikes (0 and 1 only), or for two inputs those on one side, an operation is an addition. Otherwise it is
-    a multiply-add: a multiplication and an addition.
+    An operation multiplies a nonzero input with a weight, or two nonzero inputs with each other, and adds the result.
+    If all inputs are spikes (0 and 1 only), the operation is an addition; for a product of two inputs, it is enough if
+    one of them contains only spikes. Otherwise it is a multiply-add.
 
     Attributes:
       inputs: number of nonzero inputs; for spikes, the number of spikes.
-      additions: operations on spikes.
-      multiply_adds: operations on other inputs.
-      dense: multiply-adds of the dense product, including zeros but not padding.
+      additions: number of operations on spikes.
+      multiply_adds: number of operations on other inputs.
+      dense: number of multiply-adds of the dense product, including zeros but not padding.
     """
 
     inputs: float
@@ -44,14 +44,14 @@ class ProductOperations(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class OperationReport(Report[ProductOperations]):
-    """Operations of the matrix products of a network for one example; ``print`` shows them as a table.
+    """Operations of each matrix product in a network per example; ``print`` shows them as a table.
 
-    A mapping from the place of a product to its :class:`ProductOperations`. The place is the layer of a
-    ``SpikingSequential``, by index and class, and the line in your code, ``file:line``, if there is one. The name of a
-    product of two activations contains ``pairs``.
+    A mapping from the name of a product to its :class:`ProductOperations`. The name consists of the index and the class
+    of the layer in a ``SpikingSequential``, such as ``"0 Linear"``, and the line in your code, ``file:line``, as far as
+    they are known. The name of a product of two activations contains ``pairs``.
 
     Attributes:
-      products: the operations by place, in the order of computation.
+      products: the operations by name, in the order of computation.
     """
 
     _measured: ClassVar[str] = "products"
@@ -60,7 +60,7 @@ class OperationReport(Report[ProductOperations]):
 
     @property
     def total(self) -> ProductOperations:
-        """The sums over all products."""
+        """The sum over all products."""
         return ProductOperations(*map(sum, zip(*self.values(), strict=True)))
 
     def __str__(self) -> str:
@@ -74,20 +74,20 @@ class OperationReport(Report[ProductOperations]):
 def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
     r"""Count the operations of each matrix product of a network on one batch, sparse (nonzero inputs only) and dense.
 
-    Products are linear layers, convolutions, recurrent weights, and products of two activations, as in attention. Let
-    :math:`z_i` be 1 if input :math:`i` is nonzero, else 0, and :math:`n_i` the number of weights that this input is
-    multiplied with. Then a product has
+    Matrix products are linear layers, convolutions, recurrent weights, and products of two activations, as in
+    attention. Let :math:`z_i` be 1 if input :math:`i` is nonzero, else 0, and :math:`n_i` the number of weights that
+    this input is multiplied with. Then a product has
 
     .. math:: \sum_i z_i \ \text{inputs}, \qquad \sum_i z_i n_i \ \text{operations}, \qquad \sum_i n_i \ \text{dense,}
 
-    over all time steps, also in scans and :func:`unroll`. For two activations, the operations are the pairs of which
-    both are nonzero. The counts are exact, divided by the number of examples. Masked and padded values count if they
-    are computed. Neuron updates, normalisation and pooling are not counted.
+    over all time steps, including those in scans and :func:`unroll`. For two activations, the operations are the pairs
+    in which both are nonzero. The counts are exact and divided by the number of examples. Masked and padded values
+    count if they are computed. Neuron updates, normalisation and pooling are not counted.
 
     Args:
       f: a network in plain jax or any framework: a function, or a module that is called with arrays. Values that depend
-        on its arguments are inputs of products; arrays that it stores or closes over are weights.
-      *args: the arguments of the network, arrays or trees of arrays, such as a carry and one batch ``xs``.
+        on its arguments count as inputs; arrays that it stores or closes over count as weights.
+      *args: the arguments of the network: arrays or pytrees of arrays, such as a carry and one batch ``xs``.
       examples: the number of examples in the batch.
 
     Returns:
@@ -110,7 +110,7 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
     args, of_brainstate = as_arrays("args", args), sys.modules.get("brainsurr.brainstate._activation")
     nnx = sys.modules.get("flax.nnx")
 
-    def run(*args):  # f may be traced itself, and an NNX module may only write variables of this trace
+    def run(*args):  # clone an NNX module, which can only write to variables created in this trace
         return (nnx.clone(f) if nnx and isinstance(f, nnx.Module) else f)(*args)
 
     with of_brainstate.preserve_states() if of_brainstate else contextlib.nullcontext():
@@ -128,7 +128,7 @@ def operations(f: Callable, *args: Any, examples: int) -> OperationReport:
 
 
 def _counts(program, inputs):
-    """Run a program; return ``{(name, shape of weights): row}`` for each product, with its `_row`."""
+    """Run a program; return a dict ``{(name, shape of weights): row}`` for each product, with the counts of `_row`."""
     active: dict[int, Any] = {}  # values that depend on the inputs, by identity
 
     def activate(values):
@@ -164,18 +164,18 @@ def _counts(program, inputs):
             rows += jax.tree.map(lambda row: row.sum(0), inner)
             return activate([*carry, *ys])
         if (called := inside(equation)) is None or name in ("shard_map", "xla_pmap"):
-            raise NotImplementedError(f"operations: expected no product inside of {name}, got one: count it apart")
+            raise NotImplementedError(f"operations: can't count a matrix product inside {name}: count it separately")
         return evaluated(called, values, partial(rule, rows, calls))
 
     return apart(program, activate(inputs))[1]
 
 
 def _row(equation, values, sides):
-    """Return counts of a product: nonzero inputs, pairs (twice), dense pairs, and inputs other than 0 and 1."""
+    """Return the counts of a product: nonzero inputs, pairs (twice), dense pairs, and inputs other than 0 and 1."""
     params = equation.params | {"precision": None, "preferred_element_type": jnp.float32}
     multiply = params["product"].dense if "product" in params else partial(equation.primitive.bind, **params)
 
-    def pairs(*masks):  # the barrier keeps XLA from computing products of constants at compile time
+    def pairs(*masks):  # the barrier prevents XLA from computing products of constants at compile time
         factors = [mask.astype(jnp.float32) for mask in jax.lax.optimization_barrier(masks)]
         return multiply(*factors).sum(dtype=jnp.int64)
 

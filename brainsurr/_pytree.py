@@ -1,4 +1,4 @@
-"""A value as a pytree: its leaves, their names, how two values are compared, and how jax and flax write one."""
+"""Pytree functions for `Value`: flattening, leaf names, comparison by value, and serialisation for jax and flax."""
 
 import collections
 import json
@@ -12,16 +12,16 @@ from jax import export
 
 from ._arrays import is_number, mapped
 
-_names: collections.Counter[str] = collections.Counter()  # how many classes of each name were registered
+_names: collections.Counter[str] = collections.Counter()  # the number of registered classes with each name
 _unknown_to_flax: list[type] = []
 _lock = threading.Lock()
 
 
-# jax calls these many times in each trace: they call nothing of Python's.
+# jax calls these functions many times per trace, so they avoid slow Python calls.
 
 
 def flatten(f):
-    """Return the parameters of a value, and what is static: their names, and the flags with theirs."""
+    """Return the parameters of a value, and the static structure: the parameter names, and the flags with names."""
     parameters, static = {}, []
     for item in f.__dict__.items():
         if item[0] in f._flags:
@@ -32,13 +32,13 @@ def flatten(f):
 
 
 def flatten_with_keys(f):
-    """Flatten, each parameter with its name."""
+    """Flatten, and pair each parameter with its name as a key."""
     parameters, structure = flatten(f)
     return tuple(zip(map(jax.tree_util.GetAttrKey, structure[0]), parameters, strict=True)), structure
 
 
 def unflatten(cls, structure, parameters):
-    """Make a value from what `flatten` gave, or with whatever jax puts in the place of parameters."""
+    """Rebuild a value from the result of `flatten`. jax may pass arbitrary objects as parameters."""
     names, flags = structure
     f = object.__new__(cls)  # without `__init__` and its checks
     f.__dict__.update(zip(names, parameters, strict=True))
@@ -48,22 +48,22 @@ def unflatten(cls, structure, parameters):
 
 
 def rebuild(cls, structure, parameters):
-    """Make a value from what `flatten` gave, with copies of its arrays."""
+    """Rebuild a value from the result of `flatten`, with copies of its arrays."""
     return unflatten(cls, structure, map(frozen, parameters))
 
 
 def leaf_names(paths) -> list[str]:
-    """Name each parameter after its attribute, with an index where that is a container; two alike by their paths."""
+    """Name each parameter after its attribute, plus an index in a container; duplicates get their full paths."""
     names = []
     for path in paths:
         last = max(i for i, key in enumerate(path) if isinstance(key, jax.tree_util.GetAttrKey))
         names.append(_join(path[last:]))
     before: list[str] = []
-    while names != before:  # a path may be the name of another parameter
+    while names != before:  # a path may equal the name of another parameter
         before = names
         names = [_join(path) if before.count(name) > 1 else name for path, name in zip(paths, before, strict=True)]
     if len(set(names)) < len(names):
-        raise ValueError(f"two parameters of a value have the same name, of {', '.join(names)}: rename an attribute")
+        raise ValueError(f"two parameters of a value have the same name: {', '.join(names)}. Rename an attribute")
     return names
 
 
@@ -72,7 +72,7 @@ def _join(path) -> str:
 
 
 def is_parameter(value) -> bool:
-    """Return whether it is a number, an array, a value, or a container of nothing but these."""
+    """Return whether a value is a number, an array, a `Value`, or a container with only these."""
     leaves = jax.tree.leaves(value)
     return (bool(leaves) or isinstance(value, list | tuple | dict)) and all(map(is_number, leaves))
 
@@ -90,7 +90,10 @@ def frozen(value):
 
 
 def unhashable(value) -> str:
-    """Name the type in a value that has no hash, such as an array; empty if there is none. Nothing is hashed."""
+    """Return the name of the first unhashable type in a value, such as an array, or an empty string.
+
+    The value itself is not hashed.
+    """
     if isinstance(value, tuple):
         return next(filter(None, map(unhashable, value)), "")
     can = type(value).__hash__ is not None and not isinstance(value, jax.Array)
@@ -98,7 +101,7 @@ def unhashable(value) -> str:
 
 
 def value_key(value):
-    """Return the structure of a value, and its leaves in a form to compare and hash: the dtype and bytes of arrays."""
+    """Return the structure of a value and its leaves in a hashable form: arrays by dtype, shape and bytes."""
 
     def key(leaf):
         if isinstance(leaf, jax.core.Tracer):
@@ -113,7 +116,7 @@ def value_key(value):
 
 
 def short(value) -> str:
-    """Return what `repr` shows of a value: of an array that is long or was donated, its dtype and shape."""
+    """Return the repr of a value, or only the dtype and shape of an array that is long or was donated."""
     is_array = isinstance(value, (np.ndarray, jax.Array))
     deleted = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.is_deleted()
     if is_array and (value.size > 4 or deleted):
@@ -129,8 +132,8 @@ def register(cls: type):
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, partial(unflatten, cls), flatten)
     name = f"{cls.__module__}.{cls.__qualname__}"
     _names[name] += 1
-    # jax refuses a second class of the same name (a notebook cell that is run twice), so number them. The reading
-    # program must have defined its class as often as the writing one.
+    # jax raises an error for a second class of the same name (a notebook cell that runs twice), so number the classes.
+    # A program that loads an exported function must have defined the class as often as the program that saved it.
     if _names[name] > 1:
         name = f"{name}#{_names[name]}"
     export.register_pytree_node_serialization(
@@ -141,7 +144,7 @@ def register(cls: type):
 
 
 def register_with_flax():
-    """Register with flax, if it is loaded, the classes that are not yet. Its import can't be observed."""
+    """Register the remaining classes with flax if it is loaded. There is no hook for the import of flax."""
     if not _unknown_to_flax or sys.modules.get("flax.serialization") is None:
         return
     from flax import serialization
@@ -154,16 +157,16 @@ def register_with_flax():
 
 
 def _json(structure) -> bytes:
-    return json.dumps(structure).encode()  # which turns tuples into lists
+    return json.dumps(structure).encode()  # turns tuples into lists
 
 
 def tuples(value):
-    """Return lists as tuples, nested ones too."""
+    """Convert nested lists to tuples."""
     return mapped(lambda leaf: leaf, value)
 
 
 def _to_state(f) -> dict:
-    """Return the parameters by name. Class and flags are taken from the surrogate that is restored into."""
+    """Return the parameters by name. When restoring, the class and flags come from the target surrogate."""
     from flax.serialization import to_state_dict
 
     return to_state_dict(_parameters(f))
@@ -173,7 +176,7 @@ def _from_state(f, state: dict):
     from flax.serialization import current_path, from_state_dict
 
     parameters = _parameters(f)
-    if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would leave out what is too many
+    if not isinstance(state, dict) or state.keys() != parameters.keys():  # flax would ignore surplus entries
         got = f"{list(state) if isinstance(state, dict) else state!r} at path {current_path()}"
         raise ValueError(f"{type(f).__name__}: expected a state with the parameters {list(parameters)}, got {got}")
     return rebuild(type(f), flatten(f)[1], from_state_dict(parameters, state).values())

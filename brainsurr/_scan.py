@@ -1,4 +1,4 @@
-"""The loop over time, in a form that suits the platform."""
+"""Scans over time, unrolled to suit the platform."""
 
 import contextlib
 import operator
@@ -10,21 +10,21 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 from ._checks import check_word, is_integer
 
-# Time steps per iteration of a compiled loop on platforms that launch a kernel for each operation. More steps need
-# fewer launches and take longer to compile. On a TPU, more steps also increase the memory traffic.
+# Time steps per iteration of a compiled loop on platforms that launch a kernel for each operation. With more steps,
+# there are fewer launches, but compilation takes longer. On a TPU, more steps also increase the memory traffic.
 _STEPS_PER_ITERATION = {"gpu": 10, "tpu": 4}
-# On a CPU:
-_LARGE = 2**20  # bytes, of all time steps or of one
+# Thresholds for a CPU:
+_LARGE = 2**20  # bytes, for a whole sequence or for one time step
 _FEW = 16  # time steps
 
-_target: Any = jax.make_user_context()  # a part of jax's cache keys
+_target: Any = jax.make_user_context()  # part of jax's cache keys
 
 
 def target_platform(name: str) -> contextlib.AbstractContextManager[None]:
     """Trace programs for another platform than jax's default backend, such as a CPU that exports for a GPU.
 
-    The form of a loop over time is chosen when the loop is traced. An iteration runs ten time steps on a GPU, four on
-    a TPU, and one on a CPU. All forms run on all platforms and give the same results up to rounding.
+    How far a loop over time is unrolled is decided when the loop is traced. An iteration runs ten time steps on a GPU,
+    four on a TPU, and one on a CPU. All variants run on all platforms and give the same results up to rounding.
 
     Args:
       name: the platform, ``"cpu"``, ``"gpu"`` or ``"tpu"``.
@@ -55,10 +55,10 @@ def is_on_cpu() -> bool:
 def scan(step, carry, xs, unroll: int):
     """Scan a pure step over time, like ``jax.lax.scan``, from a carry that may lack the sharding type of the inputs.
 
-    Under explicit mesh axes and in ``shard_map``, the type of an array includes how it is sharded, or over which axes
-    it varies. ``lax.scan`` requires an initial carry of the type that a step returns. The step is therefore called
-    once more for its types, and again if one part of the carry gets its type from another part. XLA removes the extra
-    calls, but their side effects, such as debug prints, still happen.
+    Under explicit mesh axes and in ``shard_map``, the type of an array includes its sharding, or the axes over which it
+    varies. ``lax.scan`` requires the initial carry to have the type that a step returns. The step is therefore called
+    once more to find the types, and again if one part of the carry gets its type from another part. XLA removes the
+    extra calls, but their side effects, such as debug prints, still happen.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if (mesh.explicit_axes or mesh.manual_axes) and all(map(_has_first, jax.tree.leaves(xs))):
@@ -72,11 +72,11 @@ def scan(step, carry, xs, unroll: int):
 
 
 def scan_steps(step, carry, xs, unroll: int):
-    """Scan single time steps; on a CPU, long inputs run in a call that XLA does not inline.
+    """Scan single time steps; on a CPU, long inputs run in a function call that XLA does not inline.
 
-    jax fills each array that a loop writes with zeros first. If loops are inlined, XLA allocates and fills these arrays
-    for all loops when the program starts, including the loops of the backward pass. In a call that is not inlined,
-    the arrays of a loop are allocated when the loop starts.
+    jax initialises each array that a loop writes with zeros. If loops are inlined, XLA allocates and fills the arrays
+    of all loops when the program starts, including the loops of the backward pass. If a loop is in a function that is
+    not inlined, its arrays are allocated when the loop starts.
     """
     if unroll > 1 or not is_on_cpu() or _bytes(xs) < _LARGE:
         return scan(step, carry, xs, unroll)
@@ -96,7 +96,7 @@ def _has_first(x):
 
 
 def typed_like(part, like):
-    """Return an array with the sharding type of another one of its shape."""
+    """Give an array the sharding type of another array, if both have the same shape."""
     if part.shape != like.shape:
         return part
     zeros = jnp.zeros_like(like, part.dtype)
@@ -104,21 +104,21 @@ def typed_like(part, like):
 
 
 def _bytes(xs) -> int:
-    """Return the size of the largest array, 0 if a size is symbolic."""
+    """Return the size of the largest array in bytes, or 0 if any dimension is symbolic."""
     arrays = [jax.typeof(x) for x in jax.tree.leaves(xs)]
     known = all(is_integer(size) for x in arrays for size in x.shape)
     return max((x.size * x.dtype.itemsize for x in arrays), default=0) if known else 0
 
 
 def iterations_at_once(xs, block: int = 0) -> int:
-    """Return how many iterations of a loop over time are unrolled, the ``unroll`` of a scan.
+    """Return the ``unroll`` argument for a scan over time.
 
-    On a CPU, a few steps of a megabyte or more each, such as images, are unrolled: XLA runs large operations on all
-    threads, but a loop on one.
+    On a CPU, a short loop with steps of a megabyte or more, such as images, is unrolled completely: XLA runs large
+    operations on all threads, but those inside a loop on one.
 
     Args:
-      xs: the inputs, with a leading axis of time steps, or of blocks.
-      block: the time steps in a block; 0 for single steps.
+      xs: the inputs; the leading axis is time, or blocks of time.
+      block: the number of time steps in a block; 0 if the scan is over single steps.
     """
     length, platform = jax.tree.leaves(xs)[0].shape[0], _platform()
     if not is_integer(length):
@@ -126,6 +126,6 @@ def iterations_at_once(xs, block: int = 0) -> int:
     if platform not in _STEPS_PER_ITERATION:
         return max(1, length) if not block and length <= min(_FEW, _bytes(xs) / _LARGE) else 1
     most = max(1, _STEPS_PER_ITERATION[platform] // max(1, block))
-    if length <= 2 * most:  # unroll all of a short loop, otherwise a divisor of its length, if one is near
+    if length <= 2 * most:  # unroll a short loop completely; otherwise prefer a divisor of the length
         return max(1, length)
     return max([d for d in range(1 + most // 2, most + 1) if length % d == 0], default=most)

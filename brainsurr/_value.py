@@ -1,4 +1,4 @@
-"""`Value`, the base of surrogates and neurons: parameters and flags, compared by value, and a pytree."""
+"""`Value`, the base class of surrogates and neurons: a pytree of parameters and static flags, compared by value."""
 
 import copy
 import dataclasses
@@ -18,39 +18,39 @@ from ._checks import check_flag
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Value:
-    """Parameters and flags under names, compared by value: the base of `Surrogate` and `Neuron`.
+    """Named parameters and flags, compared by value: the base class of `Surrogate` and `Neuron`.
 
     Numbers, arrays, other values, and containers of these are parameters: leaves of a pytree, which can be traced,
-    batched and differentiated. All other attributes (booleans, strings, functions) are flags, which are static and
-    hashable; so are the attributes named in ``static=``. Values with equal attributes are equal and have equal hashes,
+    batched and differentiated. All other attributes (booleans, strings, functions) and the attributes named in
+    ``static=`` are flags, which are static and hashable. Values with equal attributes are equal and have equal hashes,
     so they can be dictionary keys, static arguments of ``jax.jit`` and fields of a module.
 
     Attributes:
-      bounds: for each parameter by name, the closed interval in which a layer keeps it during training. The bounds of
-        an inner value also hold, unless they are overridden here.
+      bounds: the closed interval to which a layer restricts a parameter during training, by parameter name. The bounds
+        of inner values also apply, unless they are overridden here.
 
     Note:
-      ``jax.jit(f)`` caches the compiled function under the hash of ``f``, and would keep using it if ``f`` changed
-      later. After the first hash (by ``jax.jit(f)``, as a static argument, or as a dictionary key), setting an
-      attribute of a value or of its inner values raises an error. ``f.replace(alpha=0.3)`` makes a changed copy, with
+      ``jax.jit(f)`` caches the compiled function under the hash of ``f``, so later changes of ``f`` would have no
+      effect. After a value has been hashed (by ``jax.jit(f)``, as a static argument, or as a dictionary key), setting
+      an attribute of it or of its inner values raises an error. ``f.replace(alpha=0.3)`` returns a changed copy, with
       copies of arrays and containers, and tuples instead of lists. Changing an entry of a dictionary,
-      ``f.p["a"] = 5.0``, raises no error, and jit does not see it: make a copy for this too.
+      ``f.p["a"] = 5.0``, does not raise an error and has no effect on compiled functions: make a copy instead.
     """
 
-    # `_hashed`: attributes can't be set any more. `_flags`: the names of the flags. Only `__setattr__` changes them,
-    # because jax may put None, a boolean or a string in the place of a parameter.
+    # `_hashed`: if True, attributes can't be set any more. `_flags`: the names of the flags. Only `__setattr__` changes
+    # them, because jax may replace a parameter by None, a boolean or a string.
     __slots__ = ("__dict__", "__weakref__", "_flags", "_hashed")
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     _always_static: ClassVar[frozenset[str]] = frozenset()  # the names in `static=`
-    _first_flags: ClassVar[frozenset[str]] = frozenset()  # flags that each value has, with the default of its class
+    _first_flags: ClassVar[frozenset[str]] = frozenset()  # flags that every value has, with the default of its class
     _lower_limits: ClassVar[dict[str, float]] = {}  # exclusive lower limits of parameters, by name
-    _checked: ClassVar[dict[str, Callable]] = {}  # functions that check the arguments of a method and call it, by name
+    _checked: ClassVar[dict[str, Callable]] = {}  # by method name, a function that checks the arguments and calls it
 
     def __init_subclass__(cls, static: str | tuple[str, ...] = (), **kwargs):
         super().__init_subclass__(**kwargs)
         cls._always_static = cls._always_static.union((static,) if isinstance(static, str) else static)
-        # Define these in the class itself, where `@dataclass` keeps them. Otherwise it would drop the hash.
+        # Define these in the class itself, so that `@dataclass` keeps them. Otherwise it would remove the hash.
         for name in ("__eq__", "__hash__", "__repr__"):
             if name not in cls.__dict__:
                 setattr(cls, name, copy_of(getattr(cls, name)))
@@ -60,7 +60,7 @@ class Value:
         attribute, checked = super().__getattribute__(name), type(self)._checked.get(name)
         if checked is None:
             return attribute
-        # Check the arguments of calls. The class keeps the method of its author, so that reloaders find it.
+        # Wrap the method with the argument check here. The class keeps the original method, so that reloaders find it.
         return functools.update_wrapper(functools.partial(checked, getattr(type(self), name), self), attribute)
 
     def __new__(cls, *args, **kwargs):
@@ -72,10 +72,10 @@ class Value:
 
     @classmethod
     def _check_class(cls):
-        """Raise a TypeError unless the annotated names of a class, and the numbers that it sets, are its fields."""
+        """Raise a TypeError if an annotated name or a number in the class body is not a dataclass field."""
         annotations, own, names = inspect.get_annotations(cls), vars(cls), _field_names(cls)
         fields = own.get("__dataclass_fields__", {})
-        if "__init__" in own and not fields:  # it sets them itself
+        if "__init__" in own and not fields:  # the class sets its attributes itself
             return
         for name, value in {**dict.fromkeys(annotations), **own}.items():
             if name in annotations:
@@ -89,7 +89,7 @@ class Value:
                 )
 
     def replace(self, **changes) -> Self:
-        """Return a copy with other parameters or flags, as in ``f.replace(alpha=0.3, origin=True)``."""
+        """Return a copy with some parameters or flags changed, such as ``f.replace(alpha=0.3, origin=True)``."""
         changed, names = copy.copy(self), dict.fromkeys([*vars(self), *_field_names(type(self))])
         for name in changes:
             if name not in names:
@@ -100,14 +100,14 @@ class Value:
         return changed
 
     def _with(self, **values) -> Self:
-        """Return a copy with other values of some attributes, without checks. Parameters stay parameters."""
+        """Return a copy with some attributes changed, without checks. Parameters remain parameters."""
         changed = object.__new__(type(self))
         vars(changed).update(vars(self), **values)
         object.__setattr__(changed, "_flags", self._flags)
         return changed
 
     def _matched(self, like, inside: bool = False) -> Self:
-        """Return a copy with numbers in the dtype and rank of an array; with ``inside``, also in inner values.
+        """Return a copy whose numbers have the dtype and rank of an array; with ``inside``, inner values as well.
 
         Raises:
           ValueError: a number does not broadcast into the array.
@@ -124,18 +124,18 @@ class Value:
         return self._with(**changed) if changed else self
 
     def named_parameters(self) -> tuple[Self, dict[str, Any]]:
-        """Return a template, this value with the name of each parameter in its place, and the parameters by name.
+        """Return a template (this value with parameters replaced by their names) and a dict of the parameters by name.
 
-        Layers store the two separately. The template is static, and ``jax.tree.map(values.get, template)`` returns a
-        value. A parameter of an inner value has its own name, such as ``alpha``, or its path if two parameters share a
-        name, such as ``first_alpha``.
+        Layers store the two separately. The template is static, and ``jax.tree.map(values.get, template)`` rebuilds the
+        value. A parameter of an inner value is named after its attribute, such as ``alpha``, or after its path, such as
+        ``first_alpha``, if two parameters share a name.
         """
         leaves, structure = jax.tree_util.tree_flatten_with_path(self)
         names = _pytree.leaf_names([path for path, _ in leaves])
         return jax.tree.unflatten(structure, names), dict(zip(names, jax.tree.leaves(self), strict=True))
 
     def _inner_bounds(self) -> dict[str, tuple[float, float]]:
-        """Return the bounds of inner values, by the names that their parameters have here."""
+        """Return the bounds of inner values, by the names of their parameters in this value."""
         inner = jax.tree.map(
             lambda leaf: leaf._tree_of_bounds() if _is_value(leaf) else None,
             self,
@@ -149,7 +149,7 @@ class Value:
         return self._inner_bounds() | self.bounds
 
     def _tree_of_bounds(self) -> Self:
-        """Return this value with the bounds of each parameter in its place, or None."""
+        """Return this value with each parameter replaced by its bounds, or None."""
         return jax.tree.map(self._all_bounds().get, self.named_parameters()[0])
 
     def __setattr__(self, name, value):
@@ -169,7 +169,7 @@ class Value:
         static = name in cls._always_static or not _pytree.is_parameter(value)
         value = _own(_pytree.frozen(value))
         if static and (kind := _pytree.unhashable(value)):
-            raise TypeError(f"{cls.__name__}: expected {name}, which is static, to compare by value, got {kind}")
+            raise TypeError(f"{cls.__name__}: expected the static field {name} to be hashable, got {kind}")
         object.__setattr__(self, "_flags", self._flags | {name} if static else self._flags - {name})
         self.__dict__[name] = value
 
@@ -209,17 +209,17 @@ class Value:
         return _pytree.value_key(self) == _pytree.value_key(other)
 
     def __hash__(self) -> int:
-        if not getattr(self, "_hashed", False):  # `jax.tree.map` may have set arrays that can be changed in place
+        if not getattr(self, "_hashed", False):  # `jax.tree.map` may have set mutable arrays
             self.__dict__.update({name: _pytree.frozen(value) for name, value in vars(self).items()})
         value = hash(_pytree.value_key(self))
         object.__setattr__(self, "_hashed", True)
         for inner in jax.tree.leaves(vars(self), is_leaf=_is_value):
             if _is_value(inner):
-                hash(inner)  # so that it can't be changed either
+                hash(inner)  # freezes it as well
         return value
 
     def __repr__(self):
-        fields = [name for name in type(self).__dataclass_fields__ if name in vars(self)]  # in this order
+        fields = [name for name in type(self).__dataclass_fields__ if name in vars(self)]  # in the order of the class
         items = {name: vars(self)[name] for name in (*fields, *vars(self))}
         shown = {name: v for name, v in items.items() if not isinstance(v, bool)}
         shown |= {k: v for k, v in items.items() if isinstance(v, bool) and v is not getattr(type(self), k, None)}
@@ -239,7 +239,7 @@ def is_ours(kind: type) -> bool:
 
 
 def is_built_in(value: Any) -> bool:
-    """Return whether the classes of a value and of its inner values are brainsurr's, and it holds no function."""
+    """Return whether a value and its inner values are instances of brainsurr's classes and contain no functions."""
     if not isinstance(value, Value):
         return not callable(value) or isinstance(value, type)
     return is_ours(type(value)) and all(map(is_built_in, jax.tree.leaves(vars(value), is_leaf=_is_value)))

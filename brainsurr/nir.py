@@ -90,10 +90,10 @@ def to_nir(
         shape = _shape("input_shape to be the shape of one time step of one sample, (features,)", input_shape)
         check_word("reader", reader, tuple(TARGETS))
         target = TARGETS[reader]
-        expect(reader is None or method is r is None, f"no method and no r, which reader={reader!r} sets", (method, r))
+        expect(reader is None or method is r is None, f"method=None and r=None, since {reader=} sets them", (method, r))
         method, r = target.method if method is None else method, target.r if r is None else r
         how = _discretization(dt, method, r)
-        expect(np.isclose(how.dt, target.dt or how.dt), f"dt={target.dt}, the only step of {reader}", dt)
+        expect(np.isclose(how.dt, target.dt or how.dt), f"dt={target.dt}, the fixed time step of {reader}", dt)
         to = GraphWriter(shape, how, target, reader)
         about = {"dt": how.dt, "method": how.method} | ({"reader": reader} if reader else {})
         to.add("input", _nir.Input(np.array(to.order.shape)), about)
@@ -109,7 +109,7 @@ def to_nir(
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
             except Exception as error:  # all errors are raised at once
                 to.refused.append(f"{to.owner}: {error}")
-                if not isinstance(given, Population):  # then the next layer's input has an unknown shape
+                if not isinstance(given, Population):  # the input shape of the next layer is unknown
                     break
         else:
             to.check_end()
@@ -148,10 +148,10 @@ def from_nir(
       dt: the time step that the file was written for. There is a warning if ``dt`` or ``method`` differs from the
         arguments of `to_nir`.
       method: how the exporting library discretises the equations, ``"euler"`` or ``"exp"``.
-      r: the resistance that the exporting library means, whatever the file says: ``"1"`` or ``"tau/dt"``, as in spyx.
-        If None, the file applies.
-      reset: ``"subtract"``, ``"zero"`` or ``"none"`` for all neurons. If None, the file applies.
-      reset_delay: If True, all neurons reset one step later; if False, none does. If None, the file applies.
+      r: the resistance that the exporting library assumes, regardless of the file: ``"1"`` or ``"tau/dt"``, as in spyx.
+        If None, use the resistance in the file.
+      reset: ``"subtract"``, ``"zero"`` or ``"none"`` for all neurons. If None, use the reset in the file.
+      reset_delay: If True, all neurons reset one step later; if False, none does. If None, follow the file.
       spike_fn: a surrogate for all neurons. If None, the surrogates that `to_nir` wrote, or else the default of the
         layers.
 
@@ -159,7 +159,7 @@ def from_nir(
       A ``SpikingSequential``; for Flax Linen, a pair of the network and its variables.
 
     Raises:
-      ValueError: the file can't be read, brainsurr does not have such a layer, or an argument applies to none of the
+      ValueError: the file can't be read, brainsurr has no equivalent layer, or an argument applies to none of the
         neurons.
 
     Example:
@@ -185,13 +185,13 @@ def from_nir(
         (_, start, _), *nodes = chain.chain_of(graph)
         sizes = np.ravel(start.input_type["input"]).tolist()
         if sizes[:1] == [1] and np.array_equal(sizes[1:], np.ravel(nodes[0][1].input_type["input"])):
-            del sizes[0]  # the batch axis, which rockpool writes
+            del sizes[0]  # the batch axis, which rockpool adds to files
         channels, *space = _shape("an Input of a known shape", sizes)
         overrides = {"reset": reset, "reset_delay": reset_delay, "surrogate": spike_fn}
         to, written = GraphReader((*space, channels), how, overrides), chain.metadata_of(start)
         here = {"dt": how.dt, "method": method, "reader": None}
         if TARGETS.get(written.get("reader"), TARGETS[None]).reset == TARGETS[None].reset:
-            del here["reader"]  # its files have the meaning of NIR's own equations
+            del here["reader"]  # files for this reader follow NIR's own equations
         if any(written.get(name, value) != value for name, value in here.items()):
             warnings.warn(f"from_nir: the file was written with {written}, and is read with {here}", stacklevel=2)
         for name, node, partner in nodes:
@@ -289,20 +289,20 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
     """Report how a chip stores each layer, as `quantized` rounds it: print the report, or read its rows.
 
     Args:
-      net: as for `quantized`.
-      reader: as for `quantized`.
-      lowest: as for `quantized`.
-      bits: as for `quantized`.
+      net: see `quantized`.
+      reader: see `quantized`.
+      lowest: see `quantized`.
+      bits: see `quantized`.
 
     Returns:
-      A mapping from layers, such as ``"0 Linear"``, to rows. For weights, a row has the ``scale``, integers per unit;
-      the ``largest`` weight as an integer; and the fraction ``lost`` of nonzero weights that round to 0. For neurons, a
-      row has the smallest and the largest ``threshold`` as integers, the ``decay`` here, and the decay ``held`` on the
-      chip. Entries that a layer does not have are None.
+      A mapping from layers, such as ``"0 Linear"``, to rows. A row for weights has their ``scale`` (integer units per
+      unit of weight), the ``largest`` weight as an integer, and the fraction ``lost`` of nonzero weights that round to
+      0. A row for neurons has the smallest and the largest ``threshold`` as integers, the ``decay`` of the network, and
+      the decay ``held`` on the chip. All other entries are None.
 
     Raises:
-      TypeError: as for `quantized`.
-      ValueError: as for `quantized`.
+      TypeError: see `quantized`.
+      ValueError: see `quantized`.
 
     Example:
       >>> from flax import nnx
@@ -318,14 +318,14 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
 
 
 def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) -> tuple[Any, list[Any], list[Any]]:
-    """Return how a framework stores layers, and the layers of a network as arrays and neurons, as given and rounded."""
+    """Return the framework's ``_nir`` module, and the layers as arrays and neurons before and after rounding."""
     host = _host_of(net, name)
     check_word(f"{name}: reader", reader, [*ROUND])
     with error_prefix(name):
         fits = lowest is None or (reader == "speck" and -np.inf < lowest < 0)
-        expect(fits, "lowest to be None, or for speck a number below 0", repr(lowest))
+        expect(fits, "lowest to be None, or a finite number below 0 for speck", repr(lowest))
         fits = bits == 8 or (reader == "lava" and bits in range(2, 8))
-        expect(fits, "bits to be 8, or for lava an integer from 2 on", repr(bits))
+        expect(fits, "bits to be 8, or an integer from 2 to 8 for lava", repr(bits))
         return host, *rounded(host, net.layers, reader, lowest, bits)
 
 
@@ -335,7 +335,7 @@ def _shape(what: str, sizes: Any) -> chain.Shape:
 
 
 def _host_of(net: Any, caller: str) -> Any:
-    """Return how the framework of a network stores layers, without importing any other."""
+    """Return the ``_nir`` module of a network's framework, without importing other frameworks."""
     name = package_of(net)
     if name in HOSTS and isinstance(net, import_module(f"brainsurr.{name}").SpikingSequential):
         return import_module(f"brainsurr.{name}._nir")

@@ -1,11 +1,12 @@
-r"""Convert a chain of layers: the state of a conversion, the order of the nodes of a graph, and metadata.
+r"""Shared parts of the NIR conversion: its state, the order of nodes in a graph, and metadata.
 
-With a step of ``dt``, NIR's :math:`\tau \dot v = -v + r\,I` becomes
+With the time step ``dt``, the NIR equation :math:`\tau \dot v = -v + r\,I` becomes
 
 .. math:: v' = d\, v + (1 - d)\, r\, I, \qquad d = 1 - dt / \tau \ (\text{Euler}), \quad \exp(-dt / \tau) \ (\text{exp})
 
-and a layer here is :math:`v' = d\, v + g\, x`, with g = 1 or, with ``decay_input``, 1 - d. The potentials differ by a
-factor, by which the threshold is scaled. All is computed in float64, so that a float32 decay is restored exactly.
+and a brainsurr layer computes :math:`v' = d\, v + g\, x`, where the gain g is 1, or 1 - d with ``decay_input``. The two
+membrane potentials differ by a factor, and the threshold is scaled by the same factor. The conversion computes in
+float64, so that a round trip restores float32 decays exactly.
 """
 
 import contextlib
@@ -28,14 +29,14 @@ PRODUCTS = LINEAR | nir.Conv1d | nir.Conv2d
 
 
 def expect(fits: Any, what: str, got: Any = None):
-    """Raise a ValueError with the expected and, if it is given, the actual value, unless the value fits."""
+    """Raise a ValueError with the expected value, and the actual value if given, unless ``fits`` is true."""
     if not fits:
         raise ValueError(f"expected {what}" if got is None else f"expected {what}, got {got}")
 
 
 @contextlib.contextmanager
 def error_prefix(owner: str) -> Iterator[None]:
-    """Turn any error, of nir, jax or a corrupt file too, into a ValueError that begins with its owner."""
+    """Convert any error, including errors from nir, jax or a corrupt file, to a ValueError prefixed with its owner."""
     try:
         yield
     except Exception as error:
@@ -43,26 +44,26 @@ def error_prefix(owner: str) -> Iterator[None]:
 
 
 def check_range(dtype: Any, what: str, value: np.ndarray, *, normal: bool = False) -> np.ndarray:
-    """Return numbers; raise a ValueError if one is not finite in a dtype or, with ``normal``, is 0 only in it."""
+    """Return ``value``; raise a ValueError if it overflows in ``dtype`` or, with ``normal``, underflows."""
     info, size = jnp.finfo(dtype), np.abs(value)
     fits = (size <= float(info.max)) & (not normal or (size >= float(info.tiny)) | (size == 0))
-    expect(np.all(fits), f"{what} to hold numbers that {info.dtype} has", np.extract(~fits, value)[:4])
+    expect(np.all(fits), f"{what} to hold numbers that {info.dtype} can represent", np.extract(~fits, value)[:4])
     return value
 
 
 def near(value: Any, other: Any) -> np.ndarray:
-    """Return where two numbers are equal up to their rounding to float32."""
+    """Return where two arrays are equal up to float32 rounding."""
     return np.isclose(value, other, rtol=1e-6, atol=0)
 
 
 class Discretization(NamedTuple):
-    """How a library solves the equations of a graph.
+    """How a library discretises the equations of a graph.
 
     Attributes:
-      dt: its time step.
+      dt: the time step.
       method: ``"euler"`` or ``"exp"``.
-      r: the resistance that it assumes for neurons: ``"1"``; ``"tau/dt"``, with which a neuron takes all of its input
-        (with ``"exp"``, 1 / (1 - decay)); or None, the resistance in the graph.
+      r: the resistance that the library assumes for neurons: ``"1"``; ``"tau/dt"``, which gives the input a gain of 1
+        (with ``"exp"``, it is 1 / (1 - decay)); or None for the resistance in the graph.
     """
 
     dt: float
@@ -70,22 +71,22 @@ class Discretization(NamedTuple):
     r: str | None = None
 
     def tau_of(self, decay: np.ndarray) -> np.ndarray:
-        """Return the time constant of a decay below 1."""
+        """Return the time constant for a decay below 1."""
         return self.dt / (1 - decay) if self.method == "euler" else -self.dt / np.log(decay)
 
     def decay_of(self, tau: np.ndarray) -> np.ndarray:
-        """Return the decay of a time constant above 0; 0 by Euler's method if it is dt, rounded to float32."""
+        """Return the decay for a time constant above 0. For Euler, a tau within float32 rounding of dt gives 0."""
         if self.method == "exp":
             return np.exp(-self.dt / tau)
         return 1 - self.dt / np.where(near(tau, self.dt), np.maximum(tau, self.dt), tau)
 
     def gain_of(self, tau: Any, r: np.ndarray) -> np.ndarray:
-        """Return the factor of the input in a step, 1 where it is near; ``tau`` is None without a leak."""
+        """Return the gain of the input per step, exactly 1 where it is near 1; ``tau`` is None without a leak."""
         gain = r * (self.dt if tau is None else 1 - self.decay_of(tau))
         return np.where(near(gain, 1), 1.0, gain)
 
     def r_of(self, tau: Any, given: np.ndarray) -> np.ndarray:
-        """Return the assumed resistance of neurons, by default the given one."""
+        """Return the resistance that the library assumes, or else the given one."""
         one = np.ones_like(given)
         return {"1": one, "tau/dt": one / (self.dt if tau is None else 1 - self.decay_of(tau))}.get(self.r or "", given)
 
@@ -95,9 +96,9 @@ class Chain:
 
     Attributes:
       how: the discretization of the library that reads or wrote the graph.
-      owner: the layer or node that is converted, for messages.
-      shape: the shape of one time step of one sample here, channels last.
-      order: the index here of each entry in NIR, whose channels come first, also in the entries after a `Flatten`.
+      owner: the name of the current layer or node, for messages.
+      shape: the shape of one time step of one sample in brainsurr, channels last.
+      order: for each entry in NIR order (channels first, also after a `Flatten`), its index in brainsurr's order.
     """
 
     order: np.ndarray
@@ -107,34 +108,34 @@ class Chain:
         self.move_to(shape)
 
     def move_to(self, shape: Shape):
-        """Set the shape that the next layer gets."""
+        """Set the input shape of the next layer."""
         self.shape, self.order = shape, np.moveaxis(np.arange(math.prod(shape)).reshape(shape), -1, 0)
 
     def flatten(self):
-        """Make one axis of all."""
+        """Merge all axes into one."""
         self.shape, self.order = (self.order.size,), self.order.reshape(-1)
 
     def from_order(self, value: np.ndarray) -> np.ndarray:
-        """Put entries along the first axis into the order here."""
+        """Reorder entries along the first axis from NIR order to brainsurr's order."""
         return value[np.argsort(self.order, axis=None)]
 
     def check_end(self):
-        """Raise a ValueError if the last layer leaves entries in another order than NIR."""
+        """Raise a ValueError if the entries of the final output are in a different order in NIR."""
         fits = self.order.ndim > 1 or np.all(np.diff(self.order) > 0)
-        expect(fits, "a Flatten of several axes to come before a linear layer", "it at the end")
+        expect(fits, "a linear layer after a Flatten of several axes", "none")
 
 
 class GraphWriter(Chain):
-    """A graph while it is written.
+    """A graph under construction.
 
     Attributes:
       target: how the target library reads the graph, a row of ``TARGETS``.
       reader: the name of the target library, or None.
-      nodes: the nodes so far, each of which follows the one before.
-      recurrent: the recurrent weights of neurons, by the names of these.
-      owners: the layer of each node.
+      nodes: the nodes added so far, in order.
+      recurrent: recurrent weights, keyed by the name of the neuron node.
+      owners: the layer that each node comes from, for messages.
       lost: properties of the layers so far that NIR can't express.
-      refused: errors of the layers so far.
+      refused: errors found in the layers so far.
     """
 
     def __init__(self, shape: Shape, how: Discretization, target: Any, reader: str | None):
@@ -154,27 +155,27 @@ class GraphWriter(Chain):
         self.lost.append(f"{self.owner}: {what}")
 
     def refuse_unless(self, fits: Any, problem: str):
-        """Record an error of a layer unless it fits, to report all errors at once."""
+        """Record an error for the current layer unless ``fits`` is true, so that all errors are reported at once."""
         if not fits:
             self.refused.append(f"{self.owner}: {problem}")
 
     def spread(self, value: Any) -> np.ndarray:
-        """Expand a number, or one for each channel, to one for each entry of a time step, in the order of NIR."""
+        """Expand a scalar, or one number per channel, to one number per entry of a time step, in NIR order."""
         value = check_range(np.float32, "its parameters", np.asarray(value, np.float64))
         return np.broadcast_to(value, self.shape).reshape(-1)[self.order]
 
     def graph(self) -> Any:
-        """Return the nodes as a graph."""
+        """Return the nodes as a NIR graph."""
         loops = [(name, f"{name}_recurrent") for name in self.recurrent]
         edges = [*itertools.pairwise(self.nodes), *loops, *(loop[::-1] for loop in loops)]
         return nir.NIRGraph(self.nodes | {loop: self.recurrent[name] for name, loop in loops}, edges)
 
 
 class GraphReader(Chain):
-    """Layers while they are read, each with the shape of its input and its node.
+    """The layers read so far, each with its input shape and the node it comes from.
 
     Attributes:
-      overrides: the caller's ``reset``, ``reset_delay`` and ``surrogate`` of all neurons, without those that are None.
+      overrides: the caller's ``reset``, ``reset_delay`` and ``surrogate`` for all neurons, if not None.
     """
 
     def __init__(self, shape: Shape, how: Discretization, overrides: dict[str, Any]):
@@ -183,25 +184,25 @@ class GraphReader(Chain):
         self.layers: list[Any] = []
 
     def add(self, layer: Any, shape: Shape | None = None):
-        """Add a layer; ``shape`` is the shape of its output, if it differs from its input's."""
+        """Add a layer; ``shape`` is its output shape, if it differs from the input shape."""
         self.layers.append((layer, self.shape, self.owner))
         if shape is not None:
             self.move_to(shape)
 
     def numbers(self, node: Any, field: str) -> np.ndarray:
-        """Return a parameter of a node, one number for each entry of a time step."""
+        """Return a parameter of a node, broadcast to one number per entry of a time step."""
         return np.broadcast_to(numbers(node, field), self.order.shape)
 
     def each(self, field: str, value: np.ndarray, dtype: Any = np.float32) -> Any:
-        """Return one number for all or for each channel, from one for each entry of a time step as in NIR."""
+        """Reduce one number per entry of a time step, in NIR order, to one per channel, or to a scalar if possible."""
         check_range(dtype, field, value, normal=True)
         rows = self.from_order(value.reshape(-1)).reshape(-1, self.shape[-1])
-        expect(np.all(rows == rows[0]), f"{field} to be one for each channel", "several")
+        expect(np.all(rows == rows[0]), f"{field} to have one value per channel", "several")
         return rows[0, 0] if np.all(rows == rows[0, 0]) else rows[0]
 
 
 def numbers(node: Any, field: str) -> np.ndarray:
-    """Return a parameter of a node in float64; raise a ValueError unless it holds real and finite numbers."""
+    """Return a parameter of a node in float64; raise a ValueError unless it contains finite real numbers."""
     value = np.asarray(getattr(node, field, None))
     fits = value.dtype.kind in "iuf" and value.size and np.all(np.isfinite(value))
     expect(fits, f"{field} to hold finite real numbers", f"{value.dtype}{list(value.shape)}")
@@ -212,11 +213,12 @@ def numbers(node: Any, field: str) -> np.ndarray:
 
 
 def chain_of(graph: Any) -> list[tuple[str, Any, Any]]:
-    """Return the nodes of a graph in order, from its Input on; raise a ValueError unless they form a chain.
+    """Return the nodes of a graph in order, starting at its Input; raise a ValueError unless they form a chain.
 
-    Each node comes with its name, prefixed with the names of the graphs around it, and with the node that forms one
-    layer of neurons with it: recurrent weights, which form a cycle with spiking neurons, or the threshold behind an
-    integrator; or None.
+    Returns:
+      Tuples ``(name, node, partner)``. The name is prefixed with the names of the enclosing subgraphs. The partner is
+      the node that belongs to the same layer of neurons: the recurrent weights, which form a cycle with spiking
+      neurons, or the threshold after an integrator. Otherwise it is None.
     """
     nodes, edges = _inlined(graph)
     back = edges & {edge[::-1] for edge in edges}
@@ -226,7 +228,7 @@ def chain_of(graph: Any) -> list[tuple[str, Any, Any]]:
     while order[-1] in after and len(order) < len(nodes):
         order.append(after[order[-1]])
     left = [*edges - set(itertools.pairwise(order)), *nodes.keys() - {*order, *partners.values()}]
-    got = f"{' -> '.join(order)}, and apart from it {sorted(map(str, left))}"
+    got = f"{' -> '.join(order)}, and in addition {sorted(map(str, left))}"
     expect(not left and order[-1] == _only(nir.Output, graph), "one layer after another, from Input to Output", got)
     for a, b in itertools.pairwise(order):
         if isinstance(nodes[a], nir.LI | nir.I) and isinstance(nodes[b], nir.Threshold):
@@ -241,9 +243,9 @@ def _only(kind: type, graph: Any) -> str:
 
 
 def _inlined(graph: Any, prefix: str = "") -> tuple[dict[str, Any], set[tuple[str, str]]]:
-    """Return nodes and edges of a graph with those of the graphs inside of it."""
+    """Return the nodes and edges of a graph with all its subgraphs inlined."""
     nodes, edges = dict[str, Any](), set[tuple[str, str]]()
-    starts, ends = {}, {}  # of graphs inside, which edges name
+    starts, ends = {}, {}  # the Input and Output of each subgraph, since edges name the subgraph itself
     for name, node in graph.nodes.items():
         if isinstance(node, nir.NIRGraph):
             inner, between = _inlined(node, f"{prefix}{name}.")
@@ -258,31 +260,31 @@ def _inlined(graph: Any, prefix: str = "") -> tuple[dict[str, Any], set[tuple[st
     return nodes, edges
 
 
-# Metadata: numbers, dtypes, and surrogates, which are looked up by name; no code in a file is run --------------------
+# Metadata: numbers, dtypes, and surrogates (looked up by name, so that a file can't run code) ------------------------
 
 EXPORTED: dict[str, Any] = {name: f for name, f in vars(surrogates).items() if isinstance(f, type)} | {"Scaled": Scaled}
 
 
 def metadata_of(node: Any) -> dict[str, Any]:
-    """Return what brainsurr wrote about a node, as Python numbers, flags and strings; empty if it wrote nothing."""
+    """Return brainsurr's metadata for a node as Python numbers, flags and strings; empty if there is none."""
     written = (getattr(node, "metadata", None) or {}).get("brainsurr", {})
     return {key: as_python(value) for key, value in written.items()}
 
 
 def is_own(f: Any) -> bool:
-    """Return whether a surrogate, and any inside of it, is brainsurr's own."""
+    """Return whether a surrogate, including any nested surrogate, is one of brainsurr's classes."""
     inner = [value for value in vars(f).values() if isinstance(value, Surrogate)]
     return EXPORTED.get(type(f).__name__) is type(f) and all(map(is_own, inner))
 
 
 def surrogate_to_dict(f: Surrogate) -> dict[str, Any]:
-    """Return name and parameters of a surrogate of brainsurr."""
+    """Return the name and parameters of a brainsurr surrogate."""
     values = {p: surrogate_to_dict(v) if isinstance(v, Surrogate) else plain(v) for p, v in vars(f).items()}
     return {"name": type(f).__name__, "parameters": values}
 
 
 def surrogate_from_dict(written: dict[str, Any], shape: Shape) -> Surrogate:
-    """Return the surrogate of a name and parameters, for an input of a shape."""
+    """Return the surrogate with this name and these parameters, for inputs of this shape."""
     name, parameters = (as_python(written[key]) for key in ("name", "parameters"))
     values = {p: surrogate_from_dict(v, shape) if isinstance(v, dict) else as_python(v) for p, v in parameters.items()}
     f = EXPORTED[name](**values)
@@ -293,13 +295,13 @@ def surrogate_from_dict(written: dict[str, Any], shape: Shape) -> Surrogate:
 
 
 def as_python(value: Any) -> Any:
-    """Return a number, flag or string of a file as Python's own; arrays stay arrays."""
+    """Convert a scalar or string from a file to its Python type; arrays stay arrays."""
     value = value.decode() if isinstance(value, bytes) else value
     return value.item() if getattr(value, "shape", None) == () else value
 
 
 def plain(value: Any) -> Any:
-    """Return an array of a dtype that HDF5 has, bfloat16 as float32, exactly; a single one as a Python number."""
+    """Return an array in a dtype that HDF5 supports (bfloat16 as float32, exactly); a scalar as a Python number."""
     array = np.asarray(value)
     array = array if array.dtype.kind in "biuf" else array.astype(np.float32)
-    return array if array.ndim else array.item()  # nir writes no array without an axis
+    return array if array.ndim else array.item()  # nir can't write 0-dimensional arrays

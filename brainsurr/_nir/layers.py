@@ -1,9 +1,11 @@
-"""Layers of any framework as arrays and neurons: channels last, kernels ``[..., in, out]``.
+"""Framework-independent layers: arrays and neurons, channels last, with kernels ``[..., in, out]``.
 
-The ``_nir`` module of a framework has its ``package`` in brainsurr, ``MODULE``, the base class of its modules, and
-functions for its weights. ``arrays_of(layer)`` returns a linear layer, a convolution or a BatchNorm as arrays, and any
-other layer unchanged. ``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options)`` return a layer for an
-input of that shape. ``network(layers, weights, flags)`` returns a network of layers, with weights by name and options.
+Each integration has a ``_nir`` module with these names:
+
+- ``package``: the brainsurr subpackage, and ``MODULE``, the base class of the framework's modules.
+- ``arrays_of(layer)`` returns a linear layer, convolution or BatchNorm as arrays, and any other layer unchanged.
+- ``make_affine(affine, shape)`` and ``make_neurons(kind, shape, options)`` return a layer for inputs of this shape.
+- ``network(layers, weights, flags)`` returns a network of these layers, with named weights and options.
 """
 
 import contextlib
@@ -26,18 +28,18 @@ GEOMETRY = ("strides", "padding", "kernel_dilation", "feature_group_count")  # o
 
 
 class Affine(NamedTuple):
-    """A matrix product over the last axis; a convolution if the kernel has more axes; a factor per channel if one.
+    """A linear layer, a convolution, or a scale per channel, depending on the rank of the kernel.
 
     Attributes:
-      kernel: the weights.
+      kernel: the weights: two axes for a linear layer, three or more for a convolution, one for a scale per channel.
       bias: the bias, or None.
-      strides: the strides of a convolution. This name and the next three are flax's.
+      strides: the strides of a convolution. This name and the next three are those of flax.
       padding: ``"SAME"``, ``"VALID"``, or a number or a pair for each spatial axis.
       kernel_dilation: a number, or one for each spatial axis.
       feature_group_count: the number of groups.
       dtype: the dtype to which the layer casts, or None.
-      replaced: the names of functions that the user has replaced.
-      in_size: the last axes of the input, if the framework stores them.
+      replaced: the names of the layer's functions that the user replaced, such as ``dot_general``.
+      in_size: the shape of the last input axes, if the framework stores it.
     """
 
     kernel: Any
@@ -53,9 +55,9 @@ class Affine(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """The sum or average over windows of ``[..., height, width, channels]``. It can also be used as a layer.
+    """Sum or average pooling over ``[..., height, width, channels]``.
 
-    A layer has numeric strides and padding, one number for each axis.
+    It is callable as a layer if its strides and padding are numbers, one for each spatial axis.
     """
 
     window: Shape
@@ -72,7 +74,7 @@ class Pool:
 
 @dataclasses.dataclass(frozen=True)
 class Flatten:
-    """A layer that reshapes the last ``axes`` axes to one."""
+    """A layer that merges the last ``axes`` axes into one."""
 
     axes: int
 
@@ -84,10 +86,10 @@ class Population(NamedTuple):
     """A layer of neurons.
 
     Attributes:
-      neuron: the neuron with its current values; for recurrent neurons, the inner neuron.
-      recurrent_kernel: recurrent weights, or None.
+      neuron: the neuron with its current parameter values; for recurrent neurons, the inner neuron.
+      recurrent_kernel: the recurrent weights, or None.
       param_dtype: the dtype of the state; None for the default of the layer.
-      in_size: the last axes of the input, if they are known.
+      in_size: the shape of the last input axes, if it is known.
     """
 
     neuron: Any
@@ -97,19 +99,19 @@ class Population(NamedTuple):
 
 
 def as_arrays(host: Any, layer: Any, shape: Shape | None) -> Any:
-    """Return a layer as arrays, neurons, or a surrogate; any other layer is unchanged.
+    """Convert a layer to arrays, neurons, or a surrogate; return any other layer unchanged.
 
     Args:
       host: the ``_nir`` module of the framework.
       layer: a layer of a network.
-      shape: the shape of its input in one time step of one sample. If it is None, flatten layers stay functions.
+      shape: the input shape for one time step of one sample. If None, flatten functions are returned unchanged.
     """
     layer = host.arrays_of(layer)
     kind = getattr(layer, "_neuron_class", None)
     if kind is not None and type(layer) is host.package.layer(kind):  # a subclass may do something else
         size = tuple(getattr(layer, "in_size", None) or (layer.features,))
         expect(shape is None or shape[-len(size) :] == size, f"an input of shape {size}", shape)
-        expect(layer.carry_init is None, "no carry_init, since a file has no first state", layer.carry_init)
+        expect(layer.carry_init is None, "carry_init=None, since NIR can't store an initial state", layer.carry_init)
         neuron: Any = layer.neuron
         parts = (neuron.neuron, neuron.weights) if isinstance(neuron, Recurrent) else (neuron, None)
         return Population(parts[0], parts[1], layer.param_dtype, size)
@@ -124,15 +126,15 @@ def as_arrays(host: Any, layer: Any, shape: Shape | None) -> Any:
 
 
 def _flattens(layer: Any, shape: Shape) -> bool:
-    """Test on random data of several steps and samples whether a function only flattens."""
-    xs = np.random.default_rng(0).standard_cauchy((4, 3, *shape)).astype(np.float32) ** 3  # of all magnitudes
+    """Test on random data with several steps and samples whether a function only flattens its input."""
+    xs = np.random.default_rng(0).standard_cauchy((4, 3, *shape)).astype(np.float32) ** 3  # covers all magnitudes
     with contextlib.suppress(Exception):  # the user's function may raise anything on random data
         return np.array_equal(layer(jnp.asarray(xs)), xs.reshape(4, 3, -1))
     return False
 
 
 def build(host: Any, layers: list[tuple[Any, Shape, str]], **flags: Any) -> Any:
-    """Return a network of layers with flags. Each layer has its input shape and a name for messages."""
+    """Return a network; each layer comes with its input shape and a name for messages."""
     held = ([(name, getattr(layer, name, None)) for name in WEIGHTS] for layer, *_ in layers)
     weights = [{name: jnp.asarray(w) for name, w in named if w is not None} for named in held]
     return host.network([_make_layer(host, *layer) for layer in layers], weights, flags)
@@ -152,23 +154,23 @@ def _make_layer(host: Any, layer: Any, shape: Shape, owner: str) -> Any:
 
 
 def flax_affine(layer: Any, kernel: Any, bias: Any) -> Affine:
-    """Return a flax linear layer or convolution as arrays, with these weights."""
+    """Convert a flax linear layer or convolution with these weights to arrays."""
     dtype = layer.dtype if layer.dtype is not None else getattr(layer, "preferred_element_type", None)
     geometry = {name: getattr(layer, name) for name in GEOMETRY if hasattr(layer, name)}
     return Affine(kernel, bias, **geometry, dtype=dtype, replaced=overridden_functions(layer))
 
 
 def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affine:
-    """Return a BatchNorm in evaluation: a factor and a shift for each channel.
+    """Return a BatchNorm in evaluation mode as a scale and a shift per channel.
 
     Args:
-      layer: the layer, with ``epsilon`` and the ``dtype`` of its computation.
-      held: its mean and variance, and its scale and bias, or None.
-      evaluates: whether it uses only these, not batch statistics.
+      layer: the layer, with the attributes ``epsilon`` and ``dtype``.
+      held: the running mean and variance, then the scale and bias; each can be None.
+      evaluates: whether the layer uses its running averages rather than batch statistics.
       last: whether its channels are on the last axis.
     """
-    expect(evaluates, "a BatchNorm in evaluation, with running averages", "one in training")
-    expect(last, "the channels of a BatchNorm on its last axis, axis=-1", "another axis")
+    expect(evaluates, "a BatchNorm in evaluation mode, with running averages", "one in training mode")
+    expect(last, "a BatchNorm with its channels on the last axis, axis=-1", "another axis")
     given = (default if value is None else value for value, default in zip(held, (0, 1, 1, 0), strict=True))
     mean, var, scale, bias = (np.ravel(np.asarray(value, np.float64)) for value in given)
     factor = scale / np.sqrt(var + float(layer.epsilon))

@@ -1,4 +1,4 @@
-"""Neurons that compute in integers, like a chip; gradients ignore the rounding."""
+"""Neurons with the integer arithmetic of neuromorphic chips; gradients pass through the rounding unchanged."""
 
 import dataclasses
 from typing import Any
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from .._kernel import detached
 from ..neurons import LI, LIF
 
-INT16 = -32768.0, 32767.0  # where Xylo's currents and potentials saturate
-INT24 = 2.0**17  # in 64ths: Loihi's potentials saturate here, and its currents wrap around
+INT16 = -32768.0, 32767.0  # Xylo's currents and potentials saturate at these limits
+INT24 = 2.0**17  # in units of 1/64; Loihi's potentials saturate at this limit, and its currents wrap around
 
 
 def straight_through(held, value):
-    """Return the stored value, with the gradient of the original value."""
+    """Return ``held``, with the gradient of ``value`` (straight-through)."""
     return detached(held) + (value - detached(value))
 
 
@@ -37,7 +37,7 @@ class ChipLIF(LIF):
     def step(self, state, x):
         v, *last = state if isinstance(state, tuple) else (state,)
         u = self.integrate(v, x)
-        level = detached(jnp.clip(jnp.round(u / self.threshold), 1, self.levels))  # the nearest
+        level = detached(jnp.clip(jnp.round(u / self.threshold), 1, self.levels))  # nearest multiple of the threshold
         s = level - 1 + self.spike_fn((u - level * self.threshold) / self.scale)
         v = self._after(u, s, self.threshold)
         return (v, s) if last else v, s
@@ -45,31 +45,31 @@ class ChipLIF(LIF):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class SpeckLIF(ChipLIF):
-    """A Speck neuron: it has no leak, and its potential has a lower limit.
+    """A Speck neuron, without a leak and with a lower limit on the potential.
 
     Args:
       lowest: the lower limit.
     """
 
     lowest: Any = None
-    levels: int = 2**24  # the largest count in float32
+    levels: int = 2**24  # float32 represents integers exactly up to here
 
     def integrate(self, v, x):
         return jnp.maximum(v + x, self.lowest)
 
 
 def shifted(v, decay, leak):
-    """Return a decayed value on Xylo: it subtracts the value shifted right, and at least 1 from a positive value."""
+    """Apply Xylo's decay: subtract the right-shifted value, and at least 1 if the value is positive."""
     less = jnp.floor(v * leak)
     return straight_through(v - jnp.where(v > 0, jnp.maximum(less, 1), less), decay * v)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
 class XyloLI(LI):
-    """A Xylo synapse, which also decays its input.
+    """A Xylo synapse, which decays its input too.
 
     Args:
-      leak: the fraction lost per step, 2 to the power of -dash.
+      leak: the fraction lost per step, 2 ** -dash.
     """
 
     leak: Any = None
@@ -83,7 +83,7 @@ class XyloLIF(ChipLIF):
     """A Xylo membrane.
 
     Args:
-      leak: the fraction lost per step, 2 to the power of -dash.
+      leak: the fraction lost per step, 2 ** -dash.
     """
 
     leak: Any = None
@@ -94,15 +94,15 @@ class XyloLIF(ChipLIF):
 
 
 def decayed(v, decay):
-    """Return a decayed current or potential on Loihi, in 64ths. The decay rounds toward 0."""
+    """Apply Loihi's decay to a current or potential, in units of 1/64; the result is rounded toward 0."""
     parts, kept = v * 64, decay * 4096
-    high = jnp.trunc(parts / 4096)  # separately: float32 can't represent all digits of the product
+    high = jnp.trunc(parts / 4096)  # computed separately, since float32 can't represent the full product
     left = high * kept + jnp.trunc((parts - high * 4096) * kept / 4096)
     return straight_through(left / 64, decay * v)
 
 
 def wrapped(u):
-    """Return a current on Loihi, which wraps around beyond the range of its integers."""
+    """Wrap a Loihi current around at the limits of its 24-bit integer."""
     return u + detached(2 * INT24 * ((u <= -INT24) * 1.0 - (u > INT24) * 1.0))
 
 
@@ -114,7 +114,7 @@ class LoihiLI(LI):
 
 
 class LoihiLIF(ChipLIF):
-    """A Loihi neuron, whose input is a current. The chip adds a bias after it; here, the bias wraps with it."""
+    """A Loihi neuron with a current as input. The chip adds the bias after the wrap-around, brainsurr before it."""
 
     def integrate(self, v, x):
         end = INT24 - 1 / 64

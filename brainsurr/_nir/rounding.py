@@ -1,4 +1,4 @@
-"""How the tool of a chip rounds a network: weights, biases and thresholds to integers on one scale, and decays."""
+"""How each chip's software rounds a network: weights, biases and thresholds to integers on one scale, and decays."""
 
 import dataclasses
 import itertools
@@ -33,7 +33,7 @@ def _gain(neuron: Any) -> Any:
 
 
 def _kept(neuron: Any) -> dict[str, Any]:
-    """Return the fields of a neuron that stay on the chip."""
+    """Return the fields of a neuron that rounding leaves unchanged."""
     return {"spike_fn": neuron.spike_fn, "reset_grad": neuron.reset_grad}
 
 
@@ -50,15 +50,15 @@ def _fit(value: Any, bits: int) -> jax.Array:
 
 
 def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
-    """Round weights, bias, threshold and lower limit of each layer on the largest scale on which all fit.
+    """Round the weights, bias, threshold and lower limit of each layer on the largest scale on which all fit.
 
-    An average pool becomes a sum, and the weights after it are first divided by the size of its window.
+    Average pooling becomes sum pooling; the weights after it are first divided by the size of its window.
     """
     lowest, new, summed, at = LOWEST if lowest is None else lowest, [*layers], 1, 0
     for i, layer in enumerate(layers):
         if isinstance(layer, Pool):
             apart = np.array_equal(np.broadcast_to(layer.strides or 1, len(layer.window)), layer.window)
-            expect(apart, f"a pool in layer {i} with strides as large as its window, as in Speck", layer.strides)
+            expect(apart, f"pooling in layer {i} with strides equal to its window, as in Speck", layer.strides)
             summed *= math.prod(layer.window) if layer.average else 1
             new[i] = Pool(layer.window, layer.window, (0,) * len(layer.window), average=False)
         elif isinstance(layer, Affine):
@@ -66,7 +66,7 @@ def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
         elif isinstance(layer, Population):
             threshold, decay, unit = _floats(layer.neuron.threshold), layer.neuron.decay, jnp.float32(1)
             expect(_is_traced(decay) or np.all(np.equal(decay, 1)), f"decay=1.0 in layer {i}, as in Speck", decay)
-            if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # as in the file
+            if threshold.size > 1 and (_is_traced(threshold) or np.ptp(threshold) > 0):  # to_nir also writes it as 1
                 threshold, unit = jnp.ones_like(threshold[0]), threshold
             held = {name: getattr(new[at], name) for name in ("kernel", "bias")}
             given = {name: _floats(w) for name, w in held.items() if w is not None}
@@ -84,9 +84,10 @@ def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
 
 
 def _in_eights(value: jax.Array, largest: jax.Array) -> jax.Array:
-    """Return ``round(value * (127 / largest))`` as in float64: correct the float32 result by its remainder.
+    """Return ``round(value * (127 / largest))`` with float64 accuracy, by correcting the float32 result.
 
-    The products are exact, because the factors are split into halves of 12 bits. So are differences of close numbers.
+    The correction uses the remainder, which is exact: the factors are split into 12-bit halves, so their products are
+    exact, and so are differences of nearly equal numbers.
     """
     near = jnp.round(value * (127 / largest))
     (a, b), (c, d) = ((top, x - top) for x in (value, largest) for top in [jax.lax.reduce_precision(x, 8, 11)])
@@ -96,7 +97,7 @@ def _in_eights(value: jax.Array, largest: jax.Array) -> jax.Array:
 
 
 def _leak(decay: Any) -> jax.Array:
-    """Return the fraction of a value that Xylo subtracts per step: 2**-dash, where 2**dash is nearest to tau / dt."""
+    """Return the fraction that Xylo subtracts per step: 2**-dash, with dash the integer nearest to log2(tau / dt)."""
     held = _is_traced(decay) or np.all((np.asarray(decay) > np.exp(-1)) & (np.asarray(decay) < 1))
     expect(held, "decays above exp(-1), 0.37, and below 1, for Xylo", decay)
     dash = jnp.round(jnp.log2(-1 / jnp.log(_floats(decay))))
@@ -104,14 +105,14 @@ def _leak(decay: Any) -> jax.Array:
 
 
 def rockpool(layers: list[Any]) -> list[Any]:
-    """Round the last weights on one scale, all other weights on another, and decays to 1 - 2**-dash.
+    """Round the last layer's weights on one scale, all other weights on another, and decays to 1 - 2**-dash.
 
-    The largest weight is 127. If a threshold is then above 32767, it and the weights are scaled down.
+    The largest weight becomes 127. If a threshold then exceeds 32767, the threshold and the weights are scaled down.
     """
     weights, synapses, membranes = (layers[i::3] for i in range(3))
     last, new = len(weights) - 1, list[Any]()
     kernels = [_floats(layer.kernel) for layer in weights]
-    # The input of a synapse decays once in it, which our threshold does not include.
+    # A Xylo synapse decays its input once more than ours, so the threshold is scaled by the same decay.
     pairs = [(synapse.neuron, membrane.neuron) for synapse, membrane in zip(synapses, membranes, strict=True)]
     thresholds = [_floats(m.threshold * s.decay / _gain(s) / _gain(m)) for s, m in pairs]
     sizes = [jnp.max(jnp.stack([jnp.max(jnp.abs(kernel)) for kernel in of])) for of in (kernels[:last], kernels[last:])]
@@ -121,7 +122,7 @@ def rockpool(layers: list[Any]) -> list[Any]:
     for i, ((synapse, membrane), kernel) in enumerate(zip(pairs, kernels, strict=True)):
         scale, limit = 127 / largest[i == last], limits[i == last]
         held = jnp.round(_in_eights(kernel, largest[i == last]) * limit)
-        held = jnp.round(held * limits[1]) if 0 < i < last else held  # recurrent weights, for rockpool
+        held = jnp.round(held * limits[1]) if 0 < i < last else held  # rockpool treats these as recurrent weights
         fires = jnp.round(jnp.round(thresholds[i] * scale) * limit)
         scale = detached(scale * limit)
         how = {"decay": membrane.decay, "leak": _leak(membrane.decay), "levels": 1 if i == last else 31}
@@ -136,11 +137,11 @@ def rockpool(layers: list[Any]) -> list[Any]:
 
 
 def lava(layers: list[Any], *, bits: int) -> list[Any]:
-    r"""Round each layer to the numbers that Loihi can store, on the largest scale on which none is clipped.
+    r"""Round each layer to numbers that Loihi can store, on the largest scale on which none is clipped.
 
-    Weights are integers of 8 bits, including the sign, times 2, so up to 254. With fewer bits, the last bits are zero.
-    A threshold is an integer up to :math:`2^{17} - 1`. Biases are in 64ths of this unit, with 13 bits and a shift of up
-    to 7, and decays are in 4096ths.
+    Weights are even integers up to 254: 8 bits, including the sign, times 2. With fewer bits, the last bits are zero.
+    Thresholds are integers up to :math:`2^{17} - 1`. Biases are multiples of 1/64, with 13 bits and a shift of up to 7.
+    Decays are multiples of 1/4096.
     """
     new, step = list[Any](), 2 ** (9 - bits)
     ends = [i + 1 for i, layer in enumerate(layers) if type(getattr(layer, "neuron", None)) is LIF]
@@ -148,7 +149,7 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
         weights, *synapses, membrane = layers[start:end]
         neuron, recurrent = membrane.neuron, membrane.recurrent_kernel
         gain, threshold = math.prod(_gain(layer.neuron) for layer in (*synapses, membrane)), _floats(neuron.threshold)
-        unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # as in the file
+        unit = jnp.where(jnp.ptp(threshold) == 0, 1.0, threshold)  # to_nir also divides by unequal thresholds
         each = jnp.broadcast_to(unit, weights.kernel.shape[-1:])
         kernels = [_floats(kernel) / each[None] for kernel in (weights.kernel, recurrent) if kernel is not None]
         bias = jnp.zeros(()) if weights.bias is None else _floats(weights.bias) / each
@@ -162,7 +163,7 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
             decay = nearest(jnp.clip(_one(layer.neuron.decay, start), 0, 1 - 1 / 4096), 1 / 4096)
             new += [Population(LoihiLI(decay=decay), in_size=layer.in_size)]
         how = {"decay": nearest(jnp.clip(_one(neuron.decay, start), 1 / 4096, 1), 1 / 4096), "reset": "zero"}
-        how |= {"threshold": nearest(threshold * scale) + 1 / 128}  # it fires above, not at it
+        how |= {"threshold": nearest(threshold * scale) + 1 / 128}  # Loihi fires above the threshold, not at it
         how |= {"scale": scale / detached(gain * unit)} | _kept(neuron)
         new += [Population(LoihiLIF(**how), others[0] if others else None, in_size=membrane.in_size)]
     return new
@@ -170,18 +171,18 @@ def lava(layers: list[Any], *, bits: int) -> list[Any]:
 
 def _one(decay: Any, i: int) -> Any:
     single = np.size(decay) == 1 or (not _is_traced(decay) and np.ptp(decay) == 0)
-    expect(single, f"one decay for all neurons behind layer {i}, as in Loihi", "several")
+    expect(single, f"the same decay for all neurons after layer {i}, as in Loihi", "several")
     return jnp.max(_floats(decay))
 
 
-# Any -----------------------------------------------------------------------------------------------------------------
+# All chips -----------------------------------------------------------------------------------------------------------
 
 ROUND: dict[str, Any] = {"speck": speck, "rockpool": rockpool, "lava": lava}
 
 
 def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bits: int) -> tuple[list[Any], list[Any]]:
-    """Return layers of a framework as arrays and neurons, possibly traced, and the same layers rounded."""
-    # A normalisation layer raises an error below; as arrays, it would need numbers that are not traced.
+    """Return the layers as arrays and neurons, before and after rounding; they may be traced."""
+    # A normalisation layer raises an error below. Converting it to arrays would need concrete numbers.
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
     chain = "".join(f"{_kind(layer, host.MODULE)} " for layer in given).replace("LI LIF", "CubaLIF")
     pattern = "(Linear CubaLIF ){2,}" if reader == "rockpool" else TARGETS[reader].chain
@@ -197,13 +198,13 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
     new = ROUND[reader](given, **options.get(reader, {}))
     for i, layer in enumerate(new):
         threshold = getattr(getattr(layer, "neuron", None), "threshold", 1.0)
-        fires = _is_traced(threshold) or np.all(np.asarray(threshold) > 0)  # else it has no multiples
-        expect(fires, f"a threshold in layer {i} that does not round to 0 beside its weights", threshold)
+        fires = _is_traced(threshold) or np.all(np.asarray(threshold) > 0)  # spike counts are u // threshold
+        expect(fires, f"a threshold in layer {i} that does not round to 0 on the scale of its weights", threshold)
     return given, new
 
 
 def _kind(layer: Any, module: type) -> str:
-    """Return the kind of the node of a layer; any function counts as a flatten."""
+    """Return the kind of NIR node of a layer; any function counts as a flatten."""
     if isinstance(layer, Affine):
         kind = "Conv2d" if np.ndim(layer.kernel) > 2 else "Linear" if layer.bias is None else "Affine"
         return kind if layer.feature_group_count == 1 else f"grouped {kind}"
@@ -220,11 +221,12 @@ class RoundedLayer(NamedTuple):
     """A layer as a chip stores it.
 
     Attributes:
-      scale: integers per unit of the weights, one for all or one per channel; None for neurons.
-      largest: the largest weight as an integer: at most 127, or 128 for Speck and 254 for Loihi; None for neurons.
-      lost: the fraction of nonzero weights that became 0; None for neurons.
-      threshold: the smallest and the largest threshold as integers; None for a layer without one.
-      decay: the decay in the network; None for a layer without one.
+      scale: integer units per unit of weight, one for all or one per channel; None for neurons.
+      largest: the largest absolute weight as an integer, at most 127 (Xylo), 128 (Speck) or 254 (Loihi); None for
+        neurons.
+      lost: the fraction of nonzero weights that round to 0; None for neurons.
+      threshold: the smallest and the largest threshold as integers; None for a layer without a threshold.
+      decay: the decay in the network; None for a layer without a decay.
       held: the decay that the chip stores.
     """
 
@@ -238,7 +240,7 @@ class RoundedLayer(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RoundingReport(Report[RoundedLayer]):
-    """A network as a chip stores it: a mapping from layers, by index and class; ``print`` shows a table.
+    """A network as a chip stores it: a mapping from layers, such as ``"0 Linear"``, to rows; ``print`` shows a table.
 
     Attributes:
       layers: a :class:`RoundedLayer` for each layer.
@@ -258,7 +260,7 @@ class RoundingReport(Report[RoundedLayer]):
 
 
 def _ends(value: Any) -> str:
-    """Return the smallest and the largest number as text, or one number if they are equal."""
+    """Format the smallest and the largest number, or one number if they are equal."""
     return "" if value is None else " to ".join(dict.fromkeys(f"{end(value):.5g}" for end in (np.min, np.max)))
 
 
@@ -266,12 +268,12 @@ def report(layers: list[Any], before: list[Any], after: list[Any]) -> RoundingRe
     """Report how a chip stores each layer of weights or neurons.
 
     Args:
-      layers: the layers of a framework, for their names.
+      layers: the original layers, for their class names.
       before: the layers as arrays and neurons.
       after: the rounded layers.
     """
     rows, scale = dict[str, RoundedLayer](), None
-    for i in reversed(range(len(layers))):  # in this order, neurons come before their weights, and have the scale
+    for i in reversed(range(len(layers))):  # backwards, because the neurons store the scale of the weights before them
         new, row, neuron = after[i], RoundedLayer(), getattr(after[i], "neuron", after[i])
         if isinstance(new, Affine):
             kernel = np.abs(new.kernel)[np.asarray(before[i].kernel) != 0]

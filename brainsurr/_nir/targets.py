@@ -1,7 +1,7 @@
-"""The target libraries, as data: what each computes from a file, and what it needs.
+"""A table of the target libraries: how each interprets a NIR file, and what it requires of a graph.
 
-`to_nir` writes a graph with the method and the resistances of the target; `adapt_to_target` changes it to one from
-which the target computes the same. The rows hold for the versions in docs/nir.md, where they are measured.
+`to_nir` writes a graph with the method and the resistances of the target; `adapt_to_target` then changes the graph so
+that the target computes the same result. The rows were measured with the library versions listed in docs/nir.md.
 """
 
 import re
@@ -14,23 +14,25 @@ import numpy as np
 from .chain import PRODUCTS, SPIKING, Discretization, GraphWriter, near
 
 Rule = tuple[str, Callable[[Any, Discretization], Any], str]
-"""The kinds of nodes that a rule is of, by name, whether a node fits, and the words for what is needed."""
+"""A requirement: the names of the node types it applies to, a check of one node, and a description for messages."""
 
 
 class Target(NamedTuple):
     """How a target library reads a graph.
 
     Attributes:
-      method: how it solves the equations, ``"euler"`` or ``"exp"``.
-      r: the resistance with which it computes NIR's equations, ``"1"`` or ``"tau/dt"``.
-      nodes: the kinds of nodes that it reads, by name.
-      recurrent: the kinds of neurons whose recurrent weights it reads.
-      rules: what it needs of nodes, and would not check.
-      dt: its time step, if it has only one.
-      reset: the reset of its neurons, with ``reset_delay``; by subtraction, its files mean something else to NIR.
-      delayed: whether spikes leave its neurons one step late, as with a `Delay` of 1 behind them.
-      convert: changes a node to one from which the library computes the same.
-      chain: a pattern of the kinds of its nodes one after another, ``recurrent`` before those with recurrent weights.
+      method: how it discretises the equations, ``"euler"`` or ``"exp"``.
+      r: the resistance that makes its neurons follow the NIR equations, ``"1"`` or ``"tau/dt"``.
+      nodes: the names of the node types that it reads.
+      recurrent: the names of the neuron types whose recurrent weights it reads.
+      rules: requirements on nodes that the library itself does not check.
+      dt: its time step, if it is fixed.
+      reset: the ``reset`` and ``reset_delay`` of its neurons. NIR itself can't express a reset by subtraction, so such
+        a file is correct for this library only.
+      delayed: If True, its neurons emit spikes one step late, like neurons followed by a `Delay` of 1.
+      convert: a function that changes a node so that the library computes the same result.
+      chain: a regular expression for the sequence of node types; types with recurrent weights are prefixed with
+        ``recurrent``.
     """
 
     method: str
@@ -46,7 +48,7 @@ class Target(NamedTuple):
 
 
 def adapt_to_target(to: GraphWriter):
-    """Change a graph to one from which its target computes the same, and record what the target does not support."""
+    """Change a graph so that its target computes the same result, and record unsupported nodes as errors."""
     target, reader, known, chain = to.target, to.reader, to.target.nodes.split(), ""
     _fold(to, "SumPool2d" in known and "AvgPool2d" not in known, ONE_THRESHOLD in target.rules)
     for name, node in to.nodes.items():
@@ -54,7 +56,7 @@ def adapt_to_target(to: GraphWriter):
         to.owner = to.owners[name]
         reads, is_recurrent = kind in ("Input", "Output", *known), name in to.recurrent
         to.refuse_unless(reads, f"{reader} reads {', '.join(known)}, not {kind}: see docs/nir.md#instead")
-        to.refuse_unless(not is_recurrent or kind in target.recurrent.split(), f"{reader} reads no recurrent {kind}")
+        to.refuse_unless(not is_recurrent or kind in target.recurrent.split(), f"{reader} can't read recurrent {kind}")
         for kinds, fits, needed in (ONE_GROUP, *target.rules) if reads else ():
             to.refuse_unless(kind not in kinds.split() or fits(node, to.how), f"{reader} needs {needed}")
         if kind not in ("Input", "Output"):
@@ -67,7 +69,10 @@ def adapt_to_target(to: GraphWriter):
 
 
 def _fold(to: GraphWriter, sums: bool, ones: bool):
-    """Make averages sums, by whose size the weights behind are divided, and thresholds 1, which divide those before."""
+    """Replace average pooling by sum pooling, and unequal thresholds by 1.
+
+    The weights after a sum pool are divided by its window size; the weights before neurons by their thresholds.
+    """
     before, summed = None, 1.0
     for name, node in to.nodes.items():
         to.owner = to.owners[name]
@@ -82,7 +87,7 @@ def _fold(to: GraphWriter, sums: bool, ones: bool):
         elif type(node) is nir.Flatten:
             before = None
         else:
-            what = f"{to.reader} sums in a pool: put a linear layer or convolution behind it, which divides the sum"
+            what = f"{to.reader} has only sum pooling: add a linear layer or convolution after it to divide the sum"
             to.refuse_unless(summed == 1, what)
             if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
                 each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
@@ -95,13 +100,13 @@ def _fold(to: GraphWriter, sums: bool, ones: bool):
 
 
 def _divide(node: Any, field: str, by: np.ndarray):
-    """Divide weights or a bias for each neuron, or channel."""
+    """Divide weights or a bias by one number per neuron or channel."""
     if hasattr(node, field):
-        value, node.metadata = getattr(node, field), {}  # not of the dtype that it had
+        value, node.metadata = getattr(node, field), {}  # the dtype in its metadata no longer applies
         setattr(node, field, (value.T / by).T.astype(value.dtype))
 
 
-# What targets need ---------------------------------------------------------------------------------------------------
+# Requirements of the targets -----------------------------------------------------------------------------------------
 
 FIRE, LEAK, TIMES = "LIF IF CubaLIF", "LIF LI CubaLIF", ("tau", "tau_mem", "tau_syn")
 
@@ -118,9 +123,9 @@ def _is_slow(n: Any, how: Discretization) -> Any:
     return all(np.all(getattr(n, field, np.inf) > how.dt) for field in TIMES)
 
 
-ONE_GROUP: Rule = "Conv1d Conv2d", lambda n, _: n.groups == 1, "one group of channels, without which nir.read fails"
+ONE_GROUP: Rule = "Conv1d Conv2d", lambda n, _: n.groups == 1, "one group of channels, since nir.read fails otherwise"
 ONE_THRESHOLD: Rule = FIRE, _uniform("v_threshold"), "one threshold for all neurons, or a linear layer before them"
-OFF_REST: Rule = FIRE, lambda n, _: np.all(n.v_threshold != 0), "a threshold other than 0, where neurons rest"
+OFF_REST: Rule = FIRE, lambda n, _: np.all(n.v_threshold != 0), "a threshold other than 0, the resting potential"
 ABOVE_REST: Rule = FIRE, lambda n, _: np.all(n.v_threshold > 0), "thresholds above 0"
 ONE_STEP: Rule = "Delay", lambda n, how: np.all(near(n.delay, how.dt)), "a Delay(features, 1)"
 ALL_IN: Rule = "LI", _own_r, "decay_input=False"
@@ -130,24 +135,24 @@ UNIFORM: tuple[Rule, ...] = (LEAK, _uniform(*TIMES), "one decay for all neurons"
 JAXPIKE: tuple[Rule, ...] = (
     *(*UNIFORM, OFF_REST, NO_DILATION, ("LI", _own_r, "decay_input=True")),
     ("Conv2d", lambda n, _: n.padding == "same" or not np.any(n.padding), "padding VALID, or SAME with strides of 1"),
-    ("AvgPool2d", lambda n, _: not np.any(n.padding), "an average pool without padding"),
+    ("AvgPool2d", lambda n, _: not np.any(n.padding), "average pooling without padding"),
 )
-SINABS: tuple[Rule, ...] = ALL_IN, ("LIF LI", lambda n, _: n.tau.ndim == 1, "decay=1.0 of LIF on images, and no LI")
+SINABS: tuple[Rule, ...] = ALL_IN, ("LIF LI", lambda n, _: n.tau.ndim == 1, "LIF with decay=1.0 and no LI on images")
 SPECK: tuple[Rule, ...] = (
     *(ONE_THRESHOLD, NO_DILATION),
     ("Conv2d", lambda n, _: n.weight.shape[-1] == n.weight.shape[-2], "a square kernel"),
-    ("Conv2d", lambda n, _: n.padding != "same" or n.weight.shape[-1] % 2, "padding alike on both sides"),
+    ("Conv2d", lambda n, _: n.padding != "same" or n.weight.shape[-1] % 2, "equal padding on both sides"),
     ("Input", lambda n, _: n.input_type["input"].size == 3, "images, such as (1, 1, features)"),
     ("Flatten", lambda n, _: np.ptp(n.input_type["input"][1:]) == 0, "square images before a flatten"),
-    ("SumPool2d", lambda n, _: len({*n.kernel_size, *n.stride}) == 1, "square windows, with strides as large"),
+    ("SumPool2d", lambda n, _: len({*n.kernel_size, *n.stride}) == 1, "square windows with strides of the same size"),
 )
 
 
-# How nodes are changed -----------------------------------------------------------------------------------------------
+# Conversion of nodes -------------------------------------------------------------------------------------------------
 
 
 def _for_norse(node: Any, how: Discretization) -> Any:
-    """Let neurons without a leak take all of their input, as they do in norse whatever the resistance."""
+    """Give neurons without a leak an input gain of 1, since norse ignores their resistance."""
     if type(node) is nir.IF:
         gain = how.gain_of(None, node.r)
         node.r, node.v_threshold = node.r / gain, node.v_threshold / gain
@@ -155,32 +160,38 @@ def _for_norse(node: Any, how: Discretization) -> Any:
 
 
 def _for_jaxpike(node: Any, how: Discretization) -> Any:
-    """Write the padding of a convolution as a string, without which jaxpike pads none."""
+    """Write the padding of a convolution as a string, since jaxpike ignores numbers."""
     if type(node) is nir.Conv2d:
         node.padding = "same" if node.padding == "same" else "valid"
     return node
 
 
 def _for_sinabs(node: Any, how: Discretization) -> Any:
-    """Give weights a bias, and integrators, which take all of their input, the resistance that sinabs asks for."""
+    """Add a zero bias to linear layers, and set the resistance of integrators to 1, as sinabs requires.
+
+    The integrators of sinabs have an input gain of 1.
+    """
     if type(node) is nir.Linear:
         return nir.Affine(node.weight, np.zeros(len(node.weight), node.weight.dtype), metadata=node.metadata)
     if type(node) is nir.LI:
         node.r = np.ones_like(node.r)
     if type(node) is nir.IF:
-        node.v_threshold = node.v_threshold.astype(np.float32)  # as weights are, for sinabs casts none
+        node.v_threshold = node.v_threshold.astype(np.float32)  # the dtype of the weights, since sinabs does not cast
     return node
 
 
 def _for_speck(node: Any, how: Discretization) -> Any:
-    """Write the padding of a convolution in numbers, too."""
+    """Convert as for sinabs, and write the padding of a convolution as numbers."""
     if type(node) is nir.Conv2d and node.padding == "same":
         node.padding = (node.weight.shape[-1] // 2,) * 2
     return _for_sinabs(node, how)
 
 
 def _for_xylo(node: Any, how: Discretization) -> Any:
-    """State the step by the resistance, tau / dt - 1, and expect potentials that the synapse decays once more."""
+    """Set r to tau / dt - 1, and scale the threshold by the decay of the synapse.
+
+    Rockpool computes the time step from r, and its synapse decays the input once more.
+    """
     if type(node) is nir.CubaLIF:
         node.r, node.w_in = node.tau_mem / how.dt - 1, np.ones_like(node.w_in)
         node.v_threshold = node.v_threshold * how.decay_of(node.tau_syn)
@@ -191,12 +202,13 @@ def _for_xylo(node: Any, how: Discretization) -> Any:
 
 DENSE, IMAGES, POOLS = "Linear Affine", "Linear Affine Conv2d Flatten", "Linear Affine Conv2d Flatten SumPool2d"
 SUBTRACT, LATE, SPYX = ("subtract", False), ("subtract", True), (ABOVE_REST, ONE_STEP)
-# A core of Speck has weights, then neurons, then pools.
+# A core of Speck has weights, then neurons, then pooling.
 CORE = "(Conv2d|Linear|Affine) L?IF "
 ON_SPECK = rf"(Flatten )*({CORE}(\w+Pool2d )*(Flatten )*)*{CORE}"
-# A Dense of Lava takes spikes and gives them to neurons, whose bias goes past the synapse, and comes before the spikes.
+# Lava's Dense accepts spikes only and must be followed by neurons. Their bias bypasses the synapse, so a CubaLIF or
+# recurrent neurons need a linear layer without a bias.
 ON_LOIHI = "((Linear|Affine) L?IF |Linear (CubaLIF|recurrent L?IF) )+"
-# Spikes leave neurons of spyx one step late, as with the delays behind them, which are left out.
+# spyx neurons emit spikes one step late. The Delay after each of them expresses this, and is not written.
 IN_SPYX = "((Linear|Affine|L?IF Delay) )*"
 TARGETS: dict[str | None, Target] = {
     "norse": Target("euler", "1", f"{IMAGES} SumPool2d {FIRE}", "LIF IF", (OFF_REST,), convert=_for_norse),
@@ -209,5 +221,5 @@ TARGETS: dict[str | None, Target] = {
     "speck": Target("exp", "tau/dt", f"{POOLS} IF", "", SPECK, 1.0, SUBTRACT, False, _for_speck, ON_SPECK),
     "lava": Target("euler", "tau/dt", f"{DENSE} {FIRE}", "LIF IF", (*UNIFORM, ABOVE_REST), chain=ON_LOIHI),
     "rockpool": Target("exp", "tau/dt", f"{DENSE} CubaLIF", "", (ABOVE_REST,), None, SUBTRACT, convert=_for_xylo),
-    None: Target("euler", "1", "CubaLIF"),  # NIR's own
+    None: Target("euler", "1", "CubaLIF"),  # NIR's own definitions
 }

@@ -12,15 +12,15 @@ from ._neuron import Unmatched
 
 
 class InputHistory(Unmatched):
-    """A neuron whose state is its last ``longest`` inputs. A step is a run over one time step."""
+    """A neuron whose state is its last ``longest`` inputs. One step is a call of `over_time` on one time step."""
 
     longest: Any
-    state_dtype: Any = None  # None: the dtype of the input of `initial_state`
+    state_dtype: Any = None  # if None, the dtype of the input of `initial_state`
     states: ClassVar[tuple[str, ...]] = ("past",)
 
     def initial_state(self, x):
         if not x.ndim:
-            raise ValueError(f"{type(self).__name__}: expected xs of shape [time, ..., features], got one number")
+            raise ValueError(f"{type(self).__name__}: expected xs of shape [time, ..., features], got shape [time]")
         dtype = x.dtype if self.state_dtype is None else self.state_dtype
         return jnp.zeros((*x.shape[:-1], self.longest, x.shape[-1]), dtype)
 
@@ -29,7 +29,7 @@ class InputHistory(Unmatched):
         return state, y
 
     def _joined(self, past, xs):
-        """Return the past and current inputs, in the dtype of the inputs, and the new state."""
+        """Return the past and current inputs concatenated, in the dtype of the inputs, and the new state."""
         before = jnp.moveaxis(past, -2, 0).astype(xs.dtype)
         mesh = jax.sharding.get_abstract_mesh()
         if (mesh.explicit_axes or mesh.manual_axes) and len(xs):  # unlike the inputs, zeros have no sharding type
@@ -38,13 +38,13 @@ class InputHistory(Unmatched):
         return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
 
     def _filtered(self, past, xs, kernel):
-        """Return the new state, and the inputs filtered over time with a kernel."""
+        """Return the new state, and the inputs filtered with a kernel over time."""
         both, past = self._joined(past, xs.astype(past.dtype))
         return past, sum(kernel[i] * both[i : i + len(xs)] for i in range(len(kernel)))
 
 
 class AnyDtypeHistory(InputHistory):
-    """The base of `Delay` and `Window`: inputs of any dtype, no trainable parameters, no state if no input is kept."""
+    """The base of `Delay` and `Window`: inputs of any dtype, no trainable parameters, and no state if longest = 0."""
 
     _is_trained: ClassVar[bool] = False
     _as_input = staticmethod(as_real)
@@ -67,7 +67,7 @@ class AnyDtypeHistory(InputHistory):
             return xs, past
         if not np.can_cast(xs.dtype, past.dtype):
             raise ValueError(
-                f"{type(self).__name__}: expected a carry that holds every number of an input of dtype {xs.dtype}, got "
-                f"{past.dtype}: give state_dtype=jnp.{xs.dtype}"
+                f"{type(self).__name__}: a {past.dtype} carry can't represent every number of a {xs.dtype} input: set "
+                f"state_dtype=jnp.{xs.dtype}"
             )
         return super()._joined(past, xs)

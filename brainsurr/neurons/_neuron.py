@@ -1,4 +1,4 @@
-"""`Neuron`, the base class: a value with parameters, a state and one step."""
+"""`Neuron`, the base class of all neurons: parameters, an initial state, and one time step."""
 
 import dataclasses
 import functools
@@ -22,11 +22,12 @@ from ._spikes import Drawn, all_spike_functions, draw_each, drawn, spike_fields,
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Neuron(Value):
-    r"""A neuron: parameters, a state, and one step in time; the base class.
+    r"""The base class of neurons: parameters, an initial state, and one time step.
 
-    A neuron is a value, like a surrogate. Fields with numbers, arrays and surrogates are parameters, the leaves of a
-    pytree. All other fields (strings, booleans, integers, functions) are static. A neuron is independent of any
-    framework: ``brainsurr.nnx.layer`` and its equivalents in the other frameworks return a layer class for it.
+    A neuron is an immutable pytree dataclass, like a surrogate. Numbers, arrays and surrogates among its fields are
+    parameters, the leaves of the pytree. All other fields (strings, booleans, integers, functions) are static. A neuron
+    is independent of any framework: ``brainsurr.nnx.layer`` and its equivalents for the other frameworks return a layer
+    class for it.
 
     To write a neuron, subclass this as a dataclass whose fields have defaults, and define ``initial_state(x)`` and
     ``step(state, x)`` as pure functions. In ``step``, the parameters and the input have the dtype of the state and
@@ -34,13 +35,13 @@ class Neuron(Value):
     input. To stop the gradient of a reset, write ``u * (1 - brainsurr.detached(s))``.
 
     Attributes:
-      bounds: for each trainable parameter that is bounded, the closed interval in which a layer keeps it, by name.
-      states: a name for each array of the state, in the order of its leaves. In brainstate, these are the names of the
-        states of a layer.
+      bounds: the closed interval to which a layer restricts each bounded trainable parameter, by name.
+      states: the names of the arrays in the state, in the order of its leaves. In brainstate, these are the names of
+        the states of a layer.
 
     Raises:
       TypeError: a field does not have the type of its default.
-      ValueError: a number is not finite; or in a call, a state or an output has an unexpected shape.
+      ValueError: a number is not finite, or, in a call, a state or an output has an unexpected shape.
 
     Example:
       >>> import dataclasses
@@ -67,21 +68,21 @@ class Neuron(Value):
     """
 
     states: ClassVar[tuple[str, ...]] = ("v",)
-    _decays: ClassVar[tuple[str, ...]] = ()  # within their bounds even if they are not trained
-    _counts: ClassVar[tuple[str, ...]] = ()  # integers up to which the state, or a kernel in its dtype, counts
+    _decays: ClassVar[tuple[str, ...]] = ()  # parameters that must be within their bounds even if they are not trained
+    _counts: ClassVar[tuple[str, ...]] = ()  # integers that the dtype of the state must represent exactly
     _gives_spikes: ClassVar[bool] = False  # whether the output contains only 0, 1 and NaN, in classes of brainsurr
     _as_input: ClassVar[Callable] = staticmethod(as_float)  # converts an input to a dtype that the neuron supports
     _is_trained: ClassVar[bool] = True  # whether its layers have trainable parameters
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # A class with several neurons as bases has the bounds of all of them.
+        # A class that inherits from several neurons has the bounds of all of them.
         cls.bounds = functools.reduce(lambda all, base: all | vars(base).get("bounds", {}), cls.__mro__[::-1], {})
         cls._decays = tuple(dict.fromkeys(name for base in cls.__mro__ for name in vars(base).get("_decays", ())))
-        # A count, say of refractory steps, is static: it may be the length of a loop.
+        # A count, such as the number of refractory steps, is static, since it can be the length of a loop.
         cls._always_static |= {name for base in cls.__mro__ for name, n in vars(base).items() if type(n) is int}
         for default in (value for base in cls.__mro__ for value in vars(base).values() if isinstance(value, Value)):
-            hash(default)  # freezes the default, which all neurons of the class share
+            hash(default)  # freezes the default, which is shared by all neurons of the class
 
     @classmethod
     def _check_class(cls):
@@ -90,7 +91,7 @@ class Neuron(Value):
         for path in cls.bounds:
             if path.partition(".")[0] not in names:
                 raise ValueError(
-                    f"{cls.__name__}: bounds name {path!r}, which is no field of it; it has {', '.join(names)}"
+                    f"{cls.__name__}: bounds contains {path!r}, which is not a field. Fields: {', '.join(names)}"
                 )
 
     def initial_state(self, x) -> Any:
@@ -99,7 +100,7 @@ class Neuron(Value):
         Args:
           x: the input of one step, ``[..., features]``, in the dtype of the state. Only its shape and dtype are used.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no initial_state(self, x): define one")
+        raise NotImplementedError(f"{type(self).__name__} does not define initial_state(self, x)")
 
     def step(self, state, x) -> tuple[Any, jax.Array]:
         """Run one step; ``neuron.step(state, x, key=key)`` draws random spikes.
@@ -111,10 +112,10 @@ class Neuron(Value):
         Returns:
           The new state, and the output in the shape and dtype of ``x``.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no step(self, state, x): define one")
+        raise NotImplementedError(f"{type(self).__name__} does not define step(self, state, x)")
 
     def over_time(self, state, xs) -> tuple[Any, jax.Array]:
-        """Run over the leading axis of ``xs``. Override it if there is a faster way than a scan of steps."""
+        """Run over the leading axis of ``xs``. Override this method if a scan over steps is not the fastest way."""
         return scan_steps(lambda state, x: self._advance(state, x), state, xs, iterations_at_once(xs))
 
     def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
@@ -123,8 +124,8 @@ class Neuron(Value):
         Args:
           state: the state before the first step.
           xs: inputs ``[time, ..., features]``.
-          key: a random key, with which the spikes are drawn as in ``brainsurr.spike(x, f, key=key)``. If None, the
-            spikes are deterministic.
+          key: a random key. If given, spikes are random, as in ``brainsurr.spike(x, f, key=key)``. If None, spikes are
+            deterministic.
 
         Returns:
           The state after the last step, and the outputs ``[time, ..., features]``.
@@ -132,7 +133,7 @@ class Neuron(Value):
         return run(self if key is None else drawn(self, key), state, xs)
 
     def _advance(self, state, x):
-        """Run one step from a valid state: compute in the dtype of the state, and return an output like x."""
+        """Run one step from a valid state: compute in the dtype of the state, and return an output in x's dtype."""
         owner = type(self).__name__
         dtypes = [part.dtype for part in jax.tree.leaves(state) if is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
@@ -176,11 +177,12 @@ class Neuron(Value):
             raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}")
 
     def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
-        """Raise a ValueError if the dtype of the state rounds away the change of a step.
+        """Raise a ValueError if the state changes so slowly that its dtype rounds the change of a step to 0.
 
-        Near a limit of 1, a step of ``(1 - decay)`` times the distance to the limit is rounded away below a quarter of
-        the dtype's eps, so the state may stop up to a quarter short of the limit. Values of the type ``let_be`` are not
-        checked: arrays may result from training. When a layer is made, only traced arrays are exempt.
+        Near a limit of 1, the change per step is ``(1 - decay)`` times the distance to the limit. Changes below a
+        quarter of the dtype's eps are rounded to 0, so the state may stop up to a quarter short of the limit. Values of
+        the type ``let_be`` are not checked, since arrays may result from training. When a layer is made, only traced
+        arrays are exempt.
         """
         for name in self._decays:
             value = getattr(self, name)
@@ -189,42 +191,42 @@ class Neuron(Value):
             change = 1 - np.float64(value) if name.endswith("decay") else np.float64(value)
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
                 raise ValueError(
-                    f"{owner}: {jnp.dtype(dtype)} rounds away what {name}={value} changes in a step. Use a wider "
-                    "param_dtype for a layer, or a wider input for a neuron"
+                    f"{owner}: with {name}={value}, {jnp.dtype(dtype)} rounds the change per step to 0. Use a wider "
+                    "param_dtype for a layer, or a wider input dtype for a neuron"
                 )
         for name in self._counts:
             check_counts(f"{owner}: {name}", getattr(self, name), dtype)
 
     def _check_bounds(self, owner: str, intervals: Mapping[str, Any]):
-        """Raise a ValueError if a layer trains a parameter in an interval that is too wide. None means unbounded."""
+        """Raise a ValueError if the interval of a trainable parameter is too wide; None means unbounded."""
 
     def _check_features(self, owner: str, features: int):
-        """Raise a ValueError unless each parameter is one number, or one per feature of a layer."""
+        """Raise a ValueError unless each parameter is a scalar, or has one number per feature of a layer."""
         for name, value in vars(self).items():
             if is_number(value) and jnp.shape(value) not in ((), (1,), (features,)):
-                raise ValueError(f"{owner}: {name} has shape {jnp.shape(value)}, not one number or {features}")
+                raise ValueError(f"{owner}: {name} has shape {jnp.shape(value)}, but must be () or ({features},)")
 
 
 class Unmatched(Neuron):
-    """A neuron whose step gets parameters, state and input unchanged, instead of in one dtype."""
+    """A neuron whose step receives parameters, state and input unchanged instead of cast to one dtype."""
 
     def _advance(self, state, x):
         return type(self).step(self, state, x)
 
 
 def by_position(default) -> Any:
-    """Return a field that a layer also accepts by position, after ``features``."""
+    """Return a field that layers also accept as a positional argument, after ``features``."""
     return dataclasses.field(default=default, metadata={"by_position": True})
 
 
 def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
-    """Return the fields of a neuron that are arguments of its layer."""
+    """Return the fields of a neuron class that are arguments of its layers."""
     return [field for field in dataclasses.fields(kind) if field.init]
 
 
 def call_function(name: str, function: Callable, x):
     """Call a function that is used instead of a surrogate; return its result in the dtype of ``x``."""
-    return as_float(function(x), f"what {name} returns").astype(x.dtype)
+    return as_float(function(x), f"the result of {name}").astype(x.dtype)
 
 
 @hook
@@ -232,31 +234,32 @@ def run(neuron: Neuron, state, xs, host_scan: Callable = scan_steps) -> tuple[An
     """Run a neuron over time.
 
     Args:
-      neuron: the neuron, whose surrogates may be replaced by `Drawn` or `Watched`.
+      neuron: the neuron; its surrogates may have been replaced by `Drawn` or `Watched`.
       state: the state before the first step.
       xs: inputs, ``[time, ..., features]``.
-      host_scan: the scan of a framework, used if a function among the fields may read or write state.
+      host_scan: the scan of the framework, used if a spike function is not a surrogate, since it may then read or
+        write the framework's state.
     """
     xs = neuron._as_input(xs, "xs")
     if not xs.ndim:
         raise ValueError("expected xs to be an array [time, ..., features], got a single number")
     state = as_state(neuron, state, xs.shape[1:])
-    for part in filter(is_float, jax.tree.leaves(state)):  # a state made by hand has not been checked
+    for part in filter(is_float, jax.tree.leaves(state)):  # the user may have made the state without `initial_state`
         neuron._check_dtype(type(neuron).__name__, part.dtype)
     functions = all_spike_functions(neuron)
-    for f in functions:  # before compilation, in which all numbers are traced
+    for f in functions:  # before compilation, since all numbers are traced there
         if isinstance(f, Surrogate):
             f._check_dtype(jax.tree.leaves(state)[0].dtype)
     if [f for f in functions if not isinstance(f, Surrogate | Drawn)]:
         return _over_time(neuron, state, xs, host_scan)
-    # All numbers of a neuron are arguments of one compiled function, so new values need no compilation. A class of the
-    # user may depend on anything outside of it, which can change, so it is traced again in each call.
+    # All numbers of a neuron are arguments of one compiled function, so new values don't trigger compilation. A user's
+    # class may depend on global state that can change, so it is traced again in each call.
     compiled = _compiled if is_built_in(neuron) else jax.jit(functools.partial(_over_time), inline=True)
     return compiled(neuron, state, xs)
 
 
 def _over_time(neuron, state, xs, host_scan=scan_steps):
-    # The keys of all steps are an input of the scan, so a step that is recomputed draws the same spikes.
+    # The keys of all steps are inputs of the scan, so rematerialised steps draw the same spikes.
     keys, with_keys = draw_each(neuron, xs.shape[0])
     if not keys and type(neuron).over_time is not Neuron.over_time:
         return neuron.over_time(state, xs)
@@ -282,7 +285,7 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
     """
     owner, expected = type(neuron).__name__, expected_state(neuron, shape)
     likes, wanted = jax.tree.flatten(expected)
-    leaves, given = jax.tree.flatten(tuples(state))  # a checkpoint may give lists
+    leaves, given = jax.tree.flatten(tuples(state))  # a restored checkpoint may contain lists
     fits = given == jax.tree.structure(tuples(expected))  # type: ignore[operator]
     if fits:
         kinds = [neuron._as_input if is_float(like) else as_real for like in likes]
@@ -316,19 +319,19 @@ def _built_in_state_shapes(structure, sizes, shape):
 
 @hook
 def make_first_state(initial_state: Callable, neuron: Neuron, x):
-    """Return the initial state, after checking that each array of it has a name."""
+    """Return the initial state, and check that each of its arrays has a name."""
     owner = type(neuron).__name__
     x = neuron._as_input(x, "x")
     neuron._check_dtype(owner, x.dtype)
     state, names = initial_state(neuron, x), neuron.states
     if not (arrays := len(jax.tree.leaves(state))) == len(names) == len(set(names)):
-        raise ValueError(f"{owner}: states = {names!r} needs a name for each of the {arrays} arrays of the state")
+        raise ValueError(f"{owner}: the state has {arrays} arrays, but states = {names!r} must name each of them once")
     return state
 
 
 @hook
 def take_one_step(step: Callable, neuron: Neuron, state, x, *, key=None):
-    """Check the state and run one step, with random spikes if there is a key."""
+    """Check the state and run one step, with random spikes if a key is given."""
     x = neuron._as_input(x, "x")
     running = neuron if key is None else drawn(neuron, key)
     return running._advance(as_state(neuron, state, x.shape), x)

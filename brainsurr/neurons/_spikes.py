@@ -37,7 +37,7 @@ class Watched:
 
 
 def spike_fields(kind: type) -> tuple[str, ...]:
-    """Return the fields of a neuron class that hold a spike function: a surrogate, or another function."""
+    """Return the names of the fields of a neuron class whose default is a surrogate, its spike functions."""
     return tuple([field.name for field in dataclasses.fields(kind) if isinstance(field.default, Surrogate)])
 
 
@@ -60,7 +60,7 @@ def with_spike_functions(replace: Callable[[str, Any], Any], neuron):
 
 
 def drawn(neuron, key):
-    """Return a neuron that draws random spikes: the first surrogate uses the key, each other one a key of its own."""
+    """Return a neuron that draws random spikes: the first surrogate uses the key, the others keys derived from it."""
     owner, n = type(neuron).__name__, len(all_spike_functions(neuron))
     keys = iter([key, *(jax.random.fold_in(key, i) for i in range(1, n))])
 
@@ -68,7 +68,7 @@ def drawn(neuron, key):
         if isinstance(f, Watched):
             return dataclasses.replace(f, function=draw(name, f.function))
         if not isinstance(f, Surrogate):
-            raise TypeError(f"{owner}: expected {name} to be a surrogate, whose spikes a key draws, got {f!r}")
+            raise TypeError(f"{owner}: random spikes (key=...) need a surrogate as {name}, got {f!r}")
         check_distribution(f"{owner}: {name}", f)
         return Drawn(f, next(keys))
 
@@ -76,7 +76,7 @@ def drawn(neuron, key):
 
 
 def draw_each(neuron, steps: int) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Return the keys of all steps of a neuron with random spikes, and a function that sets the keys of one step."""
+    """Return one key per step for each random surrogate, and a function that sets the keys of a step in the neuron."""
     structure: Any
     leaves, structure = jax.tree.flatten(neuron, is_leaf=_is_drawn)
 

@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron that adapts."""
+"""The adaptive leaky integrate-and-fire neuron (ALIF)."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ class ALIFFields(LIFFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class ALIF(LIF, ALIFFields):
-    r"""A LIF neuron that adapts: the more it has fired, the higher its threshold or the smaller its input.
+    r"""An adaptive LIF neuron: recent spikes raise its threshold or reduce its input.
 
     With the adaptation :math:`a`, :math:`\rho` the ``adaptation_decay``, :math:`b` the ``spike_adaptation`` and
     :math:`c` the ``voltage_adaptation``,
@@ -41,7 +41,7 @@ class ALIF(LIF, ALIFFields):
     The other arguments are described in :class:`LIF`.
 
     Args:
-      reset_delay: if True, a spike resets the potential, and adapts the neuron, one step later.
+      reset_delay: if True, a spike resets the potential and adapts the neuron one step later.
       refractory: the number of steps without spikes after a spike. The adaptation continues during these steps.
       adapts: ``"threshold"`` adds the adaptation to the threshold; ``"input"`` subtracts it from the input.
       adaptation_decay: the fraction of the adaptation kept per step, in [0, 1]. A number or ``[features]``.
@@ -90,7 +90,7 @@ class ALIF(LIF, ALIFFields):
         how = now.get("adapts"), now.get("reset")
         if not now.get("reset_adapted", True) and how != ("threshold", "subtract"):
             what = "expected adapts='threshold' and reset='subtract' with reset_adapted=False"
-            raise ValueError(f"{type(self).__name__}: {what}, got {how}: leave reset_adapted out")
+            raise ValueError(f"{type(self).__name__}: {what}, got {how}: omit reset_adapted")
 
     @property
     def states(self):  # type: ignore[override]
@@ -101,7 +101,7 @@ class ALIF(LIF, ALIFFields):
 
     def step(self, state, x):
         inner, before = state
-        a = self._adapted(before, *inner[:2]) if self.reset_delay else before  # what acts now
+        a = self._adapted(before, *inner[:2]) if self.reset_delay else before  # the adaptation of this step
         if self.adapts == "input":
             inner, s = self.fire(inner, x - a, self.threshold, self.threshold)
         else:
@@ -112,6 +112,6 @@ class ALIF(LIF, ALIFFields):
 
     def _adapted(self, a, v, s):
         rho, c = self.adaptation_decay, self.voltage_adaptation
-        # Avoid 0 times infinity, for a neuron that may not fire.
+        # With voltage_adaptation=0, an infinite potential must not add 0 * inf = NaN.
         v = jnp.where((c == 0) & jnp.isinf(v), jnp.zeros_like(v), v)
         return rho * a + (1 - rho) * (self.spike_adaptation * s + c * v)

@@ -27,9 +27,9 @@ class ILIF(LI, ILIFFields):
        \qquad v' = u - \mathrm{threshold}\, s
 
     So :math:`s` is the potential in units of the threshold, rounded and clipped to [0, ``levels``]. The default
-    ``spike_fn`` has a gradient of 1 up to a distance of 1/2. The gradient of the sum is then the gradient of the
-    clipped potential without rounding: 1 if 0 < u < levels threshold, and 0 otherwise. A chip sends the s spikes one
-    after another.
+    ``spike_fn`` has a gradient of 1 up to a distance of 1/2. The gradient of :math:`s` with respect to
+    :math:`u / \mathrm{threshold}` is then 1 if 0 < u < levels * threshold, and 0 otherwise: the gradient of the clipped
+    value without rounding. Neuromorphic hardware sends the s spikes one after another.
 
     State: the membrane potential ``v``, with the shape of the input of one step, ``[..., features]``. All quantities
     are dimensionless.
@@ -40,8 +40,8 @@ class ILIF(LI, ILIFFields):
       threshold: the potential that one spike represents, above 0. A number or ``[features]``.
       levels: the maximum number of spikes per step, a positive integer.
       spike_fn: a surrogate, or any other function of the distance from a level, in units of the threshold. Random
-        spikes use one random number for all levels, which rounds the potential stochastically. They need a
-        distribution such as ``Sigmoid(4.0)``; the default is not one.
+        spikes use one random number for all levels, which rounds the potential stochastically. They need a surrogate
+        that is a cumulative distribution, such as ``Sigmoid(4.0)``; the default is not.
 
     Raises:
       TypeError: ``spike_fn`` is not callable, ``levels`` is not an integer, or another argument is not a number.

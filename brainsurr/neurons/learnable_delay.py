@@ -1,4 +1,4 @@
-"""Trainable delays, as a kernel over time that becomes narrower during training."""
+"""Trainable delays, implemented as a kernel over time that becomes narrower during training."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -32,8 +32,9 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
     State: the last inputs ``past``, ``[..., longest, features]``, the oldest first, in the dtype of the state.
 
     Args:
-      longest: the longest delay in time steps, a positive integer. Time and memory are proportional to it.
-      delay: the delay in time steps, in [0, longest]; a layer keeps it there. A number or ``[features]``.
+      longest: the longest delay in time steps, a positive integer. Run time and memory are proportional to it.
+      delay: the delay in time steps, in [0, longest]; a layer restricts it to this interval. A number or
+        ``[features]``.
       width: the standard deviation of the kernel in time steps, at least 0.01. A number or ``[features]``. It is not
         meant to be trained.
 

@@ -1,4 +1,4 @@
-"""The leaky integrator, the usual readout, and the leaky integrate-and-fire neuron."""
+"""The leaky integrator (LI), the usual readout, and the leaky integrate-and-fire neuron (LIF)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -143,7 +143,7 @@ class LIF(LI, LIFFields):
     _counts: ClassVar[tuple[str, ...]] = ("refractory",)
     _lower_limits: ClassVar[dict[str, float]] = {"refractory": -1}
 
-    keeps_spikes: bool = dataclasses.field(default=False, init=False)  # in the state; set by `Recurrent`
+    keeps_spikes: bool = dataclasses.field(default=False, init=False)  # set by `Recurrent`: the state contains s
 
     def _check(self, name, value):
         super()._check(name, value)
@@ -154,8 +154,8 @@ class LIF(LI, LIFFields):
         now = vars(self) | {name: value}
         if now.get("reset") == "none" and (now.get("reset_delay") or now.get("reset_grad") is not None):
             raise ValueError(
-                f"{type(self).__name__}: expected neither reset_delay nor reset_grad with reset='none', which resets "
-                "nothing: leave them out, or take False and None"
+                f"{type(self).__name__}: expected neither reset_delay nor reset_grad with reset='none', since there is "
+                "no reset: omit them, or pass False and None"
             )
 
     @property
@@ -190,7 +190,7 @@ class LIF(LI, LIFFields):
             u = jnp.where(left > 0, v, u)
         v = self._after(u, others[0], fired_at) if self.reset_delay else u
         h = v - threshold
-        if self.refractory:  # `diagnose` sees that these may not fire; in a check of the gradient, they fire a little
+        if self.refractory:  # -inf tells `diagnose` that these neurons can't fire
             h = jnp.where(left > 0, -jnp.inf, h)
         s = self.spike_fn(h)
         if self.refractory:
@@ -198,7 +198,7 @@ class LIF(LI, LIFFields):
         v = v if self.reset_delay else self._after(u, s, fired_at)
         others = [s] * len(others)
         if self.refractory:
-            # In a check of the gradient, a smooth spike is rarely 0 or 1.
+            # `check_gradients` replaces spikes by smooth values, which are rarely exactly 0 or 1.
             others.append(jnp.where(s > 0.5, float(self.refractory), jnp.maximum(left - 1, 0)))
         return ((v, *others) if others else v), s
 

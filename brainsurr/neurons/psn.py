@@ -24,13 +24,13 @@ class SlidingPSNFields:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class SlidingPSN(InputHistory, SlidingPSNFields):
-    r"""A parallel spiking neuron: its potential is a sum over the last inputs, with trained weights and no reset.
+    r"""A parallel spiking neuron: its potential is a weighted sum of the last inputs, without a reset.
 
     .. math:: h_t = \sum_{i=1}^{k} w_i\, x_{t - k + i}, \qquad s_t = \mathrm{spike\_fn}(h_t - \mathrm{threshold})
 
-    A step does not depend on the spikes of earlier steps, so a layer computes all steps in parallel. The other variants
-    of the paper have a weight for each pair of time steps, and in one of them a spike depends on later inputs. They fix
-    the length of a sequence and have no state, so they can't run in blocks of time or in a stream.
+    The weights are trainable. A step does not depend on earlier spikes, so a layer computes all steps in parallel. The
+    paper's other variants have a weight for each pair of time steps, and in one of them a spike depends on later
+    inputs. They fix the sequence length and have no state, so they can't process a sequence in blocks or as a stream.
 
     State: the last inputs ``past``, ``[..., k - 1, features]``, the oldest first. All quantities are dimensionless.
 
@@ -46,8 +46,8 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
 
     References:
       Fang, Yu, Zhou, Chen, Chen, Ma, Masquelier, Tian 2023, "Parallel Spiking Neurons with High Efficiency and Ability
-      to Learn Long-term Dependencies", NeurIPS, eq. 14 and 15; weights that halve with each step back, as its code
-      starts.
+      to Learn Long-term Dependencies", NeurIPS, eq. 14 and 15. The default weights halve with each step back, like the
+      initial weights in its code.
 
     Example:
       >>> import jax.numpy as jnp
@@ -84,7 +84,7 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
         return len(self.weights) - 1
 
     def over_time(self, past, xs):
-        """Return the last inputs now, and the spikes of all steps."""
+        """Return the new state and the spikes of all steps."""
         past, h = self._filtered(past, xs, jnp.asarray(self.weights, past.dtype))
         threshold = match_dtype_and_rank(self.threshold, h, f"{type(self).__name__}: threshold")
         return past, call_function(f"{type(self).__name__}: spike_fn", self.spike_fn, h - threshold).astype(xs.dtype)

@@ -18,14 +18,14 @@ class Recurrent(Unmatched):
 
     .. math:: x'_t = x_t + s_{t-1} W
 
-    The inner neurons get the input :math:`x'_t` and return :math:`s_t`. The matrix product has the dtype of the input.
+    The inner neurons receive :math:`x'_t` and return :math:`s_t`. The matrix product has the dtype of the input.
 
     State: the state of the inner neurons with the last spikes. For :class:`LIF`, it is a pair ``v, s``; for
     :class:`ALIF`, it is ``(v, s), a``; for any other neuron, it is a pair of the state and ``s``.
 
     Args:
       neuron: any neuron.
-      kernel: the weights :math:`W`, ``[features, features]``, from the first axis to the second.
+      kernel: the weights :math:`W`, ``[features, features]``; the first axis is the sending neuron.
       self_connections: if False, the diagonal of :math:`W` is treated as 0 and has no gradient.
       events: if True, the matrix product skips zeros, as :func:`brainsurr.events.dot` does.
 
@@ -72,7 +72,7 @@ class Recurrent(Unmatched):
 
     @property
     def weights(self) -> jax.Array:
-        """The weights, with a diagonal of 0 if there are no self-connections, in the dtype of ``kernel``."""
+        """The weights in the dtype of ``kernel``, with a zero diagonal if ``self_connections=False``."""
         kernel = jnp.asarray(self.kernel)
         return kernel if self.self_connections else jnp.where(np.eye(len(kernel)), 0, kernel)
 
@@ -88,6 +88,6 @@ class Recurrent(Unmatched):
         state = state if self._inside_has_spikes else state[0]
         product: Any = jnp.dot
         if self.events:
-            from ..events import dot as product  # here: it takes as long to import as all neurons
+            from ..events import dot as product  # a local import, since it takes as long as importing all neurons
         state, y = self.neuron._advance(state, x + product(s.astype(x.dtype), self.weights.astype(x.dtype)))
         return (state if self._inside_has_spikes else (state, y.astype(s.dtype))), y

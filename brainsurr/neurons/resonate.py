@@ -1,4 +1,4 @@
-"""Neurons that resonate: plain, balanced, and balanced harmonic resonate-and-fire."""
+"""Resonate-and-fire neurons: plain (RF), balanced (BRF), and balanced harmonic (BHRF)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class RFFields:
 
 @dataclasses.dataclass(eq=False, repr=False)
 class RF(Neuron, RFFields):
-    r"""A resonate-and-fire neuron: inputs at its own frequency add up.
+    r"""A resonate-and-fire neuron, which responds most strongly to inputs at its own frequency.
 
     With :math:`\omega` the ``frequency`` and :math:`b` the ``damping``,
 
@@ -48,8 +48,8 @@ class RF(Neuron, RFFields):
     Raises:
       TypeError: ``spike_fn`` is not callable, or another argument is not a number.
       ValueError: ``frequency`` or ``damping`` is outside its interval, or ``threshold`` is not finite.
-      ValueError: ``frequency`` or ``damping`` is so small that adding it to 1 has no effect in the dtype of the state
-        (0.02 in bfloat16).
+      ValueError: ``frequency`` or ``damping`` is too small for the dtype of the state, which rounds the change per step
+        to 0 (below 0.02 in bfloat16).
 
     References:
       Izhikevich 2001, "Resonate-and-fire neurons", eq. 2. Higuchi, Kairat, Bohte, Otte 2024, "Balanced
@@ -81,7 +81,7 @@ class RF(Neuron, RFFields):
         return tuple(jnp.zeros_like(x) for _ in self.states)
 
     def turn(self, u, v, x, kept):
-        """Return ``u`` and ``v`` after a step in which ``kept`` of both is left."""
+        """Return ``u`` and ``v`` after one step of rotation that keeps the fraction ``kept`` of both."""
         return kept * u - self.frequency * v + x, self.frequency * u + kept * v
 
     def step(self, state, x):
@@ -154,12 +154,12 @@ class BRF(RF, BRFFields):
         undamped = not isinstance(self.damping, let_be) and not np.all(self.damping)
         if undamped and jnp.finfo(dtype).bits < 32:
             raise ValueError(
-                f"{owner}: expected a damping above 0 in {jnp.dtype(dtype)}, where rounding makes its turns grow or "
-                f"shrink, got {self.damping}: damp it, or take float32"
+                f"{owner}: damping={self.damping} is unstable in {jnp.dtype(dtype)}, since rounding makes the "
+                "amplitude grow or shrink: use a damping above 0, or float32"
             )
 
     def balanced(self, u, v, x, damping):
-        """Return ``u`` and ``v`` after a step."""
+        """Return ``u`` and ``v`` after one step."""
         return self.turn(u, v, x, jnp.sqrt(1 - self.frequency**2) - damping)
 
     def step(self, state, x):
@@ -171,7 +171,7 @@ class BRF(RF, BRFFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class BHRF(BRF):
-    r"""A balanced harmonic resonate-and-fire neuron: a damped harmonic oscillator that spikes at high speed.
+    r"""A balanced harmonic resonate-and-fire neuron: a damped harmonic oscillator that spikes at high velocity.
 
     With :math:`\omega` the ``frequency``, :math:`b` the ``damping`` and :math:`c` the ``spike_damping``,
 
@@ -181,7 +181,8 @@ class BHRF(BRF):
 
     The oscillation diverges if :math:`d` is above :math:`1 - \tfrac14 \omega^2`, so keep the damping small.
 
-    :math:`v` is the position of the paper multiplied by omega, so that it has the amplitude of the speed :math:`u`.
+    :math:`v` is the paper's position multiplied by omega, so that its amplitude equals the amplitude of the velocity
+    :math:`u`.
 
     State: ``u``, ``v`` and ``q``, each with the shape of the input of one step, ``[..., features]``. All quantities are
     dimensionless.

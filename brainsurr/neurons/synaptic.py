@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron with a synaptic current, which recurrent spikes can charge."""
+"""The leaky integrate-and-fire neuron with a synaptic current."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ class SynapticFields(LIFFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Synaptic(LIF, SynapticFields):
-    r"""A LIF neuron whose input is a synaptic current: each input adds to a current, which decays.
+    r"""A LIF neuron with a decaying synaptic current, to which inputs are added.
 
     .. math:: i' = \mathrm{current\_decay} \cdot i + x
 
@@ -41,8 +41,9 @@ class Synaptic(LIF, SynapticFields):
       ValueError: as in :class:`LIF`; ``current_decay`` is outside [0, 1].
 
     References:
-      Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 4 and 5, where spikes
-      and recurrent spikes charge the current. The new current charges the potential at once, as in snnTorch and norse.
+      Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 4 and 5, where inputs
+      and recurrent spikes are added to the current. The new current is added to the potential in the same step, as in
+      snnTorch and norse.
 
     Example:
       >>> import jax.numpy as jnp
@@ -65,7 +66,7 @@ class Synaptic(LIF, SynapticFields):
             is_first = cls.__mro__.index(base) < cls.__mro__.index(Synaptic)
             if not issubclass(base, Synaptic) and (is_first or not issubclass(base, LIF)) and base not in LIF.__mro__:
                 raise TypeError(
-                    f"{cls.__name__}: expected Synaptic before a LIF neuron, which takes its current, as in class "
+                    f"{cls.__name__}: expected Synaptic before a LIF neuron among the bases, as in class "
                     f"{cls.__name__}(Synaptic, ALIF), got {', '.join(base.__name__ for base in cls.__bases__)}"
                 )
 

@@ -252,9 +252,7 @@ def in_a_kernel(x):
 
 @pytest.mark.parametrize("f", [in_a_branch, in_a_while_loop, on_devices, in_a_kernel], ids=label)
 def test_a_product_that_is_hidden_is_an_error(f):
-    with pytest.raises(
-        NotImplementedError, match=r"expected no product inside of (cond|while|shard_map|pallas_call), got one"
-    ):
+    with pytest.raises(NotImplementedError, match=r"matrix product inside (cond|while|shard_map|pallas_call)"):
         bs.operations(f, jnp.ones((3, 3)), examples=1)
 
 

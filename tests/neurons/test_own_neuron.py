@@ -246,7 +246,7 @@ def own(base=QIF, annotated=(), **fields):
     return dataclasses.dataclass(made(base, annotated or fields, **fields))
 
 
-TAKEN = "expected another name than {}, which a layer or a state has"
+TAKEN = "the name {} is already used"
 NAMES = ("features", "learnable", "recurrent", "name", "parent", "step", "s", "v")
 OF_A_LAYER = [(own(**{name: 0.5}), ValueError, f"{TAKEN.format(name)}$") for name in NAMES]
 OF_A_LAYER += [(made(states=("s",)), ValueError, TAKEN.format("s"))]
@@ -255,7 +255,7 @@ OF_ANY = [
     *((made(base, ["reset"], reset="none"), TypeError, NO_FIELD) for base in (Neuron, QIF, LIF)),
     # Which a dataclass would leave as it is in the base.
     (dataclasses.dataclass(made(LIF, reset="none")), TypeError, NO_FIELD),
-    (made(bounds={"Rate": (0.0, 1.0)}), ValueError, "bounds name 'Rate', which is no field of it; it has rate"),
+    (made(bounds={"Rate": (0.0, 1.0)}), ValueError, "bounds contains 'Rate', which is not a field"),
 ]
 BAD_CLASSES = [(host, *row) for row in OF_A_LAYER for host in HOSTS]
 BAD_CLASSES += [(host, *row) for row in OF_ANY for host in (laws.Plain, *HOSTS)]

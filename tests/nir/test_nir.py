@@ -307,24 +307,24 @@ NO_NODES = (bs.nnx.ALIF, bs.nnx.RF, bs.nnx.SlidingPSN, bs.nnx.Synaptic, bs.nnx.L
 REFUSED = [  # the input, what is said, and the layer
     *[((6,), "a layer that NIR has", make) for make in NOT_KNOWN],
     *[((6,), f"a layer that NIR has, got {kind.__name__}", lambda r, kind=kind: kind(6)) for kind in NO_NODES],
-    ((6,), "no carry_init", lambda r: bs.nnx.LIF(6, carry_init=nnx.initializers.ones)),
+    ((6,), "carry_init", lambda r: bs.nnx.LIF(6, carry_init=nnx.initializers.ones)),
     ((6,), "refractory=0", lambda r: bs.nnx.LIF(6, refractory=1)),
     ((6,), "a surrogate", lambda r: bs.nnx.LIF(6, spike_fn=lambda u: u > 0)),
     ((6,), "a surrogate", lambda r: bs.nnx.LIF(6, spike_fn=bs.Arctan(origin=True))),
-    ((3,), "every decay", lambda r: bs.nnx.LIF(3, decay=np.float32([1, 1, 0.5]))),
-    ((6,), "every decay .* decay_input", lambda r: bs.nnx.LI(6, decay=1.0, decay_input=True)),
+    ((3,), "all decays in", lambda r: bs.nnx.LIF(3, decay=np.float32([1, 1, 0.5]))),
+    ((6,), "all decays .* decay_input", lambda r: bs.nnx.LI(6, decay=1.0, decay_input=True)),
     ((4, 5, 2), r"an input of shape \(4, 4, 2\)", lambda r: bs.brainstate.LIF((4, 4, 2))),
     ((6,), "its bias", lambda r: nnx.Linear(6, 6, bias_init=broken, rngs=r)),
     ((6,), "its kernel", lambda r: nnx.Linear(6, 6, kernel_init=broken, rngs=r)),
-    ((6,), "flax's own dot_general", lambda r: nnx.Linear(6, 6, dot_general=lambda *_, **how: None, rngs=r)),
-    ((8, 8, 2), "padding alike", lambda r: nnx.Conv(2, 4, (3, 3), strides=2, rngs=r)),
+    ((6,), "flax.* dot_general", lambda r: nnx.Linear(6, 6, dot_general=lambda *_, **how: None, rngs=r)),
+    ((8, 8, 2), "equal padding", lambda r: nnx.Conv(2, 4, (3, 3), strides=2, rngs=r)),
     ((8, 8, 2), "an input of .* rank 3", lambda r: nnx.Conv(3, 4, (3, 3), rngs=r)),
     ((8, 8, 2), "an input of .* rank 2", lambda r: nnx.Conv(2, 4, 3, rngs=r)),
     ((8, 8, 2), "an input of .* rank 1", lambda r: nnx.Linear(2, 4, rngs=r)),
     ((8, 8, 2), "a convolution over", lambda r: nnx.Conv(2, 4, (3, 3, 3), rngs=r)),
     ((8, 8, 2), "recurrent .* one axis", lambda r: bs.nnx.LIF(2, reset="zero", recurrent=True, rngs=r)),
-    ((8, 8, 2), "a window that fits", lambda r: nnx.Conv(2, 4, (9, 9), padding="VALID", rngs=r)),
-    ((8, 2), "a pool over two axes", lambda r: functools.partial(nnx.avg_pool, window_shape=(2,))),
+    ((8, 8, 2), "an input at least as large", lambda r: nnx.Conv(2, 4, (9, 9), padding="VALID", rngs=r)),
+    ((8, 2), "pooling over two axes", lambda r: functools.partial(nnx.avg_pool, window_shape=(2,))),
 ]
 
 
@@ -362,7 +362,7 @@ def test_nodes_are_named_by_kind_and_row(size, layers, names):
 
 
 REFUSED_AS_A_WHOLE = [  # the input, the network, what is said, and how it is written
-    ((8, 8, 2), lambda: sequential(flatten), "expected a Flatten", {}),
+    ((8, 8, 2), lambda: sequential(flatten), "expected a linear layer after", {}),
     ((6,), lambda: sequential(bs.nnx.LI(6), bs.nnx.LIF(5)), "layer 1, LIF: expected an input", {}),
     ((6,), lambda: sequential(bs.nnx.LI(6), bs.nnx.LIF(6)), "layer 1, LIF: reset='subtract'", {}),
     ((2,), lambda: sequential(bs.nnx.LIF(2, decay=0.0, reset="zero")), "layer 0, LIF: .*decay", {"method": "exp"}),

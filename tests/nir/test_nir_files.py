@@ -191,16 +191,16 @@ BAD_NODES = {  # what is said of the node n0, and the nodes
     "v_threshold to hold numbers": [lif(v_threshold=1e39 * ONE), lif(v_threshold=1e-50 * ONE), lif(r=1e-300 * ONE)],
     "tau to hold finite": [lif(tau=None), lif(tau=ONE[:0]), lif(tau=np.nan * ONE)],
     "weight to hold finite": [changed(nir.Linear(W), weight=None)],
-    "tau to be dt=1 or more": [lif(tau=1e300 * ONE), lif(tau=1e-3 * ONE)],
+    "tau of at least dt=1": [lif(tau=1e300 * ONE), lif(tau=1e-3 * ONE)],
     "bias of shape": [nir.Affine(W, np.ones(5))],
     r"an input of shape \(..., 5\)": [nir.Linear(np.ones((N, 5)))],
     "its parameters to hold numbers": [surrogate("Arctan", alpha=np.nan), surrogate("Arctan", alpha=1e39)],
     "delays of whole steps": [nir.Delay(-ONE), nir.Delay(0.5 * ONE)],
     r"one of \['Affine', .*, got Scale": [nir.Scale(ONE)],
     "r above 0": [lif(r=ZERO)],
-    "v_reset to be where": [lif(v_reset=-ONE)],
-    "r to be 1 or tau / dt": [nir.LI(TAU, 0.3 * ONE, ZERO)],
-    "v_leak to be 0": [nir.LI(TAU, ONE, ONE)],
+    "v_reset to be": [lif(v_reset=-ONE)],
+    "r=1 or r=tau/dt": [nir.LI(TAU, 0.3 * ONE, ZERO)],
+    "v_leak=0": [nir.LI(TAU, ONE, ONE)],
 }
 CORRUPT = [  # for which the errors of Python, NumPy and jax suffice
     *(surrogate("Arctan", alpha=np.ones(5)), surrogate("Arctan", beta=1.0), in_each_other(3000)),
@@ -217,8 +217,8 @@ BAD_CHAINS = [  # no way from the Input to the Output that has all nodes
 BAD_CONVOLUTIONS = {  # what is said of the node n0, and what of it is bad
     "weight of shape": {"weight": np.ones((3, 2, 3))},
     "padding to hold finite": {"padding": "full"},
-    "padding to be integers": {"padding": -1},
-    "dilation to be integers": {"dilation": (1, 1, 1)},
+    "padding to be one integer": {"padding": -1},
+    "dilation to be one integer": {"dilation": (1, 1, 1)},
 }
 BAD_GRAPHS = [  # what is said, and the graph
     *((f"node 'n0': .*expected {said}", row(node)) for said, nodes in BAD_NODES.items() for node in nodes),
@@ -236,10 +236,10 @@ BAD_GRAPHS = [  # what is said, and the graph
     ("expected one Input in each graph", nir.NIRGraph({"a": lif()}, [], type_check=False)),
     ("expected one Output", wired("input a, a output", a=nir.NIRGraph({"x": NO_SHAPE}, [], type_check=False))),
     ("expected an Input of a known shape", wired("input output", input=NO_SHAPE)),
-    ("node 'n0': expected tau to be one for each channel", row(PIXELS, shape=(1, 4, 4))),
-    ("node 'n0': expected a window that fits", row(POOL, shape=(2, 1, 1))),
-    ("node 'n0': expected a Flatten of all axes", flattened(1)),
-    ("expected a Flatten of several axes to come before a linear layer", flattened(0)),
+    ("node 'n0': expected tau to have one value per channel", row(PIXELS, shape=(1, 4, 4))),
+    ("node 'n0': expected an input at least as large as the window", row(POOL, shape=(2, 1, 1))),
+    ("node 'n0': expected a Flatten over all axes", flattened(1)),
+    ("expected a linear layer after a Flatten", flattened(0)),
 ]
 
 

@@ -339,7 +339,7 @@ REFUSED = [  # the reader, the layers, what is said, and arguments
     ("lava", [DENSE, LIF(N)], "reset", {}),
     ("lava", [BIASED, LI(N), LIF(N, reset="zero")], "layers .*Affine CubaLIF", {}),
     ("lava", [DENSE, LI(N), LIF(N, recurrent=True, rngs=RNGS)], "layers .*LI recurrent LIF", {}),
-    ("lava", [DENSE, LIF(N, decay=np.linspace(0.5, 0.9, N), reset="zero")], "one decay", {}),
+    ("lava", [DENSE, LIF(N, decay=np.linspace(0.5, 0.9, N), reset="zero")], "the same decay", {}),
     ("lava", [DENSE, LIF(N, reset="zero")], "bits", {"bits": 9}),
 ]
 

@@ -132,12 +132,12 @@ BAD = [  # beyond what the page says: the target, what is said, and the layers
     ("spikingjelly", "layer 0, LIF: .* decays above 0", [lif(decay=0.0)]),
     ("spyx", "spyx needs nodes .*'LIF Affine '", [LATE(), linear(4, 4)]),
     ("spyx", r"layer 1, Delay: .* Delay\(features, 1\)", [LATE(), Delay(4, 2)]),
-    ("spyx", "layer 0, LIF: .* where spyx has reset='subtract', reset_delay=True", [LIF(4), Delay(4, 1)]),
+    ("spyx", "layer 0, LIF: .* spyx uses reset='subtract', reset_delay=True", [LIF(4), Delay(4, 1)]),
     ("jaxpike", "layer 0, LIF: .* threshold other than 0", [lif(threshold=0.0)]),
     ("jaxpike", "layer 0, LIF: .* exp", [lif(decay=0.36)]),
     ("sparx", "layer 1, LIF: .* one threshold", [lif(), lif(threshold=1e-9 * SEVERAL)]),
     ("sparx", "layer 2, LIF: .* one threshold", [linear(4, 4), RECURRENT, lif(threshold=1 + 1e-5 * SEVERAL)]),
-    ("sparx", "layer 0, LIF: .* no recurrent IF", [lif(decay=1.0, recurrent=True, rngs=RNGS)]),
+    ("sparx", "layer 0, LIF: .* recurrent IF", [lif(decay=1.0, recurrent=True, rngs=RNGS)]),
     ("speck", "input_shape: .* images", [linear(4, 4), LIF(4, decay=1.0)]),
     ("lava", "layer 1, LIF: .* thresholds above 0", [linear(4, 4), lif(threshold=0.0)]),
     ("lava", "lava needs nodes .*got 'LIF '", [lif()]),
@@ -149,7 +149,7 @@ POOL = trials.POOL[0]
 CONV, IF = partial(nnx.Conv, 2, 2, (3, 3), rngs=RNGS), LIF(2, decay=1.0)
 PADDED, OVERLAPPING = partial(POOL, padding=((1, 1), (1, 1))), partial(POOL, strides=(1, 1))
 BAD_IMAGES = [
-    ("norse", "layer 1, LIF: .* sums in a pool", [POOL, lif(2)]),
+    ("norse", "layer 1, LIF: .* only sum pooling", [POOL, lif(2)]),
     ("norse", "layer 0, partial: .* padding", [PADDED]),
     ("jaxpike", "layer 0, Conv: .* padding", [CONV(padding=2)]),
     ("jaxpike", "layer 0, partial: .* padding", [PADDED]),
@@ -160,7 +160,7 @@ BAD_IMAGES = [
     ("speck", "layer 2, partial: .* square windows", [CONV(), IF, OVERLAPPING, CONV(), IF]),
     ("speck", "layer 2, .* square images", [CONV(padding=((1, 1), (0, 0))), IF, trials._flatten, linear(16, 2), IF]),
     ("speck", "layer 0, Conv: .* square kernel", [nnx.Conv(2, 2, (3, 5), rngs=RNGS), IF]),
-    ("speck", "layer 0, Conv: .* alike on both sides", [nnx.Conv(2, 2, (2, 2), rngs=RNGS), IF]),
+    ("speck", "layer 0, Conv: .* equal padding", [nnx.Conv(2, 2, (2, 2), rngs=RNGS), IF]),
 ]
 REFUSED = [((4,), *row) for row in BAD] + [((4, 4, 2), *row) for row in BAD_IMAGES]
 
@@ -183,7 +183,7 @@ def test_all_that_is_refused_is_said_at_once():
 
 
 SET = {"method": "exp"}, {"r": "1"}
-ARGUMENTS = [("nengo", {}, "reader"), *(("norse", how, "no method and no r") for how in SET)]
+ARGUMENTS = [("nengo", {}, "reader"), *(("norse", how, "method=None") for how in SET)]
 ARGUMENTS += [("snntorch", {}, "dt=0.0001"), ("sinabs", {}, "dt=1.0")]
 
 
@@ -195,7 +195,7 @@ def test_what_is_said_of_a_target_is_checked(reader, how, said):
 
 def test_a_lossy_file_for_a_library_has_its_reset_all_the_same():
     """What is lost is what has no effect on the spikes there."""
-    with pytest.raises(ValueError, match="where sinabs has reset='subtract'"):
+    with pytest.raises(ValueError, match="sinabs uses reset='subtract'"):
         to_nir(SpikingSequential([lif()]), (4,), dt=1.0, reader="sinabs", lossy=True)
     own = LIF(4, spike_fn=type("Own", (Sigmoid,), {})())
     half = nnx.Linear(4, 4, use_bias=False, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))  # which gets a bias

@@ -181,7 +181,7 @@ NO_VALUES = [(np.zeros(3), "ndarray"), (jnp.zeros(3), "ArrayImpl"), ([np.zeros(3
 
 @pytest.mark.parametrize(("table", "kind"), NO_VALUES)
 def test_what_is_static_compares_by_value(table, kind):
-    with pytest.raises(TypeError, match=rf"Table: expected table, which is static, to compare by value, got {kind}"):
+    with pytest.raises(TypeError, match=rf"Table: expected the static field table to be hashable, got {kind}"):
         Table(table)
     traced = []
 
