@@ -22,25 +22,25 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
     r"""Give JAX one CPU device per core, and let the process retain the memory it frees. Call this before JAX starts.
 
     XLA runs a loop over time on one thread. With one device per core and the batch split among them by :func:`split`,
-    each core runs the loop for its part of the batch. XLA also allocates the temporaries of a program anew in each
-    call, and the system must clear every memory page again, unless the process retains the memory.
-    docs/fast-on-a-cpu.md says when this pays and what it costs.
+    each core runs the loop for its part of the batch. XLA also allocates temporary arrays anew in each call, and the
+    operating system must clear every memory page again, unless the process retains the memory.
+    docs/fast-on-a-cpu.md explains when this helps and what it costs.
 
-    The function sets ``jax_num_cpu_devices`` in JAX's configuration. It does not change a number of devices that you
-    set there or in ``XLA_FLAGS``. It calls glibc's ``mallopt``, so that large arrays do not use ``mmap``, memory
-    returns to the system only when the process ends, and all threads share one heap. Other C libraries have no such
-    option, and the returned sentence says so.
+    The function sets ``jax_num_cpu_devices`` in JAX's configuration, unless you set the number of devices there or in
+    ``XLA_FLAGS``. It calls glibc's ``mallopt``, so that large arrays do not use ``mmap``, memory returns to the system
+    only when the process ends, and all threads share one heap. Other C libraries lack this option; the returned
+    sentence then says so.
 
     Args:
-      batch: the number of examples to split among the devices. There are as many devices as cores, or fewer if this
-        does not divide the batch equally. If None, there is one device per core.
+      batch: the number of examples to split among the devices. The number of devices is the largest one, up to the
+        number of cores, that divides ``batch``. If None, there is one device per core.
       keep_pages: if False, leave the allocator unchanged.
 
     Returns:
-      A sentence to print that says what was done.
+      A sentence to print that describes the changes.
 
     Raises:
-      RuntimeError: JAX has started, because it has made an array or listed its devices.
+      RuntimeError: JAX has already started, because it has created an array or listed its devices.
       ValueError: ``batch`` is not a positive integer.
 
     Example:
@@ -53,24 +53,24 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
     cores = _cores()
     devices = _given_devices() or max(n for n in range(1, cores + 1) if (batch or cores) % n == 0)
     try:
-        for number in (devices + 1, devices):  # jax refuses a change alone
+        for number in (devices + 1, devices):  # jax raises an error only if the number changes
             jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError as error:
-        raise RuntimeError("use_all_cores: jax has started: call it before anything makes an array") from error
-    memory = _keep_pages() if keep_pages else "the allocator is as it was"
+        raise RuntimeError("use_all_cores: jax has started: call it before anything creates an array") from error
+    memory = _keep_pages() if keep_pages else "the allocator is unchanged"
     return f"{devices} CPU device{'s' * (devices > 1)} on {cores} core{'s' * (cores > 1)}; {memory}"
 
 
 def split(tree, axis: int | None = 0):
     """Split arrays along their batch axis among all JAX devices, or replicate them on every device.
 
-    A ``jax.jit`` function of these arrays runs on all devices. With one device, nothing changes. The results equal the
-    results of one device up to rounding, since sums over the batch are added in another order.
+    A ``jax.jit`` function of these arrays then runs on all devices. With one device, nothing changes. The results equal
+    the results on one device up to rounding, since sums over the batch are computed in another order.
 
     Args:
       tree: an array, or a tree of arrays.
-      axis: the batch axis, 1 for ``[time, batch, features]``. If None, replicate the arrays, as parameters, optimiser
-        state and restored checkpoints need it.
+      axis: the batch axis, 1 for ``[time, batch, features]``. If None, replicate the arrays; use this for parameters,
+        optimiser state and restored checkpoints.
 
     Returns:
       The arrays on their devices.
@@ -99,12 +99,12 @@ def _given_devices() -> int:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _keep_pages() -> str:
-    """Make malloc retain freed memory; return a sentence that says whether it does."""
+    """Make malloc retain freed memory; return a phrase that says whether this succeeded."""
     try:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version  # noqa: B018, an AttributeError in other libraries

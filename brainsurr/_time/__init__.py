@@ -1,1 +1,1 @@
-"""Time: layers in sequence, networks in blocks of time steps, and the check of layers without a state."""
+"""Running networks over time: layers in sequence, blocks of time steps, and checks of stateless layers."""

@@ -20,16 +20,17 @@ from .._dataflow.evaluate import evaluate_with
 from .._hooks import hook
 from .._jax_private import is_batched
 
-# The number of time steps on which layers are checked: 0 outside of `unroll`, None inside of a check.
+# The number of time steps on which layers are checked: 0 outside `unroll`, None during a check.
 checked_steps: ContextVar[int | None] = ContextVar("checked_steps", default=0)
-# The number of time steps of a network whose block is traced; 0 within `unroll`, and if it is traced as a whole.
+# While `in_blocks` traces a block, the number of time steps of the whole sequence. 0 within `unroll`, and while
+# `in_blocks` traces the whole sequence.
 steps_of_blocks: ContextVar[int | None] = ContextVar("steps_of_blocks", default=None)
-_MAX_INPUT_SIZE = 2**20  # size of the random inputs of a trial, unless four steps of four examples are larger
-_MAX_PARAMETERS = 2**26  # parameters of a layer that random numbers replace in a trial
+_MAX_INPUT_SIZE = 2**20  # maximum size of a trial's random inputs, unless four steps of four examples are larger
+_MAX_PARAMETERS = 2**26  # maximum number of layer parameters that a trial replaces by random numbers
 
 
 class NeedsAllSteps(Exception):
-    """Raised if the results of a layer may differ in blocks of time."""
+    """Raised if a layer may return different results when time is split into blocks."""
 
 
 def name_of(layer: Any) -> str:
@@ -47,7 +48,7 @@ def is_dropout(layer: Any) -> bool:
 def check_stateless_layer(
     index: int, layer: Any, as_function: Callable[[Any], Callable | None], xs: Any, mixes_examples: bool
 ) -> bool:
-    """Raise a ValueError if a layer without a state mixes examples, or within `unroll` time steps.
+    """Raise a ValueError if a stateless layer mixes examples or, within `unroll`, time steps.
 
     Return whether the layer is known to move examples to the time axis.
 
@@ -101,9 +102,9 @@ def check_stateless_layer(
 
 
 def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, steps: int) -> bool:
-    """Return whether the program of a layer without a state treats all time steps separately and in the same way.
+    """Return whether the jaxpr of a stateless layer treats all time steps separately and in the same way.
 
-    Its program must be the same for a block ``xs`` as for all ``steps``, except for sizes.
+    The jaxpr for a block ``xs`` must equal the jaxpr for all ``steps``, except for sizes.
     """
     shape, block = (steps, *xs.shape[1:]), len(xs)
     try:
@@ -125,9 +126,9 @@ def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, st
 
 
 def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[list[int], bool]:
-    """Return the axes along which a function mixes entries, found by its jaxpr or else by a trial.
+    """Return the axes along which a function mixes entries, determined from its jaxpr or else by a trial.
 
-    Also return whether it is known to move examples to the time axis, for which there is no trial.
+    Also return whether it is known to move examples to the time axis, which only the jaxpr can show.
     """
     verdicts, is_moved = dict[int, bool | None].fromkeys(axes), False
     with contextlib.suppress(Exception):  # a user's code may raise anything when it runs separately
@@ -142,11 +143,11 @@ def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[
 
 
 def _tried(function, shape, dtype, axes) -> dict[int, bool]:
-    """Return for each axis whether a function mixes entries of random inputs, with fewer steps and examples if large.
+    """Test on random inputs whether a function mixes entries along each axis; large inputs are shortened.
 
-    Combine entries of two inputs, split by each binary digit of their positions, so that any two entries are separated
-    once. A function that treats entries separately returns the combined outputs. If one step is repeated, it returns
-    the same output at each step, unless it draws random numbers.
+    Combine the entries of two inputs, selected by each binary digit of their positions, so that any two positions are
+    separated at least once. A function that treats entries separately returns the outputs combined in the same way. If
+    one step is repeated, it returns the same output at each step, unless it draws random numbers.
     """
     features = max(1, math.prod(shape[2:]))
     examples = [min(size, max(4, _MAX_INPUT_SIZE // (4 * features))) for size in shape[1:2]]
@@ -181,7 +182,7 @@ def _tried(function, shape, dtype, axes) -> dict[int, bool]:
 
 
 def _stand_in(constant, rng):
-    """Return the replacement of a constant: for floats, which are mostly parameters, random numbers away from 0."""
+    """Replace a constant for a trial: floats, which are mostly parameters, by random numbers from 0.5 to 1.5."""
     if jnp.issubdtype(constant.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0, impl=jax.random.key_impl(constant)), constant.shape)
     if is_float(constant) or isinstance(constant, jax.core.Tracer):
@@ -190,7 +191,7 @@ def _stand_in(constant, rng):
 
 
 def _differ(left: Any, right: Any, least: float = 0.0) -> bool:
-    """Return whether two arrays differ by more than rounding, relative to the largest finite number."""
+    """Return whether two arrays differ by more than rounding errors, relative to their largest finite number."""
     eps = float(jnp.finfo(left.dtype).eps) if jnp.issubdtype(left.dtype, jnp.inexact) else 0.0
     left, right = (np.asarray(a, np.result_type(a.dtype, np.float64)) for a in (left, right))
     largest = np.max(np.abs(right), initial=0, where=np.isfinite(right))

@@ -1,4 +1,4 @@
-"""A network that is called without `unroll`, in blocks of time: the activations of a block stay in the cache."""
+"""Run a network that is called without `unroll` in blocks of time, so that a block's activations stay in the cache."""
 
 import math
 import re
@@ -16,11 +16,11 @@ from .._scan import is_on_cpu
 from .guard import steps_of_blocks
 from .unroll import JAX, fits_in_a_cache, unroll_blocks
 
-# Time steps times examples. From here on, the backward pass recomputes each block, which saves both memory and time
+# From this many time steps times examples, the backward pass recomputes each block, which saves both memory and time
 # unless several devices share the batch.
 _MANY = 2**16
-# What a program must not contain for this: convolutions, whose gradients are slow in a loop; half precision, in which
-# the gradients of many blocks do not add up; and the user's own derivatives, which may depend on all time steps.
+# Operations that exclude this recomputation: convolutions, whose gradients are slow in a loop; half precision, in which
+# sums of gradients over many blocks lose accuracy; and custom derivatives, which may depend on all time steps.
 _EXCLUDED = re.compile(
     r"conv_general_dilated|\bb?f16\[|\bf8_|custom_vjp_call|custom_jvp_call\[\s*name=(?!_spike|relu)\b"
 )
@@ -29,15 +29,15 @@ _EXCLUDED = re.compile(
 def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Callable | None = None):
     """Return ``run(carry, xs)``, computed in blocks of time.
 
-    The derivative is that of all time steps, layer by layer. For very many of them on one device, it also runs in
-    blocks, whose activations are computed again in the backward pass.
+    Derivatives are computed layer by layer over all time steps. For very long sequences on one device, they are also
+    computed in blocks, whose activations the backward pass recomputes.
 
     Args:
       run: a function of the carry and the inputs ``[time, ...]``, which returns a carry and outputs.
       carry: the state before the first step.
       xs: the inputs.
-      pure: the same function without side effects, if ``run`` has any. It may close over traced arrays. In a block, it
-        raises `NeedsAllSteps` if its results may differ from those without blocks.
+      pure: the same function without side effects, if ``run`` has any. It may close over traced arrays. It raises
+        `NeedsAllSteps` if its results in blocks may differ from its results without blocks.
     """
     pure = pure or run
     if not isinstance(xs, jax.core.Tracer) or steps_of_blocks.get() is not None or is_overridden() or not is_on_cpu():
@@ -47,7 +47,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
     try:
         with setting(steps_of_blocks, 0):
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
-    except Exception:  # such as a write to a variable, or an error that `run` raises again
+    except Exception:  # for example a write to a variable; `run` raises a genuine error again
         return run(carry, xs)
     if program.effects:
         return run(carry, xs)
@@ -56,7 +56,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
 
     def blocks(remat, values):
         def block(carry, xs):
-            # Values that the network closes over are arguments: `custom_jvp` differentiates only these.
+            # Values that the network closes over must be arguments, since `custom_jvp` differentiates only arguments.
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
             constants = [values[places[id(c)]] if id(c) in places else c for c in program.consts]
             return jax.tree.unflatten(jax.tree.structure(outputs), evaluate_with(constants, program, carry, xs))
@@ -65,7 +65,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
         try:
             with setting(steps_of_blocks, len(xs)):
                 return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, remat, None))
-        except Exception:  # `NeedsAllSteps`, or a layer fails on a block, which it does not on all steps
+        except Exception:  # `NeedsAllSteps`, or a layer that fails on a block although it runs on all steps
             return whole(values)
 
     def whole(values):

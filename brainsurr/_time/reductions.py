@@ -1,4 +1,4 @@
-"""The reductions of `unroll` over time: one block is reduced to a part, and the parts of all blocks are combined."""
+"""Reductions over time for `unroll`: each block is reduced to a partial result, and the partial results combined."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,12 +8,12 @@ import jax.numpy as jnp
 
 
 class Reduction(NamedTuple):
-    """A reduction over time in two stages: within each block, and then over the blocks, which may differ in length.
+    """A reduction over time in two stages: first within each block, then over blocks, which may differ in length.
 
     Attributes:
-      block: ``block(y)`` reduces the outputs of one block, ``[time, ...]``, to one or several arrays, its part.
-      combine: ``combine(parts, steps, dtype)`` returns the reduction over all ``steps``. ``parts`` holds one or two
-        trees of parts with a leading axis of blocks. ``dtype`` is the dtype of the outputs of a block.
+      block: ``block(y)`` reduces the outputs of one block, ``[time, ...]``, to a partial result, a tree of arrays.
+      combine: ``combine(parts, steps, dtype)`` returns the reduction over all ``steps``. ``parts`` contains one or two
+        partial results, stacked along a leading axis of blocks. ``dtype`` is the dtype of a block's outputs.
     """
 
     block: Callable
@@ -42,18 +42,18 @@ def _max(parts, steps, dtype):
 
 
 def _shared_maximum(values, counts):
-    """Return the maximum over the leading axis, and the sum of the counts of the entries that attain it.
+    """Return the maximum over the leading axis, and the total count of the entries equal to it.
 
     These entries share the gradient in proportion to their counts. The gradient of all entries is NaN if the maximum is
-    NaN, and 0 if it is infinite. Integers and booleans have neither a gradient nor counts.
+    NaN, and 0 if it is infinite. For integers and booleans, the count is None.
     """
     largest = jax.lax.stop_gradient(jnp.max(values, axis=0))
     if not jnp.issubdtype(values.dtype, jnp.inexact):
         return largest, None
     counts = jnp.where(values == jnp.expand_dims(largest, 0), counts, 0)
     total = jnp.sum(counts, axis=0)
-    shares = (counts / jnp.expand_dims(total, 0)).astype(values.dtype)  # 0 / 0 = NaN where nothing equals the maximum
-    # Zeros with the gradient of the values: a weighted sum of the values themselves is rounded and may overflow.
+    shares = (counts / jnp.expand_dims(total, 0)).astype(values.dtype)  # 0 / 0 = NaN if the maximum is NaN
+    # Add zeros that have the gradient of the values. A weighted sum of the values would be rounded and could overflow.
     finite = jnp.where(jnp.isinf(values), jnp.zeros_like(values), values)
     return largest + jnp.sum(shares * (finite - jax.lax.stop_gradient(finite)), axis=0), total
 

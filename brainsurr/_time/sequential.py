@@ -1,4 +1,4 @@
-"""Layers in sequence over time, and the spikes that they return with the outputs."""
+"""Run layers in sequence over time, and collect the spikes that they return with their outputs."""
 
 import contextlib
 import math
@@ -24,7 +24,7 @@ from .guard import NeedsAllSteps, check_stateless_layer, name_of, steps_of_block
 @hook
 @contextlib.contextmanager
 def named(index: int, layer: Any, xs: Any) -> Iterator[None]:
-    """Name a layer in the program while it is called, and in a note on errors with the shape of its input."""
+    """Name a layer in the jaxpr while it is called; add its name and input shape as a note to errors."""
     try:
         with jax.named_scope(f"{index} {name_of(layer)}"):
             yield
@@ -48,7 +48,7 @@ def check_network(net: Any):
 class SequentialBase:
     """The constructor of a network."""
 
-    _listed: ClassVar[Callable] = tuple  # the container for layers of a framework
+    _listed: ClassVar[Callable] = tuple  # the framework's container for layers
 
     def __init__(
         self,
@@ -84,10 +84,10 @@ def call_layer(layer: Any, carry, xs):
 
 @hook
 def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
-    """Call a layer; return its carry, its outputs, and the spikes that it returns with them, or None.
+    """Call a layer; return its carry, its outputs, and the spikes that it returns with the outputs, or None.
 
-    Raise a ValueError if its state gets the time axis of ``xs``, as the state of a cell does: a cell runs one step, and
-    treats the time axis as a batch.
+    Raise a ValueError if the new state has the time axis of ``xs``. This happens if the layer is a cell, which runs one
+    step and treats the time axis as a batch.
     """
     after, ys = call(layer, carry, xs)
     shapes_before, shapes_after = ([getattr(a, "shape", ()) for a in jax.tree.leaves(c)] for c in (carry, after))
@@ -95,8 +95,8 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     if time and any(new == (*time, *old) for old, new in zip(shapes_before, shapes_after, strict=False)):
         raise ValueError(
             f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {shapes_before}, got "
-            f"{shapes_after}: a ...Cell takes one step, a layer here [time, batch, features]; "
-            "for a cell of flax write RNN(cell, time_major=True)"
+            f"{shapes_after}: use a layer over [time, batch, features] instead of a ...Cell, which runs one step; "
+            "wrap a flax cell in RNN(cell, time_major=True)"
         )
     if getattr(layer, "return_spikes", False) is not True:
         return after, ys, None
@@ -107,14 +107,14 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
 
 @hook
 def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs: Callable) -> tuple[Any, ...]:
-    """Return the carry of each layer before the first step; None for stateless layers.
+    """Return the initial carry of each layer; None for stateless layers.
 
     Args:
       layers: modules and functions.
       input_shape: the shape of one time step of the input, ``(*batch, features)``.
-      start: ``start(i, layer, shape)`` of the framework returns the carry of layer ``i``, or of the cell of a flax RNN,
-        for an input of that shape.
-      outputs: ``outputs(i, layer, carry, xs)`` of the framework returns the outputs; only their shapes are used.
+      start: the framework's ``start(i, layer, shape)``, which returns the initial carry of layer ``i``, or of the cell
+        of a flax RNN, for an input of that shape.
+      outputs: the framework's ``outputs(i, layer, carry, xs)``; only the shapes of its results are used.
     """
     carries: list[Any] = []
     xs: Any = jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
@@ -128,9 +128,9 @@ def first_carries(layers, input_shape: tuple[int, ...], start: Callable, outputs
 def call_on_rows(product: Callable, xs):
     """Call a matrix product over the last axis on ``[time * batch, features]``.
 
-    For the gradient of the weights, XLA on a CPU copies ``[time, batch, features]`` into another order, but not rows.
-    In a trace, a checkpoint makes the backward pass store ``xs`` itself, possibly integers, and not a second array of
-    floats. Outside of a trace, the checkpoint would take longer than the product.
+    For the gradient of the weights, XLA on a CPU transposes ``[time, batch, features]``, but not a matrix of rows.
+    While tracing, a checkpoint makes the backward pass store ``xs`` itself, which may be integers, instead of a float
+    copy. Outside a trace, the checkpoint would take longer than the matrix product.
     """
 
     def on_rows(xs):
@@ -150,15 +150,15 @@ def overridden_functions(layer: Any) -> tuple[str, ...]:
 
 
 def is_of_flax(function, name: str) -> bool:
-    """Return whether a function is flax's own function of that name."""
+    """Return whether a function is the flax function with this name."""
     return getattr(function, "__name__", "") == name and getattr(function, "__module__", "").startswith("flax.")
 
 
 def is_in_one_block(xs) -> bool:
-    """Return whether time and batch of ``xs`` can become one axis without moving data between devices.
+    """Return whether the time and batch axes of ``xs`` can be merged without moving data between devices.
 
-    In ``shard_map``, each array is the part of one device. With explicit mesh axes, the type of an array says how it is
-    sharded. Otherwise, the sharding is unknown if there are several devices.
+    In ``shard_map``, each array is local to one device. With explicit mesh axes, the type of an array includes its
+    sharding. Otherwise, the sharding is unknown if there are several devices.
     """
     mesh = jax.sharding.get_abstract_mesh()
     kinds = set(mesh.axis_types)
@@ -171,7 +171,7 @@ def is_in_one_block(xs) -> bool:
 
 @hook
 def gives_spikes(layer: Any) -> bool:
-    """Return whether the output of a layer is known to contain only 0, 1 and NaN; False for user-defined layers."""
+    """Return whether a layer's output is known to contain only 0, 1 and NaN; False for user-defined layers."""
     if isinstance(layer, NeuronModule):
         kind = layer._neuron_class
         if not (is_ours(type(layer)) and is_ours(kind) and kind._gives_spikes):
@@ -188,8 +188,8 @@ class Host(NamedTuple):
     Attributes:
       as_function: ``as_function(layer)``, see :func:`check_stateless_layer`.
       products_follow: ``products_follow(layer, are_spikes)`` returns a context in which the matrix products and
-        convolutions of a layer skip zero inputs, if the network asks for it. ``are_spikes`` says that the input
-        contains only 0, 1 and NaN.
+        convolutions of a layer skip zero inputs if the network has ``events=True``. ``are_spikes`` says whether the
+        input contains only 0, 1 and NaN.
       as_product: ``as_product(layer)`` returns a function of ``[..., features]`` for the framework's own linear layers,
         and None for any other layer, including subclasses. These linear layers treat each time step separately, so the
         guard does not check them.
@@ -205,7 +205,7 @@ class Host(NamedTuple):
 
 
 def _runs_in_blocks(layer, is_known: bool, host: Host, xs, steps: int) -> bool:
-    """Return whether a layer gives the same results in blocks of time as on all steps at once."""
+    """Return whether a layer returns the same results in blocks of time as on all steps at once."""
     if isinstance(layer, NeuronModule):
         return is_ours(type(layer)) and is_built_in(layer.neuron)
     return not is_stateful(layer) and (is_known or treats_steps_separately(layer, host.as_function, xs, steps))
@@ -213,9 +213,9 @@ def _runs_in_blocks(layer, is_known: bool, host: Host, xs, steps: int) -> bool:
 
 @hook
 def apply_layers(net, carry, xs, host: Host):
-    """Call the layers of a network in sequence on a block of time; return their carries and the last outputs.
+    """Call the layers of a network in sequence on a block of time; return their carries and the last layer's outputs.
 
-    With ``return_spikes``, the second result is a pair of the last outputs and a dictionary of spikes by layer index.
+    With ``return_spikes``, the second result is a pair of these outputs and a dictionary of spikes by layer index.
     It includes neurons, surrogates, activations, and layers that return their spikes with their outputs.
 
     Args:
@@ -236,7 +236,7 @@ def apply_layers(net, carry, xs, host: Host):
         product, convolves = host.as_product(layer), host.is_convolution(layer)
         multiplies = product is not None or convolves
         fires = isinstance(layer, Surrogate) or getattr(type(layer), "fires", False)
-        # With an image for each time step and example, a flax convolution merges these two axes.
+        # A flax convolution merges the time and batch axes if the input has an image for each step and example.
         of_images = convolves and getattr(xs, "ndim", 0) > np.size(layer.kernel_size) + 2
         has_state = is_stateful(layer)
         is_known = product is not None or fires or has_state or (of_images and not overridden_functions(layer))
@@ -263,8 +263,8 @@ def apply_layers(net, carry, xs, host: Host):
                 if has_rows:
                     after, xs = before, call_on_rows(product, xs)
                 elif of_images and not is_in_one_block(xs):
-                    # Devices may share the batch. With time first, the merged axis would interleave their examples, and
-                    # XLA would send all examples to all devices.
+                    # The batch may be sharded. With time first, the merged axis would interleave the devices' examples,
+                    # and XLA would send all examples to all devices.
                     after, xs = before, jnp.swapaxes(layer(jnp.swapaxes(xs, 0, 1)), 0, 1)
                 else:
                     after, xs, inside = apply_layer(layer, before, xs, host.call)

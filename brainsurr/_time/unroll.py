@@ -1,4 +1,4 @@
-"""Networks in blocks of time steps: layer by layer within a block, a scan from block to block."""
+"""Run networks in blocks of time steps: layer by layer within a block, and a scan over blocks."""
 
 import dataclasses
 import math
@@ -18,7 +18,7 @@ from .guard import checked_steps, steps_of_blocks
 from .reductions import REDUCTIONS
 
 REMATS = ("none", "dots", "full")
-_ROWS = 1536  # per matrix product of a block: more rows need more memory and save little time
+_ROWS = 1536  # rows per matrix product in a block; more rows need more memory and save little time
 
 
 def unroll(
@@ -36,30 +36,30 @@ def unroll(
     The result has the values and gradients of ``block(carry, xs)``. Within a block, the network runs layer by layer:
     each matrix product is large, and activations stay in the cache. A ``lax.scan`` carries the state from block to
     block. With blocks of :math:`b` steps, the backward pass of ``remat="full"`` stores :math:`T / b` carries and the
-    activations of one block. The memory is :math:`O(T / b + b)`, and smallest at :math:`b = \sqrt T`.
+    activations of one block. The memory is :math:`O(T / b + b)`, which is smallest at :math:`b = \sqrt T`.
 
     Args:
       block: any function ``(carry, xs) -> (carry, ys)`` over time, such as a layer or network of ``brainsurr.nnx``.
         Only its carry may depend on earlier blocks. Its outputs must not depend on later blocks or on the number of
-        steps: a sum over the time axis, for example, would be a sum over one block. A random key that the function
-        closes over gives the same random numbers in each block, and raises no error. Use ``key`` instead.
+        steps: a sum over the time axis, for example, would be a sum over one block. If the function closes over a
+        random key, it silently draws the same random numbers in each block. Use ``key`` instead.
       carry: the state before the first step.
-      xs: inputs, an array ``[time, ...]`` or a tree of such arrays. Spikes can be uint8 or bool, which takes a quarter
+      xs: inputs, an array ``[time, ...]`` or a tree of such arrays. Spikes can be uint8 or bool, which need a quarter
         of the memory of float32. The layers of brainsurr convert one block at a time to floats.
       block_size: time steps per block. If None, a block has about 1536 examples ``[time, *batch, features]``, but from
         :math:`\sqrt T / 2` to :math:`2 \sqrt T` steps; divisors of :math:`T` within a factor of 2 are preferred. A
         batch axis that ``jax.vmap`` adds and axes of symbolic size are not counted. With a small batch, larger blocks
-        can be faster, and need more memory. The last block may be shorter. A block size that divides :math:`T` saves
+        can be faster, but need more memory. The last block may be shorter. A block size that divides :math:`T` avoids
         a copy of the inputs and a second compilation of the block.
-      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
-        products, ``"full"`` everything, from the carry. With a single block or few time steps, ``"full"`` saves no
-        memory.
+      remat: which part of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+        products, ``"full"`` everything, starting from the carry. With a single block or few time steps, ``"full"``
+        does not save memory.
       reduce: None returns all outputs ``[time, ...]``. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over
         time without storing them. The mean of integers is a float. Entries that tie for the maximum share the gradient
         of ``"max"``; the gradient is NaN if the maximum is NaN, and 0 if it is infinite. If the outputs are a tree,
         pass a tree of strings, each for the outputs at its position: ``reduce=("last", "mean")`` for ``ys, spikes``.
-      key: a random key for blocks that draw random numbers, such as random spikes. The block is called as
-        ``block(carry, xs, key=)`` with a new key each time. A block that is recomputed gets the same key again.
+      key: a random key for blocks that draw random numbers, such as random spikes. ``block`` is called as
+        ``block(carry, xs, key=...)`` with a different key for each block; recomputation uses the same key again.
 
     Returns:
       The state after the last step, from which a stream can continue, and the outputs.
@@ -71,7 +71,7 @@ def unroll(
       ValueError: a reduction over zero time steps, or ``block`` does not return an output for each step.
 
     Note:
-      Call it inside ``jax.jit``. Outside of it, each call compiles again, like ``lax.scan`` with a new function.
+      Call it inside ``jax.jit``. Outside ``jax.jit``, each call compiles again, like ``lax.scan`` with a new function.
 
     References:
       Chen, Xu, Zhang, Guestrin 2016, "Training Deep Nets with Sublinear Memory Cost", section 4.1.
@@ -113,7 +113,7 @@ class Transforms(NamedTuple):
 
 
 def transforms_of(scan: Callable, checkpoint: Callable) -> Transforms:
-    """Return the transforms of a framework whose ``scan`` and ``checkpoint`` take functions of arrays alone."""
+    """Return the transforms of a framework whose ``scan`` and ``checkpoint`` accept functions of a carry and inputs."""
 
     def checkpoint_with_block(f, **options):
         return lambda block, carry, xs: checkpoint(partial(f, block), **options)(carry, xs)
@@ -161,7 +161,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
     blocks = steps // size if size < steps else 0
-    parts = []  # one for the blocks of equal length, one for the shorter block
+    parts = []  # one for all blocks of equal length, one for the shorter last block
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         with setting(checked_steps, min(steps, max(2 * size, 32))):
@@ -179,29 +179,29 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 
 @hook
 def outputs_of(block, carry, xs):
-    """Return the carry and the outputs of a block; check that there is an output for each step."""
+    """Return the carry and the outputs of a block, and check that there is one output per step."""
     returned = block(carry, xs)
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
     steps = len(jax.tree.leaves(xs)[0])
     if _steps("the outputs of block", returned[1]) != steps:
-        raise ValueError(f"expected block to give an output for each of {steps} steps, got {shapes(returned[1])}")
+        raise ValueError(f"expected block to return an output for each of {steps} steps, got {shapes(returned[1])}")
     return returned
 
 
 def _products_saveable(primitive, *args, **params) -> bool:
-    """Return whether an operation is a matrix product or convolution, dense or of `brainsurr.events`."""
+    """Return whether an operation is a matrix product or convolution, dense or sparse (`brainsurr.events`)."""
     return primitive.name == "events_product" or jax.checkpoint_policies.dots_saveable(primitive, *args, **params)
 
 
 @hook
 def as_arrays(name: str, tree):
-    """Return a tree of arrays."""
+    """Convert the leaves of a tree to arrays."""
     return jax.tree.map(lambda x: as_array(x, name), tree)
 
 
 def _reduced(words, places, ys):
-    """Return a `_Part` for each output of a block. A string of ``reduce`` holds for all outputs at its position."""
+    """Return a `_Part` for each output of a block. A string in ``reduce`` applies to all outputs at its position."""
     try:
         outputs = places.flatten_up_to(ys)
     except ValueError as error:
@@ -232,19 +232,19 @@ def _block_size(block_size, xs, steps: int) -> int:
 
 
 def _examples(xs) -> int:
-    """Return the number of examples in a time step of inputs ``[time, *batch, features]``, without symbolic axes."""
+    """Return the number of examples per time step of inputs ``[time, *batch, features]``, ignoring symbolic axes."""
     return max([1, *(math.prod(filter(is_integer, leaf.shape[1:-1])) for leaf in jax.tree.leaves(xs))])
 
 
 def fits_in_a_cache(xs) -> bool:
-    """Return whether the inputs of a network are so few that blocks would save no time."""
+    """Return whether the inputs of a network are so small that blocks would not save time."""
     return xs.shape[0] * _examples(xs) <= 2 * _ROWS
 
 
 def _steps(name: str, tree) -> int:
-    """Return the length of the time axis, the leading one, of all arrays of a tree."""
+    """Return the common length of the time axis, the leading axis, of all arrays in a tree."""
     leaves = jax.tree.leaves(tree)
     lengths = {jnp.shape(leaf)[:1] for leaf in leaves}
     if len(lengths) != 1 or () in lengths:
-        raise ValueError(f"expected {name} to be arrays [time, ...] of one length, got {shapes(tree)}")
+        raise ValueError(f"expected {name} to be arrays [time, ...] of equal length, got {shapes(tree)}")
     return leaves[0].shape[0]

@@ -1,14 +1,14 @@
 """Sparse matrix products and convolutions that skip zero inputs, for spikes on a CPU.
 
-Most spikes are 0, and a dense product multiplies them all. These products sum the rows of the weights at the nonzero
-inputs. They are right for any input: graded, negative and NaN inputs count as in a dense product. The order of the sums
-differs, and so may the last digits. If an input is 0, a weight of NaN or infinity does not affect the output; a dense
-product would give NaN. The same holds for gradients of the output.
+Most entries of a spike array are 0, but a dense product multiplies them all. Sparse products sum only the rows of the
+weights that belong to nonzero inputs. They are correct for any input, including graded, negative and NaN inputs. The
+order of summation differs, so the last digits may differ. If an input is 0, a NaN or infinite weight does not affect
+the output; a dense product would give NaN. The same applies to gradients of the output.
 
-The choice between the sparse and the dense product is made at run time, from the nonzero inputs in a sample of rows.
-Products are sparse if x has the dtype float32, uint8 or bool and the weights have float32, on a CPU. Convolutions over
-three axes, with groups or with a dilated input are dense, and so are programs that ``jax.export`` writes. Sparse
-products need the extra ``events``; :func:`available` says whether they are available, or why not.
+The choice between the sparse and the dense product is made at run time, from the fraction of nonzero inputs in a sample
+of rows. Products are sparse on a CPU if x is float32, uint8 or bool and the weights are float32. Convolutions over
+three axes, with groups or with a dilated input are dense, and so are programs exported with ``jax.export``. Sparse
+products need the extra ``events``; :func:`available` reports whether they are available, and if not, why.
 """
 
 import dataclasses
@@ -31,9 +31,10 @@ _CHANNELS_LAST = {3: ("NWC", "WIO", "NWC"), 4: ("NHWC", "HWIO", "NHWC")}  # by t
 
 
 def dot(x: Any, w: Any) -> jax.Array:
-    r"""Return the product of x and a matrix of weights, :math:`y = x W`, skipping zeros in x.
+    r"""Return the matrix product of x and weights, :math:`y = x W`, skipping zeros in x.
 
-    The gradient of the weights, :math:`x^\top \bar y`, skips zeros in x too. The gradient of x is a dense product.
+    The gradient with respect to the weights, :math:`x^\top \bar y`, skips zeros in x too. The gradient with respect to
+    x is a dense product.
 
     Args:
       x: ``[..., k]``, float32, uint8 or bool. The product is dense for any other dtype.
@@ -59,7 +60,7 @@ def dot(x: Any, w: Any) -> jax.Array:
     """
     x, w = as_real(x, "x"), as_real(w, "w")
     if not is_float(w):
-        raise TypeError(f"events.dot: expected w to be of a floating dtype, got {w.dtype}: w.astype(jnp.float32)")
+        raise TypeError(f"events.dot: expected w of a floating dtype, got {w.dtype}: use w.astype(jnp.float32)")
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"events.dot: expected x [..., k] and w [k, m], got shapes {x.shape} and {w.shape}")
     if x.dtype not in _BYTES:
@@ -78,7 +79,7 @@ def dot_general(
     _are_spikes: bool = False,
     **more: Any,
 ) -> jax.Array:
-    """Compute ``jax.lax.dot_general``, skipping zeros in ``lhs``: the ``dot_general=`` of a flax layer.
+    """Compute ``jax.lax.dot_general``, skipping zeros in ``lhs``; pass it as ``dot_general=`` to a flax layer.
 
     The product is sparse over the last axis of ``lhs`` and the first axis of ``rhs``, and dense over any other axes.
     See :func:`dot`.
@@ -87,12 +88,12 @@ def dot_general(
       lhs: the input of the layer.
       rhs: the kernel of the layer.
       dimension_numbers: the contracted axes and the batch axes.
-      precision: of the dense product. Sparse products sum in float32.
-      preferred_element_type: of the result. The product is dense for any other dtype than float32.
-      **more: further arguments of jax. The product is dense if there are any.
+      precision: the precision of the dense product. Sparse products sum in float32.
+      preferred_element_type: the dtype of the result. The product is dense for any other dtype than float32.
+      **more: further arguments of the jax function. The product is dense if there are any.
 
     Returns:
-      As ``jax.lax.dot_general``.
+      The same shape and dtype as ``jax.lax.dot_general``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -127,10 +128,10 @@ def conv_general_dilated(
     _are_spikes: bool = False,
     **more: Any,
 ) -> jax.Array:
-    """Compute ``jax.lax.conv_general_dilated``, skipping zeros in ``lhs``: for a flax ``Conv``.
+    """Compute ``jax.lax.conv_general_dilated``, skipping zeros in ``lhs``.
 
-    Pass it as ``conv_general_dilated=``. Convolutions over one or two axes with channels last are sparse. All others
-    are dense, and so are convolutions with groups or a dilated input. See :func:`dot`.
+    Pass it as ``conv_general_dilated=`` to a flax ``Conv``. Convolutions over one or two axes with channels last are
+    sparse, except with groups or a dilated input. All others are dense. See :func:`dot`.
 
     Args:
       lhs: images ``[batch, height, width, channels]``, or ``[batch, width, channels]``.
@@ -140,12 +141,12 @@ def conv_general_dilated(
       lhs_dilation: the dilation of the input.
       rhs_dilation: the dilation of the kernel.
       dimension_numbers: the layout of the arrays.
-      precision: of the dense convolution. Sparse convolutions sum in float32.
-      preferred_element_type: of the result. The convolution is dense for any other dtype than float32.
-      **more: further arguments of jax, such as groups. The convolution is dense if there are any.
+      precision: the precision of the dense convolution. Sparse convolutions sum in float32.
+      preferred_element_type: the dtype of the result. The convolution is dense for any other dtype than float32.
+      **more: further arguments of the jax function, such as groups. The convolution is dense if there are any.
 
     Returns:
-      As ``jax.lax.conv_general_dilated``.
+      The same shape and dtype as ``jax.lax.conv_general_dilated``.
 
     Example:
       >>> import jax.numpy as jnp
@@ -169,7 +170,7 @@ def conv_general_dilated(
     if isinstance(padding, str):
         sizes = [(n - 1) * d + 1 for n, d in zip(rhs.shape, dilation, strict=False)]
         padding = jax.lax.padtype_to_pads(lhs.shape[1:-1], sizes, window_strides, padding)
-    flat = 4 - lhs.ndim  # axes that are missing: images of one axis are one pixel high
+    flat = 4 - lhs.ndim  # the number of missing axes: one-dimensional images become one pixel high
     pairs = ((0, 0),) * flat + tuple((int(low), int(high)) for low, high in padding)
     window = (1,) * flat + tuple(map(int, window_strides)), pairs, (1,) * flat + dilation
     x, w = (jnp.expand_dims(array, range(at, at + flat)) for array, at in ((lhs, 1), (rhs, 0)))
@@ -178,11 +179,11 @@ def conv_general_dilated(
 
 
 def _is_sparse(x, w, preferred_element_type=None, **more) -> bool:
-    """Return whether a product is sparse on a CPU: the platform is known later."""
+    """Return whether a product can be sparse on a CPU. The platform is not known until lowering."""
     fits = preferred_element_type in (None, jnp.float32) and not any(more.values())
     fits = fits and w.dtype == jnp.float32 and (x.dtype == jnp.float32 or x.dtype in _BYTES)
     mesh = jax.sharding.get_abstract_mesh()
-    is_split = mesh.explicit_axes or (mesh.manual_axes and mesh.auto_axes)  # XLA splits the latter in `shard_map`
+    is_split = mesh.explicit_axes or (mesh.manual_axes and mesh.auto_axes)  # in `shard_map`, XLA shards over auto axes
     return bool(fits and not is_off() and not is_split and all(isinstance(n, int) and n for n in x.shape + w.shape))
 
 
@@ -190,9 +191,9 @@ def _in_dtype_of(w, x):
     return x.astype(w.dtype) if x.dtype in _BYTES else x
 
 
-@functools.cache  # flax's transforms compile again for another function
+@functools.cache  # flax's transforms compile again if the function is a different object
 def _promote(promote_dtype):
-    """Return a ``promote_dtype`` for flax that leaves the first array as it is if that is uint8 or bool."""
+    """Return a ``promote_dtype`` for flax that leaves the first array unchanged if it is uint8 or bool."""
 
     def promote(*args, **how):
         x, *others = args if len(args) > 1 else args[0]  # Linen passes the arrays, NNX a tuple
@@ -208,7 +209,7 @@ def _promote(promote_dtype):
 
 
 def functions_of(layer: Any, are_spikes: bool) -> dict[str, Any]:
-    """Return the attributes that make the products of a flax layer sparse.
+    """Return the attributes that make the matrix products of a flax layer sparse.
 
     Args:
       layer: a linear layer or a convolution.
@@ -220,17 +221,17 @@ def functions_of(layer: Any, are_spikes: bool) -> dict[str, Any]:
 
 @functools.cache
 def functions(are_spikes: bool) -> Mapping[str, Any]:
-    """Return the product and the convolution, for spikes or for any numbers, by their names in jax."""
+    """Return the sparse product and convolution, for spikes or for any numbers, keyed by their names in jax."""
     both: tuple[Any, ...] = dot_general, conv_general_dilated
     return {f.__name__: functools.partial(f, _are_spikes=True) if are_spikes else f for f in both}
 
 
 @dataclasses.dataclass(frozen=True)
 class Available:
-    """Whether sparse products are available; false if not. ``print`` shows the reason.
+    """Whether sparse products are available: true or false in a condition. ``print`` shows the reason.
 
     Attributes:
-      reason: the reason if not, else an empty string.
+      reason: why they are not available; an empty string if they are.
     """
 
     reason: str
@@ -250,8 +251,8 @@ class Available:
 def available() -> Available:
     """Return whether sparse products are available on this machine, as a report that is true or false.
 
-    The first call on a machine compiles the loops and stores them on disk. Call it before you load a serialized program
-    that another process compiled: XLA must know the loops by then.
+    The first call on a machine compiles the loops and stores them on disk. Call this function before you load a
+    serialized program that another process compiled, because it registers the loops with XLA.
 
     Example:
       >>> from brainsurr import events

@@ -1,7 +1,7 @@
-"""The FFI handler: how XLA calls the loops, and how its threads share a job. Needs the extra ``events``.
+"""The FFI handler: XLA calls it to run the loops, and its threads share the work. Needs the extra ``events``.
 
-XLA's C API is jax's header ``xla/ffi/api/c_api.h``. The constants are its enums, and the offsets of fields from the
-start of their structures, in words of 8 bytes. Every structure begins with its size in bytes.
+XLA's C API is defined in jax's header ``xla/ffi/api/c_api.h``. The constants here are its enums, and the offsets of
+fields from the start of their structures, in 8-byte words. Every structure begins with its size in bytes.
 """
 
 from .._extras import needs
@@ -11,7 +11,7 @@ with needs("events"):
     from ._llvm import fetch_add, inlined, load_int, on_stack, store_int
 
 CALL_FRAME_EXTENSION_START, CALL_FRAME_API, CALL_FRAME_CTX, CALL_FRAME_STAGE = 1, 2, 3, 4
-CALL_FRAME_ARGS, CALL_FRAME_RETS, CALL_FRAME_ATTRS = 5, 10, 15  # structures within it
+CALL_FRAME_ARGS, CALL_FRAME_RETS, CALL_FRAME_ATTRS = 5, 10, 15  # structures nested in the call frame
 ARGS_ARGS = RETS_RETS = 4
 ATTRS_ATTRS, BUFFER_DATA, ARRAY_DATA = 5, 3, 2
 API_VERSION, API_ERROR_CREATE, API_THREAD_POOL_SCHEDULE = 4, 6, 17
@@ -19,7 +19,7 @@ EXTENSION_TYPE, EXTENSION_METADATA, METADATA_VERSION = 1, 3, 3
 STAGE_EXECUTE, EXTENSION_IS_METADATA, ERROR_INTERNAL = 3, 1, 13
 CALL_FRAME_BYTES, ARGS_BYTES, RETS_BYTES, ATTRS_BYTES, BUFFER_BYTES = 168, 40, 40, 48, 48
 ERROR_CREATE_BYTES, SCHEDULE_BYTES = 28, 40
-_SMALL = 2**16  # inputs that one thread multiplies before another would start
+_SMALL = 2**16  # below this many inputs, one thread finishes before a second one would start
 
 _UNKNOWN = _llvm.text_address("brainsurr.events: the structures of this XLA have another layout than expected")
 _NO_MEMORY = _llvm.text_address("brainsurr.events: out of memory")
@@ -37,14 +37,14 @@ def _error(frame, message):
 
 @inlined
 def _release(job):
-    """Count one thread less that uses a job; the last one frees it."""
+    """Decrement the number of threads that use a job; the last thread frees it."""
     if fetch_add(job, _kernels.USERS, -1) == 1:
         _llvm.free(job)
     return 0
 
 
 def _run_parts(job):
-    """Do the parts of a job that no other thread does."""
+    """Run the parts of a job that no other thread has started."""
     part = fetch_add(job, _kernels.NEXT, 1)
     while part < load_int(job, _kernels.PARTS):
         if not _kernels.run_part(job, part):
@@ -60,8 +60,8 @@ _task = _llvm.as_c_function(_run_parts, "brainsurr_task", "internal")
 
 @inlined
 def _run_on_threads(frame, job, threads):
-    """Do a job on some threads of XLA and this one; return 1, or 0 without memory for it."""
-    # Each part of a transposed product reads all of g, so it has fewer.
+    """Run a job on this thread and XLA's threads, ``threads`` in total; return 1, or 0 if out of memory."""
+    # Each part of a transposed product reads all of g, so it is split into fewer parts.
     parts = threads if threads == 1 or load_int(job, _kernels.TRANSPOSED) else 2 * threads
     store_int(job, _kernels.PARTS, parts)
     store_int(job, _kernels.USERS, threads + 1)
@@ -73,7 +73,7 @@ def _run_on_threads(frame, job, threads):
     while fetch_add(job, _kernels.DONE, 0) < parts:
         pass
     succeeded = 1 - load_int(job, _kernels.FAILED)
-    _release(job)  # a task may still wait for its thread
+    _release(job)  # not freed here, since a scheduled task may not have started yet
     return succeeded
 
 
@@ -84,7 +84,7 @@ def _buffer(frame, arrays, i):
 
 @inlined
 def _has_known_layout(frame):
-    """Return whether the structures in a call frame have the expected sizes, so that fields are where we read them."""
+    """Return whether the structures in a call frame have the expected sizes, and so the expected layout."""
     if load_int(frame, 0) < CALL_FRAME_BYTES or load_int(frame, CALL_FRAME_ARGS) != ARGS_BYTES:
         return 0
     if load_int(frame, CALL_FRAME_RETS) != RETS_BYTES or load_int(frame, CALL_FRAME_ATTRS) != ATTRS_BYTES:
@@ -94,10 +94,10 @@ def _has_known_layout(frame):
 
 
 def handle(frame):
-    """Run a call, given the address of its ``XLA_FFI_CallFrame``; return the address of an error, or 0."""
+    """Handle a call, given the address of its ``XLA_FFI_CallFrame``; return the address of an error, or 0."""
     extension = load_int(frame, CALL_FRAME_EXTENSION_START)
     if extension and (load_int(extension, EXTENSION_TYPE) & 0xFFFFFFFF) == EXTENSION_IS_METADATA:
-        # XLA registers the handler, and asks for its version.
+        # XLA is registering the handler and requests its API version.
         version = load_int(load_int(frame, CALL_FRAME_API), API_VERSION)
         store_int(load_int(extension, EXTENSION_METADATA), METADATA_VERSION, version)
         return 0

@@ -1,12 +1,13 @@
-"""Loops of the sparse products, compiled by numba. Needs the extra ``events``.
+"""The loops of the sparse products, compiled by numba. Needs the extra ``events``.
 
 A product is ``y = x w``, or for the gradient of the weights ``y = x^T g``. For a block of rows of x, the loops list the
-inputs that are not 0, and sum the rows of w or g at these inputs. A convolution adds rows of the kernel to each output
-that a pixel is part of. The gradient of a kernel is ``y = x^T g`` of patches, whose lists are cut from those of images.
+nonzero inputs, and sum the rows of w or g at these inputs. A convolution adds rows of the kernel to every output that a
+pixel contributes to. The gradient of a kernel is ``y = x^T g`` with x as patches; the list of a patch is cut out of the
+list of its image.
 
-A job is an array of int64, as laid out below: the arrays are addresses, and the sizes are those of the FFI call.
-``run_part(job, part)`` does one of its parts. No two parts write the same outputs, so all threads of XLA can work on a
-job, and the sums do not depend on their number.
+A job is an array of int64 with the layout below: addresses of arrays, and the sizes passed in the FFI call.
+``run_part(job, part)`` runs one part of it. No two parts write the same outputs, so all threads of XLA can work on a
+job, and the sums do not depend on the number of threads.
 """
 
 from .._extras import needs
@@ -17,29 +18,30 @@ with needs("events"):
     from . import _llvm
     from ._llvm import WIDE, add_rows, inlined, load_float, load_index, load_int, store_float, store_index, store_int
 
-# The indices in a job. Its state: the next part, how many are done, how many threads use the job, whether one failed.
+# Indices in a job. The first four are its state: the next part, the number of parts done, the number of threads that
+# use the job, and whether a part failed.
 NEXT, DONE, USERS, FAILED, PARTS, X, W, Y, THREADS, TRANSPOSED, KIND, ROWS = range(12)
 SIZES, IMAGES, TAPS, STEPS, END = THREADS, ROWS + 3, ROWS + 8, ROWS + 10, ROWS + 16
 FLOATS, BYTES, CODES = range(3)  # kinds of x: float32; uint8 or bool; int8 spikes, in which -1 is NaN
 
 matrix_of = _llvm.load_ints(ROWS, 3)  # rows of x, columns of x, columns of y
-# Height, width, channels; height and width of the output, and of the kernel, 0 for a product of matrices.
+# Height, width and channels of the input, height and width of the output and of the kernel; 0 for matrix products.
 images_of = _llvm.load_ints(IMAGES, 7)
 steps_of = _llvm.load_ints(STEPS, 6)  # strides, dilation and padding before an image, each in height and width
 
-_BLOCK = 64  # rows whose entries are listed at a time
-_BLOCK_TRANSPOSED = 128  # rows whose entries are sorted by column at a time
-_SUMMED = 64 * _BLOCK_TRANSPOSED  # rows that have a sum of their own
-# Entries from one list of a column to the next: an odd number of cache lines, so that lists share no cache set.
+_BLOCK = 64  # number of rows whose entries are listed at a time
+_BLOCK_TRANSPOSED = 128  # number of rows whose entries are sorted by column at a time
+_SUMMED = 64 * _BLOCK_TRANSPOSED  # number of rows that are summed separately
+# Entries per column list, including padding: an odd number of cache lines, so that lists use different cache sets.
 _LIST = _BLOCK_TRANSPOSED + 8
-_COLUMNS = 1024  # columns at a time, of x
-_CACHE = 2**18  # floats in the cache of a core: 1 MB
+_COLUMNS = 1024  # number of columns of x that are processed at a time
+_CACHE = 2**18  # number of floats in the cache of a core: 1 MB
 _NAN = float("nan")
 
 
 @inlined
 def _append(kind, x, i, start, entries, count):
-    """Write input ``start + i`` as entry ``count``; return 1, or 0 if it is 0 and the next entry may replace it."""
+    """Write input ``start + i`` as entry ``count``. Return 1, or 0 if the input is 0, so that it can be overwritten."""
     if kind == FLOATS:
         value = load_float(x, start + i)
     else:
@@ -52,9 +54,9 @@ def _append(kind, x, i, start, entries, count):
 
 @inlined
 def _list_nonzero(job, start, size, entries):
-    """List those of ``size`` inputs that are not 0, by their index behind ``start``. Return how many there are.
+    """List the nonzero inputs among ``size`` inputs, by their index relative to ``start``; return their number.
 
-    64 inputs at a time give a mask; the last 64 may overlap with those before.
+    The loop computes a bit mask of 64 inputs at a time. The last 64 inputs may overlap with the inputs before.
     """
     kind, x, count = load_int(job, KIND), load_int(job, X), 0
     for i in range(size if size < 64 else 0):
@@ -75,9 +77,9 @@ def _list_nonzero(job, start, size, entries):
 
 @inlined
 def _list_image(job, number, image):
-    """List the inputs of an image that are not 0, by their index in the line of the image.
+    """List the nonzero inputs of an image, by their index in their line of the image.
 
-    The array ``image`` gets the number of the image, for each pixel the place of its first entry, and the entries.
+    Store in the array ``image``: the number of the image, the position of each pixel's first entry, and the entries.
     """
     height, width, channels, _, _, _, _ = images_of(job)
     pixels = height * width
@@ -95,7 +97,7 @@ def _list_image(job, number, image):
 
 @inlined
 def _list_patch(job, row, low, high, image, entries):
-    """List the inputs that are not 0 in columns ``low`` to ``high`` of a row of patches."""
+    """List the nonzero inputs in columns ``low`` to ``high`` of a row of patches."""
     height, width, channels, height_out, width_out, taps_h, taps_w = images_of(job)
     stride_h, stride_w, dilation_h, dilation_w, padding_h, padding_w = steps_of(job)
     patches, of_image = height_out * width_out, image + 8 * (height * width + 2)
@@ -103,7 +105,7 @@ def _list_patch(job, row, low, high, image, entries):
         _list_image(job, row // patches, image)
     top = row % patches // width_out * stride_h - padding_h
     left = row % patches % width_out * stride_w - padding_w
-    run = taps_w if dilation_w == 1 else 1  # neighbouring taps, whose entries follow each other
+    run = taps_w if dilation_w == 1 else 1  # number of adjacent taps, whose entries are contiguous
     count, is_whole = 0, high - low == taps_h * taps_w * channels
     for a in range(taps_h):
         h = top + a * dilation_h
@@ -122,7 +124,7 @@ def _list_patch(job, row, low, high, image, entries):
 
 @inlined
 def _list_row(job, row, low, high, image, entries):
-    """List the inputs that are not 0 in columns ``low`` to ``high`` of a row, by their index behind ``low``."""
+    """List the nonzero inputs in columns ``low`` to ``high`` of a row, by their index relative to ``low``."""
     _, columns, _ = matrix_of(job)
     if load_int(job, TAPS):
         return _list_patch(job, row, low, high, image, entries)
@@ -131,9 +133,9 @@ def _list_row(job, row, low, high, image, entries):
 
 @inlined
 def _multiply(job, first, last, lists, image):
-    """Write ``y = x w`` for some rows. The weights of a slice of x and a tile of y stay in the cache."""
+    """Write ``y = x w`` for some rows. The weights for a slice of x and a tile of y stay in the cache."""
     (_, columns, width), y = matrix_of(job), load_int(job, Y)
-    size = 8 * (min(columns, _COLUMNS) + 1)  # bytes of the list of a row
+    size = 8 * (min(columns, _COLUMNS) + 1)  # bytes per list of a row
     counts = lists + _BLOCK * size
     for low in range(0, columns, _COLUMNS):
         high, weights = min(columns, low + _COLUMNS), load_int(job, W) + 4 * low * width
@@ -151,7 +153,7 @@ def _multiply(job, first, last, lists, image):
 
 @inlined
 def _strides_to(place, stride):
-    """Return how many strides lead to a place, or -1 if none ends there."""
+    """Return the output position for an input position, or -1 if the stride skips it."""
     if stride == 1:
         return place
     return place // stride if place % stride == 0 else -1
@@ -159,7 +161,7 @@ def _strides_to(place, stride):
 
 @inlined
 def _convolve(job, first, last, image):
-    """Write the convolution of some images: add each pixel to every output that it is part of."""
+    """Write the convolution of some images: add each pixel to every output that it contributes to."""
     height, width, channels, height_out, width_out, taps_h, taps_w = images_of(job)
     stride_h, stride_w, dilation_h, dilation_w, padding_h, padding_w = steps_of(job)
     _, _, features = matrix_of(job)
@@ -185,9 +187,9 @@ def _convolve(job, first, last, image):
 
 @inlined
 def _multiply_transposed(job, first, last, lists, image):
-    """Write ``y = x^T g`` for some columns of x. Sums of 128 rows, of 8,192 and of all limit rounding errors."""
+    """Write ``y = x^T g`` for some columns of x. To limit rounding errors, sum 128 rows, then 8,192, then all."""
     rows, _, width = matrix_of(job)
-    row = lists + 8 * _LIST * _COLUMNS  # the entries of a row of x, behind those of its columns
+    row = lists + 8 * _LIST * _COLUMNS  # the entries of a row of x, stored after the entries of the columns
     counts = row + 8 * (_COLUMNS + 1)
     sums = counts + 8 * _COLUMNS
     for low in range(first, last, min(_COLUMNS, 64 + _CACHE // width)):
@@ -216,10 +218,10 @@ def _multiply_transposed(job, first, last, lists, image):
 
 @inlined
 def run_part(job, part):
-    """Do a part of a job; return 1, or 0 without memory for it."""
+    """Run a part of a job; return 1, or 0 if out of memory."""
     (rows, columns, width), transposed = matrix_of(job), load_int(job, TRANSPOSED)
     height, width_in, channels, height_out, width_out, taps, _ = images_of(job)
-    lists = 8 * (_COLUMNS + 1) * (_LIST + 2) + 4 * (64 * width + _CACHE)  # of a transposed product: the largest
+    lists = 8 * (_COLUMNS + 1) * (_LIST + 2) + 4 * (64 * width + _CACHE)  # enough for a transposed product, the largest
     memory = _llvm.malloc(lists + 8 * (height * width_in * (1 + channels) + 3))
     if memory == 0:
         return 0

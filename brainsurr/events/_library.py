@@ -1,4 +1,4 @@
-"""The object file with the FFI handler: compiled once for a processor, stored on disk, and registered with XLA."""
+"""The object file with the FFI handler: compiled once per processor, stored on disk, and registered with XLA."""
 
 import contextlib
 import functools
@@ -18,18 +18,18 @@ from .._extras import needs
 TARGET = "brainsurr_product"
 _NAME = "brainsurr_handler"
 _lock = threading.Lock()
-_loaded: list[Any] = []  # engines that own the machine code
+_loaded: list[Any] = []  # LLVM engines, which own the machine code
 
 
 def why_not() -> str:
-    """Register the handler with XLA, once. Return the reason if that is not possible, else an empty string."""
+    """Register the handler with XLA, once. Return why this is not possible, or an empty string on success."""
     with _lock:  # threads may compile programs at the same time
         return _tried()
 
 
 def is_known() -> bool:
-    """Return whether XLA knows the handler; warn once a process if not."""
-    if reason := why_not():  # Python shows the same warning once a process
+    """Return whether the handler is registered with XLA; otherwise warn, once per process."""
+    if reason := why_not():  # by default, Python shows the same warning only once
         warnings.warn(f"events: all products are dense, since {reason}", UserWarning, stacklevel=2)
     return not reason
 
@@ -39,12 +39,12 @@ def _tried() -> str:
     try:
         jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_load(_object_file())))
     except Exception as error:
-        return f"the handler does not load: {type(error).__name__}: {error}"
+        return f"the handler can't be loaded: {type(error).__name__}: {error}"
     return ""
 
 
 def _object_file() -> bytes:
-    """Return the object file for this processor from the first folder that has it, or compile it and store it."""
+    """Return the object file for this processor from the first folder that contains it, or compile and store it."""
     with needs("events"):
         from llvmlite import binding
 
@@ -66,7 +66,7 @@ def _object_file() -> bytes:
             file.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=file.parent) as folder:
                 (new := Path(folder, file.name)).write_bytes(hashlib.sha256(code).digest() + code)
-                os.replace(new, file)  # atomic: another process may write too, or be killed
+                os.replace(new, file)  # atomic, since another process may write at the same time or be killed
             break
     return code
 
@@ -74,7 +74,7 @@ def _object_file() -> bytes:
 def _folders() -> list[Path]:
     """Return the folders for the object file: next to Python's compiled files, and the user's cache."""
     folders = [Path(__file__).parent / "__pycache__"]
-    with contextlib.suppress(RuntimeError):  # a user without a home
+    with contextlib.suppress(RuntimeError):  # a user without a home directory
         folders.append(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "brainsurr")
     return folders
 

@@ -1,8 +1,7 @@
 """LLVM intrinsics that numba does not have, and the compilation of integer functions. Needs the extra ``events``.
 
-Arrays are addresses: numba compiles loads and stores at addresses in a fifth of the time that arrays take. A list of
-inputs that are not 0 has entries of 8 bytes, an int32 index and a float32 value. This is the only file that uses
-``numba.core``.
+Arrays are passed as addresses, which compile in a fifth of the time that numba needs for arrays. A list of nonzero
+inputs has 8-byte entries, each an int32 index and a float32 value. This is the only file that uses ``numba.core``.
 """
 
 from inspect import Parameter, Signature
@@ -20,7 +19,7 @@ with needs("events"):
 
 _INT, _FLOAT, _INT32, _BYTE = ir.IntType(64), ir.FloatType(), ir.IntType(32), ir.IntType(8)
 _ENTRY = ir.LiteralStructType([_INT32, _FLOAT])
-# Floats that are summed in registers: 8 registers of 16 floats, 16 of 4 on Arm, or 8 of 8.
+# The number of floats summed in registers: 8 registers of 16 floats (AVX-512), 16 of 4 (Arm), or 8 of 8.
 WIDE = 128 if binding.get_host_cpu_features().get("avx512f") else 64
 
 malloc = types.ExternalFunction("malloc", types.int64(types.int64))
@@ -28,7 +27,7 @@ free = types.ExternalFunction("free", types.none(types.int64))
 
 
 def _as_intrinsic(integers: int, *others: types.Type, returns: types.Type = types.int64):
-    """Decorate a function that writes LLVM: numba calls it with integers, and then arguments of the other types."""
+    """Decorate a function that generates LLVM code: its arguments are integers, then values of the other types."""
 
     def decorate(write):
         def typed(typing, *args):
@@ -46,13 +45,13 @@ def _as_intrinsic(integers: int, *others: types.Type, returns: types.Type = type
 
 
 def _pointer(builder, kind, address, *indices):
-    """Return a pointer to an array at an address, or to one of its elements."""
+    """Return a pointer to the array at an address, or to one of its elements."""
     pointer = builder.inttoptr(address, kind.as_pointer())
     return builder.gep(pointer, list(indices)) if indices else pointer
 
 
 def _load_and_store(kind: ir.Type, numba_type: types.Type, *field: ir.Constant):
-    """Return ``load(array, index)`` and ``store(array, index, value)``, for elements or for a field of structures."""
+    """Return ``load(array, index)`` and ``store(array, index, value)`` for array elements, or a field of them."""
 
     def load(context, builder, array, index):
         return builder.load(_pointer(builder, kind, array, index, *field))
@@ -71,7 +70,7 @@ load_value, store_value = _load_and_store(_ENTRY, types.float32, _INT32(1))
 
 
 def load_ints(first: int, count: int):
-    """Return a function that returns ``count`` integers of an array as a tuple, beginning with index ``first``."""
+    """Return a function that loads ``count`` integers of an array as a tuple, starting at index ``first``."""
     kind = types.UniTuple(types.int64, count)
 
     def load(context, builder, array):
@@ -83,7 +82,7 @@ def load_ints(first: int, count: int):
 
 @_as_intrinsic(3)
 def fetch_add(context, builder, array, index, n):
-    """Add to an integer that threads share, and return its value before."""
+    """Atomically add to an integer, and return its previous value."""
     return builder.atomic_rmw("add", _pointer(builder, _INT, array, index), n, "seq_cst")
 
 
@@ -95,13 +94,13 @@ def call_c(context, builder, address, argument):
 
 @_as_intrinsic(1)
 def lowest_bit(context, builder, bits):
-    """Return the place of the lowest bit that is set."""
+    """Return the position of the lowest set bit."""
     return builder.cttz(bits, ir.IntType(1)(1))
 
 
 @_as_intrinsic(5)
 def on_stack(context, builder, *values):
-    """Return the address of an array of five integers, on the stack of the calling function."""
+    """Store five integers in an array on the stack of the calling function, and return its address."""
     array = cgutils.alloca_once(builder, ir.ArrayType(_INT, len(values)))
     for i, value in enumerate(values):
         builder.store(value, builder.gep(array, [_INT(0), _INT(i)]))
@@ -109,7 +108,7 @@ def on_stack(context, builder, *values):
 
 
 def text_address(text: str):
-    """Return a function that returns the address of a text."""
+    """Return a function that returns the address of a string constant."""
 
     def address(context, builder):
         return builder.ptrtoint(context.insert_const_string(builder.module, text), _INT)
@@ -118,7 +117,7 @@ def text_address(text: str):
 
 
 def _nonzero_of_64(kind: ir.Type):
-    """Return a function that returns a bit for each of 64 numbers at an address: whether it is not 0."""
+    """Return a function that computes a 64-bit mask of the nonzero numbers among 64 numbers at an address."""
     vector = ir.VectorType(kind, 64)
 
     def mask(context, builder, address):
@@ -133,7 +132,7 @@ nonzero_floats, nonzero_bytes = _nonzero_of_64(_FLOAT), _nonzero_of_64(_BYTE)
 
 
 def _add_rows_of(floats: int):
-    """Return `add_rows` for rows of so many floats, whose sum LLVM keeps in registers."""
+    """Return `add_rows` for rows of this many floats, whose sum LLVM keeps in registers."""
     vector = ir.VectorType(_FLOAT, floats)
 
     def add(context, builder, total, rows, stride, entries, count, is_first):
@@ -147,7 +146,7 @@ def _add_rows_of(floats: int):
             factor = builder.shuffle_vector(factor, factor, ir.VectorType(_INT32, floats)([0] * floats))
             product = builder.fmul(factor, row, flags=("contract",))
             builder.store(builder.fadd(builder.load(sums), product, flags=("contract",)), sums)
-        # The first sum does not read the row: its page may be new, and would be mapped twice.
+        # The first sum does not read the output row: a new memory page would be mapped twice.
         with builder.if_then(builder.icmp_signed("==", is_first, _INT(0))):
             builder.store(builder.fadd(builder.load(total, align=4), builder.load(sums)), sums)
         builder.store(builder.load(sums), total, align=4)
@@ -156,7 +155,7 @@ def _add_rows_of(floats: int):
 
 
 def _flags():
-    """Return numba's flags for integer functions, without the wrappers that Python would need to call them."""
+    """Return numba's flags for integer functions, without the wrappers for calls from Python."""
     flags = compiler.Flags()
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_compile = True
     flags.error_model = "numpy"  # no exceptions
@@ -164,14 +163,14 @@ def _flags():
 
 
 def _call(context, builder, function, args):
-    """Compile a function of integers, which returns one, into the module of its caller, and call it."""
+    """Compile a function from integers to an integer into the module of its caller, and call it."""
     signature = types.int64(*[types.int64] * len(args))
     compiled = context.compile_subroutine(builder, function, signature, flags=_flags())
     return context.call_internal_no_propagate(builder, compiled.fndesc, signature, args)[1]
 
 
 def inlined(function):
-    """Decorate a function of integers, which returns one: numba compiles it with its caller."""
+    """Decorate a function from integers to an integer, so that numba compiles it together with its caller."""
 
     def call(context, builder, *args):
         return _call(context, builder, function, args)
@@ -180,7 +179,7 @@ def inlined(function):
 
 
 def as_c_function(function, name, linkage):
-    """Return a function that returns the address of ``function`` as a C function of one integer."""
+    """Return a function that returns the address of ``function``, compiled as a C function of one integer."""
 
     def address(context, builder):
         c_function = ir.Function(builder.module, ir.FunctionType(_INT, [_INT]), name)
@@ -193,7 +192,7 @@ def as_c_function(function, name, linkage):
 
 
 def _in_tiles(floats: int, narrower):
-    """Return `add_rows` for as many whole tiles of columns as fit; ``narrower`` adds the others."""
+    """Return `add_rows` for as many whole tiles of columns as fit; ``narrower`` adds the remaining columns."""
     add = _add_rows_of(floats)
 
     @inlined
@@ -206,21 +205,21 @@ def _in_tiles(floats: int, narrower):
     return add_tiles
 
 
-# Add the rows with the indices in ``entries``, times their values, to the row ``total``, or write their sum if it
-# ``is_first``: at the columns from ``first`` to ``last``.
+# Multiply the rows at the indices in ``entries`` by their values, and add them to the row ``total``, in columns
+# ``first`` to ``last``. With ``is_first``, overwrite ``total`` instead.
 add_rows = inlined(lambda first, last, total, rows, stride, entries, count, is_first: 0)
 for _floats in (1, 4, 16, 32, WIDE):
     add_rows = _in_tiles(_floats, add_rows)
 
 
 def compiled(function, name: str) -> bytes:
-    """Return an object file for the processor at hand, with a function of an integer as a C function of that name."""
+    """Return an object file for this processor with ``function``, which has one integer argument, under this C name."""
     exported = as_c_function(function, name, "external")
 
     def start():
         return exported()
 
-    with global_compiler_lock, mock.patch.object(config, "OPT", type(config.OPT)(0)):  # once, below
+    with global_compiler_lock, mock.patch.object(config, "OPT", type(config.OPT)(0)):  # optimise only once, below
         library = compiler.compile_extra(
             cpu_target.typing_context, cpu_target.target_context, start, (), types.int64, _flags(), {}
         ).library

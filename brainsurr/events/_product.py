@@ -1,7 +1,8 @@
-"""The sparse product as an operation of jax, with a rule for each transformation.
+"""The sparse product as a jax primitive, with a rule for each transformation.
 
-It is linear in the weights. Its transpose in the weights, the gradient ``x^T g``, skips zeros in x as well, and is the
-same operation with ``transposed=True``. The derivative in x is a dense product, since a gradient has few zeros.
+The product is linear in the weights. Its transpose, the gradient ``x^T g`` with respect to the weights, skips zeros in
+x as well, and is the same primitive with ``transposed=True``. The derivative with respect to x is a dense product,
+since a gradient has few zeros.
 """
 
 import dataclasses
@@ -21,22 +22,24 @@ from .._jax_private import is_unknown, is_zero, set_lowering, set_rules, zero_ta
 from ..cpu import _cores
 from . import _library
 
-# The fraction of nonzero inputs from which the dense product is faster, by whether it is a convolution, and transposed.
+# The fraction of nonzero inputs from which the dense product is faster, by (is a convolution, is transposed).
 # Measured by `python -m benchmarks.speed events`.
 CROSSINGS = {(False, False): 0.2, (False, True): 0.18, (True, False): 0.3, (True, True): 0.5}
-_STRIDED = 0.1  # for a convolution with strides, whose dense form has less to do
-_TINY = 2**19  # multiplications: below, the dense product is done before the loops are called
-_SAMPLED = 64  # rows in which nonzero inputs are counted
+_STRIDED = 0.1  # the same for a convolution with strides, which does less work in dense form
+_TINY = 2**19  # below this many multiplications, the dense product takes less time than a call of the loops
+_SAMPLED = 64  # number of rows in which nonzero inputs are counted
 
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-    """The factors: x and a matrix, or images ``[batch, height, width, channels]`` and a kernel.
+    """The static parameters of a product: of x and a matrix, or of images and a kernel.
+
+    Images are ``[batch, height, width, channels]``.
 
     Attributes:
-      inputs: the shape of the matrix or kernel without its last axis, the columns or features.
-      window: strides, padding and dilation of a convolution, each of height and width; None for a matrix.
-      precision: of the dense product.
+      inputs: the shape of the matrix or kernel without its last axis (columns or features).
+      window: the strides, padding and dilation of a convolution, each for height and width; None for a matrix.
+      precision: the precision of the dense product.
       are_spikes: whether a floating x contains only 0, 1 and NaN.
       transposed: whether to compute the gradient of the weights, from x and the gradient of the output.
     """
@@ -65,7 +68,7 @@ class Product:
 
 
 def multiply(product: Product, x, w):
-    """Multiply x, float32, uint8 or bool, by float32 w: the matrix, the kernel, or the gradient of an output."""
+    """Multiply x (float32, uint8 or bool) by w (float32): a matrix, a kernel, or the gradient of an output."""
     if jax.sharding.get_abstract_mesh().manual_axes:  # in `shard_map`, both must vary over the same mesh axes
         w = jnp.where(False, jnp.zeros_like(x, w.dtype, shape=()), w)
         x = jnp.where(False, jnp.zeros_like(w, x.dtype, shape=()), x)
@@ -74,14 +77,14 @@ def multiply(product: Product, x, w):
     return _bind((x,), w, product)
 
 
-# The operands are x, for spikes also their int8 codes, and w. The compiled product reads the codes, so that XLA stores
-# bytes only; the rules differentiate in x, so that derivatives of every order are right.
+# The operands are x, the int8 codes of x if it contains spikes, and w. The compiled product reads the codes, so that
+# XLA stores only bytes. The rules differentiate with respect to x, so that derivatives of every order are correct.
 product_p = Primitive("events_product")
 
 
 @functools.cache
 def _on_devices():
-    """Return a program with `custom_partitioning`: as a parameter, it makes jax compile for the devices at hand."""
+    """Return a jaxpr with `custom_partitioning`. As a parameter, it makes jax compile for the current devices."""
     identity = custom_partitioning(lambda x: x)
     identity.def_partition(None)
     return jax.make_jaxpr(identity)(0.0)
@@ -126,7 +129,7 @@ def _transpose(cotangent, *operands, product, on):
 
 
 def _batch(operands, axes, *, product, on):
-    """Turn a batch of x into rows, and a batch of w into columns; otherwise multiply one after the other."""
+    """Merge a batch of x into its rows, or a batch of w into its columns; otherwise loop over the batch."""
     (*xs, w), (*of_xs, of_w) = operands, axes
     if of_xs[0] is None:
         w = jnp.moveaxis(w, of_w, -2)
@@ -146,14 +149,14 @@ def _batch(operands, axes, *, product, on):
 set_rules(product_p, _jvp, _transpose, _batch)
 
 
-# ---- The compiled forms: dense, or on a CPU the loops.
+# ---- Lowering: the dense product, or the loops on a CPU.
 
 
 def _dense(product, x, w):
-    """Multiply in the form that XLA is fast at on a CPU: rows, and convolutions with channels last.
+    """Compute the dense product in the form that is fastest on a CPU: rows, and convolutions with channels last.
 
-    XLA copies ``[time, batch, features]`` for the gradient of weights. In a ``cond`` or a loop, the gradient of a
-    kernel as jax writes it takes fifty times as long as the same sum with the batch as channels.
+    XLA transposes ``[time, batch, features]`` for the gradient of weights. In a ``cond`` or a loop, jax's gradient of a
+    kernel takes fifty times as long as the same sum with the batch axis as channels.
     """
     are_codes, x = x.dtype == jnp.int8, x.astype(jnp.float32)
     if are_codes:
@@ -173,7 +176,7 @@ def _dense(product, x, w):
 def _partitioned(product, x, w):
     """Multiply on several devices: each has some of the rows, and some of the columns of w.
 
-    For one device, and within `shard_map`, jax compiles the product of the parts itself.
+    On one device and within `shard_map`, jax compiles the local product itself.
     """
     rows = [f"r{i}" for i in range(x.ndim - 1 if product.window is None else 1)]
     pixels, taps, outputs = ("", "", "") if product.window is None else ("hw", "ab", "ij")
@@ -182,7 +185,7 @@ def _partitioned(product, x, w):
         w_axes, y_axes = y_axes, w_axes
 
     def partition(mesh, arguments, result):
-        """Split as the arguments are: the rows, and the columns of w by mesh axes that split no rows."""
+        """Follow the sharding of the arguments: the rows of x, and the columns of w over the remaining mesh axes."""
         x_spec, w_spec = (argument.sharding.spec for argument in arguments)
         split = dict(zip(w_axes, w_spec, strict=False)) | dict(zip(x_axes, x_spec, strict=False))
         split = {name: split.get(name) for name in (*rows, "m")}
@@ -208,7 +211,7 @@ def _partitioned(product, x, w):
 
 
 def _sparse_or_dense(product, x, w):
-    """Multiply by the loops, or densely if a sample of rows has too many nonzero inputs: XLA chooses as it runs."""
+    """Multiply with the loops, or densely if a sample of rows has too many nonzero inputs, decided at run time."""
     crossing = CROSSINGS[product.window is not None, product.transposed]
     if crossing >= 1:
         return _sparse(product, x, w)
@@ -218,7 +221,7 @@ def _sparse_or_dense(product, x, w):
     if rows * math.prod(product.inputs) * w.shape[-1] < _TINY:
         return _dense(product, x, w)
     lines = x.reshape(-1, x.shape[-1] if product.window is None else math.prod(x.shape[1:]))
-    if len(lines) > _SAMPLED:  # spread by the golden ratio, so that no axis of [time, batch] is missed
+    if len(lines) > _SAMPLED:  # spaced by the golden ratio, so that the sample covers both axes of [time, batch]
         places = jnp.arange(_SAMPLED, dtype=jnp.float32) * (5**0.5 - 1) / 2 % 1
         lines = lines[(places * len(lines)).astype(jnp.int32)]
     few = jnp.mean(lines.astype(bool)) < crossing
@@ -226,7 +229,7 @@ def _sparse_or_dense(product, x, w):
 
 
 def _sparse(product, x, w):
-    """Call the loops. The sizes are in the order in which `_kernels` reads them."""
+    """Call the loops. The sizes are in the order that `_kernels` expects."""
     y, kind = product.output(x, w), {"float32": 0, "uint8": 1, "bool": 1, "int8": 2}[str(x.dtype)]
     out = w if product.transposed else y
     sizes = [math.prod(out.shape[:-1]), math.prod(product.inputs), out.shape[-1]]
@@ -239,14 +242,14 @@ def _sparse(product, x, w):
 
 
 def threads() -> int:
-    """Return how many threads of XLA a device may use."""
+    """Return the number of XLA threads that one device may use."""
     return max(1, _cores() // jax.local_device_count(backend="cpu"))
 
 
 def _compile(*operands, product, on, is_exported, has_loops):
-    """Multiply the last two operands: x or the codes of spikes, and w."""
+    """Multiply the last two operands: x, or the codes of its spikes, and w."""
     x, w = operands[-2:]
-    is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # jax's former partitioner has no such rule
+    is_split = getattr(jax.config, "jax_use_shardy_partitioner", True)  # the older GSPMD has no such partitioning rule
     if not has_loops or is_exported or not is_split or not (x.size and w.size) or not _library.is_known():
         return _dense(product, x, w)
     return _partitioned(product, x, w)
