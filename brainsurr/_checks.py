@@ -25,7 +25,7 @@ def check_flag(name: str, value: Any, optional: bool = False):
 
 def check_surrogate(name: str, value: Any):
     """Raise a TypeError unless the value is a surrogate."""
-    if isinstance(value, type) or not hasattr(value, "broadcast_into"):  # importing the class here would be a cycle
+    if isinstance(value, type) or not hasattr(value, "is_distribution"):  # importing the class here would be a cycle
         raise TypeError(f"{name} is {value!r}, not a surrogate of brainsurr such as LogTailedRelu(0.1)")
 
 

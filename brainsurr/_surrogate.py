@@ -141,10 +141,6 @@ class Surrogate(Value):
     def _check_dtype(self, dtype):
         """Raise a ValueError if a parameter can't be represented in the dtype of x."""
 
-    def broadcast_into(self, x: jax.Array) -> "Surrogate":
-        """Cast the parameters to the dtype and rank of ``x``; a ValueError if one does not broadcast into it."""
-        return self._matched(x, inside=True)
-
     def _check(self, name, value):
         if name in ("surrogate_fun", "surrogate_grad"):
             raise TypeError(f"{type(self).__name__}: expected {name} to be a method of the class, got {value!r}")
