@@ -35,7 +35,7 @@ def without_unit(x: Any, name: str) -> Any:
     if not hasattr(x, "mantissa"):  # not a Quantity; this test doesn't import brainunit
         return x
     if not x.unit.dim.is_dimensionless:
-        raise TypeError(f"expected a dimensionless {name}, got unit {x.unit}: divide by a unit, see docs/units.md")
+        raise TypeError(f"expected a dimensionless {name}, got the unit {x.unit}: divide as in docs/units.md")
     return x.to_decimal()
 
 
@@ -54,7 +54,7 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
         return x
     x = as_real(as_parameter(variable_value(x), name), name)
     if x.dtype.name in _NO_ZERO_OR_SIGN:
-        raise TypeError(f"expected {name} in another dtype than {x.dtype}: cast it, for example to jnp.bfloat16")
+        raise TypeError(f"expected {name} in a supported dtype, got {x.dtype}: cast it to jnp.bfloat16")
     return x if is_float(x) else x.astype(jnp.result_type(float))
 
 
@@ -105,7 +105,7 @@ def _as_number(value, name: str):
     if variable_value(value) is not value:
         raise TypeError(
             f"{name} can't be a {type(value).__name__}, since optimisers would not find it: pass the array inside it. "
-            "To train it, use a layer such as SpikingActivation, and its argument learnable"
+            "To train it, use a layer such as SpikingActivation, with learnable="
         )
     value = without_unit(value, name)
     # jax converts integers to int32: a larger Python integer raises an OverflowError, a NumPy integer wraps around.

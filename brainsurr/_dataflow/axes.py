@@ -1,7 +1,8 @@
-"""Follow the time or batch axis through a traced program: does one time step, or example, depend on another?
+"""Follow the time or batch axis through a jaxpr: does one time step, or one example, depend on another?
 
-Operations that move entries also move their sets. Operations that sum, sort or convolve over an axis unite the sets. If
-a rule does not decide it, or an operation has no rule, the result is unknown.
+Each entry of a value has a set of the steps or examples that it depends on. Operations that move entries also move
+their sets. Operations that sum, sort or convolve over an axis unite the sets. If a rule can't decide, or an operation
+has no rule, the result is unknown.
 """
 
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ TIME, BATCH = 0, 1  # axes of the input
 
 
 def mixing(program, shape: Sequence[int], axis: int) -> tuple[bool | None, bool]:
-    """Return whether a program mixes the entries along an axis, None if this is unknown.
+    """Return whether a program mixes the entries along an axis, or None if this is unknown.
 
-    Also return whether these entries are known to lie along the first axis of an output.
+    Also return whether these entries are known to be along the first axis of an output.
 
     Args:
-      program: a closed jaxpr of one input, ``[time, batch, ...]``.
-      shape: the shape of this input, with at least two entries along the axis.
+      program: a closed jaxpr with one input, ``[time, batch, ...]``.
+      shape: the shape of the input, with at least two entries along the axis.
       axis: the axis to follow.
     """
     jaxpr, used = needed(program)
@@ -71,7 +72,7 @@ class _Reader(Reader):
 
     def chosen(self, equation, index, cases):
         if equation.primitive.name == "while" and has_several(index):
-            index = np.array(UNKNOWN)  # it may run until the last entry is done, and keep entries that are done
+            index = np.array(UNKNOWN)  # the loop may keep finished entries until the last is done
         # Under `vmap`, the index has leading batch axes, like the cases.
         return [together(placed(index, range(index.ndim), case.ndim), case) for case in cases]
 

@@ -26,7 +26,7 @@ def depends(sets: np.ndarray) -> bool:
 
 
 def each(size: int) -> np.ndarray:
-    """Return a set with one number, for each number."""
+    """Return for each number the set that contains only this number."""
     digits = range((size - 1).bit_length())
     return np.array([sum(1 << 2 * digit + (i >> digit & 1) for digit in digits) for i in range(size)], np.uint64)
 
@@ -53,7 +53,7 @@ def together(*operands: np.ndarray) -> np.ndarray:
         return constant(np.broadcast_shapes(*(sets.shape for sets in operands)))
     joint = functools.reduce(np.bitwise_or, ours)
     numbers = [sets for sets in operands if not depends(sets)]
-    # They may be of another kind at each time step, or for each example.
+    # The sets may be of a different kind at each time step, or for each example.
     differ = any(differ_along(joint, i) for sets in numbers for i in range(sets.ndim) if sets.shape[i] > 1)
     return joint | UNKNOWN if differ else joint
 

@@ -1,4 +1,4 @@
-"""Find where a program loses the derivative of a value that depends on a parameter, and still adds it to its result.
+"""Find where a program loses the derivative of a value that depends on a parameter, but still adds it to its result.
 
 A step function without a surrogate has slope 0 by construction: jax gives its output no tangent. This is not reported
 if the step only selects or masks values, or is excluded on purpose: ``jnp.where(h > 0, h, 0)``, ``h * (h > 0.3)``, an
@@ -19,10 +19,10 @@ from .._jax_private import needed
 from .jaxprs import Reader, read
 
 PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
-_SUMS = (*PRODUCTS, "reduce_sum", "cumsum")  # over what `concatenate` puts side by side
+_SUMS = (*PRODUCTS, "reduce_sum", "cumsum")  # operations that add up the entries that `concatenate` joined
 _TAKES_A_PART = ("slice", "dynamic_slice", "gather", "split", "unstack")
 _CHOOSES = ("concatenate", "stack", "pad", "dynamic_update_slice", "scatter", "max", "min", "clamp")
-# Functions of jax by name: a step that keeps a tangent where its input is NaN; lines between the entries of a table.
+# jax functions by name: a step that keeps a tangent if its input is NaN, and linear interpolation in a table.
 _BY_NAME = {"heaviside": False, "_interp": True}
 
 
@@ -36,7 +36,7 @@ class Fact:
       is_weight: whether it is computed only from parameters and numbers.
       number: the bit of this value.
       ancestors: the values it was computed from, including itself; for a value that is not a weight, without weights.
-      near: the ancestors from which it was computed entry by entry.
+      near: the ancestors from which it was computed elementwise.
       lost: the lines where its derivative was lost.
       beside: the lines where the derivative of some of its entries was lost.
       added: the lines of values without a derivative that were added to it.
@@ -81,7 +81,7 @@ class _Reader(Reader):
 
     def enters(self, equation):
         if equation.params.get("name") in _BY_NAME:
-            return "custom_" in str(equation.params["jaxpr"])  # a user's function of that name
+            return "custom_" in str(equation.params["jaxpr"])  # a user's function with the same name
         return not equation.primitive.name.startswith("custom_")
 
     def carried(self, fact, closed_over):
@@ -95,7 +95,7 @@ class _Reader(Reader):
         return self._together([one, other], one.tangent or other.tangent)
 
     def chosen(self, equation, index, facts):
-        if equation.primitive.name == "while":  # how often it repeats is no value, but for what has no tangent
+        if equation.primitive.name == "while":  # the number of iterations matters only for values without a tangent
             counted = self.line_of(equation, self.calls[:-1]) if index.tangent else ""
             return [
                 self._together([index, fact], False, counted) if index.depends and not fact.tangent else fact
@@ -130,9 +130,9 @@ class _Reader(Reader):
 
     def operation(self, equation, facts):
         news = self._outputs(equation, facts)
-        with contextlib.suppress(TypeError):  # of parameters without a hash
+        with contextlib.suppress(TypeError):  # unhashable parameters
             key = (equation.primitive, *map(id, facts), *equation.params.items(), *news)
-            news, _ = self.values.setdefault(key, (news, facts))  # of an expression that is written twice
+            news, _ = self.values.setdefault(key, (news, facts))  # shared by equal expressions
         return news
 
     def _outputs(self, equation, facts):
@@ -160,7 +160,7 @@ class _Reader(Reader):
 
 
 def _entered(name, new, facts):
-    """Return the fact of an output that has a tangent, with what enters it without one of floats."""
+    """Return the fact of an output that has a tangent, and record the float inputs that enter it without a tangent."""
     if name in _TAKES_A_PART:
         return dataclasses.replace(new, beside=frozenset())
     if name in _CHOOSES:
@@ -223,6 +223,6 @@ def _keeps_tangent(equation, tangents):
         program = jax.make_jaxpr(pushed_forward)([*itertools.compress(shapes, has)], shapes)
     except NotImplementedError:  # jax has no rule
         return [False] * len(kept)
-    except (TypeError, ValueError):  # a rule that wants more than shapes
+    except (TypeError, ValueError):  # the rule needs more than shapes
         return kept
     return [any(needed(program, output)[1][: sum(has)]) for output in range(len(kept))]

@@ -1,4 +1,4 @@
-"""Derive facts about each value of a traced program from its inputs, including calls, loops and branches."""
+"""Derive facts about each value of a jaxpr from facts about its inputs, including calls, loops and branches."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -12,20 +12,23 @@ _MOST_TURNS = 20  # maximum iterations until the facts of a loop carry must not 
 class Reader:
     """The rules of one tool: which fact it derives for each value.
 
-    Besides these methods it has ``constant(var)``, the fact of a literal or of an array that a program closes over;
-    ``operation(equation, facts)``, those of the outputs of one; ``joined(one, other)``, that of a value that may be the
-    one or the other; and ``chosen(equation, index, facts)``, those of values that an index has chosen, or a condition
-    has made.
+    In addition to the methods below, a subclass defines:
+
+    - ``constant(var)`` returns the fact of a literal, or of an array that a program closes over.
+    - ``operation(equation, facts)`` returns the facts of the outputs of an operation.
+    - ``joined(one, other)`` returns the fact of a value that may be either of two values.
+    - ``chosen(equation, index, facts)`` returns the facts of values that depend on the index of a branch, or on the
+      condition of a loop.
 
     Attributes:
-      calls: the equations whose inside is being read, the outermost first.
+      calls: the calls around the equation that is being read, the outermost first.
     """
 
     def __init__(self):
         self.calls: list[Any] = []
 
     def enters(self, equation) -> bool:
-        """Return whether to read the program inside a call; otherwise the call is an operation."""
+        """Return whether to read the jaxpr inside a call; otherwise the call is treated as an operation."""
         return True
 
     def row(self, fact: Any) -> Any:
@@ -41,7 +44,7 @@ class Reader:
         return fact
 
     def same(self, one: Any, other: Any) -> bool:
-        """Return whether another iteration of a loop with the other fact would add nothing."""
+        """Return whether two facts of a loop carry are equal, so that another iteration would not change anything."""
         return one == other
 
 
@@ -83,7 +86,7 @@ def _read(reader, equation, facts):
 
 
 def inside(equation) -> Any:
-    """Return the program that a call runs on its operands, open or closed; None for any other operation."""
+    """Return the jaxpr that a call runs on its operands, open or closed; None for any other operation."""
     for name in ("jaxpr", "call_jaxpr", "fun_jaxpr"):
         inner = equation.params.get(name)
         jaxpr = getattr(inner, "jaxpr", inner)

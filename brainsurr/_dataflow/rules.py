@@ -17,9 +17,9 @@ def _entry_by_entry(equation, *operands):
 
 
 def _over(equation, *operands):
-    """Unite sets along the axes that an operation names, and remove these axes if the operation does."""
+    """Unite sets along the axes in the parameters of an operation; remove these axes if the operation removes them."""
     named = [equation.params[name] for name in ("axes", "dimensions", "axis", "dimension") if name in equation.params]
-    axes = named[0] if named else -1  # `top_k` had no axis
+    axes = named[0] if named else -1  # in older versions of jax, `top_k` has no axis
     sets = union(together(*operands), axes)
     return sets if sets.ndim == equation.outvars[0].aval.ndim else sets.squeeze(axes)
 
@@ -85,7 +85,7 @@ def _events_product(equation, x, *others):
 
 
 def _moves(window, stride, padding, *dilations):
-    """Return whether a window combines an entry of its axis with others."""
+    """Return whether a window along an axis combines an entry with other entries."""
     return not window == stride == 1 or any(padding) or any(dilation != 1 for dilation in dilations)
 
 

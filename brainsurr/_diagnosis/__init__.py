@@ -1,4 +1,4 @@
-"""`diagnose`: measure in one forward and backward pass which layers are silent, and which ones gradients reach."""
+"""`diagnose`: measure in one forward and backward pass which layers are silent, and which layers gradients reach."""
 
 import dataclasses
 import math
@@ -73,8 +73,8 @@ def diagnose(
         brainstate or Equinox module, as for the ``diagnose`` of its framework.
       loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions and neurons
         of the same values and derivatives that also take measurements, and must use these.
-      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
-        Neurons over time apply the mask step by step, also in ``unroll``.
+      mask: a boolean array ``[time, batch]``: True for values that are counted, False for padding. If None, all values
+        are counted. Neurons over time apply the mask step by step, also in ``unroll``.
 
     Returns:
       A :class:`Diagnosis`: print it, or read ``report["name"].rate``.
@@ -120,7 +120,7 @@ def diagnose(
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
         if issubclass(kind, Neuron):
             return with_spike_functions(watching(watch, name, kind), f)
-        return watch(name, f, shared=False)  # by its name only, which the user chose
+        return watch(name, f, shared=False)  # only under the name that the user chose
 
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
@@ -129,10 +129,11 @@ def diagnose(
 
 
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
-    """Return what replaces each spike function of a layer, given the name of its field.
+    """Return a function that replaces each spike function of a layer, given the name of its field.
 
-    A layer has one row under its name, and for each further surrogate a row ``name.field``. There is a row for each use
-    of a layer, see :class:`Use`. A surrogate outside of a layer may be shared, and has a row for each line of use.
+    A layer has one row under its name, and a row ``name.field`` for each additional surrogate. If a layer is used
+    several times, each use has its own row, see :class:`Use`. A surrogate outside a layer may be shared, so it has a
+    row for each line that uses it.
 
     Args:
       watch: the function that `examine` passes.
@@ -155,7 +156,7 @@ def examine(
     transform: Any = jax,
     names: Iterable[str] = (),
 ) -> Diagnosis:
-    """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` in place of each spike function.
+    """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` instead of each spike function.
 
     Args:
       loss: ``loss(watch)`` returns a scalar. It is called twice.
@@ -222,10 +223,10 @@ def not_finite(tree: Any) -> list[str]:
 
 
 def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
-    """Return the names of the arrays in a tree that leave their bounds, each with a number out of bounds."""
+    """Return the names of the arrays in a tree that are outside their bounds, each with a number out of bounds."""
     texts = []
     for name, leaf in named_leaves(tree).items():
-        if (interval := intervals.get(name.removeprefix("params."))) is not None:  # the Linen collection
+        if (interval := intervals.get(name.removeprefix("params."))) is not None:  # the name of Linen's collection
             (low, high), stored = edges(interval, leaf.dtype), np.asarray(leaf)
             beyond = stored[(stored < low) | (stored > high)]
             texts += [f"{name} = {x:.3g}, bounds {list(interval)}" for x in beyond[:1].astype(float)]
@@ -253,7 +254,7 @@ def layer_name(path: tuple, layer: Any) -> str:
 def _report(sums: dict[str, Any]) -> LayerReport:
     total = jax.tree.map(lambda per_neuron: float(per_neuron.sum()), sums)
     count, finite = total["zeros"] + total["rate"] + total["nan"], total["finite"] or math.nan
-    if not count:  # this layer has no backward pass, or no values
+    if not count:  # the layer has no backward pass, or no values were counted
         return LayerReport(status="unused")
     never_fires = sums["rate"] == 0
     return LayerReport(

@@ -15,7 +15,7 @@ from .._time.sequential import named
 from ..neurons._neuron import run, take_one_step
 from .mask import counting_run
 
-_place: ContextVar[str] = ContextVar("place", default="")  # of the neurons that are running
+_place: ContextVar[str] = ContextVar("place", default="")  # the call site of the running neurons
 _layers: ContextVar[str] = ContextVar("layers", default="")  # their positions in networks
 
 
@@ -41,7 +41,7 @@ def _here() -> str:
 
 def tracking_call_sites() -> contextlib.AbstractContextManager[None]:
     """Distinguish the uses of each layer, until the block ends."""
-    states: dict[int, tuple[Any, str]] = {}  # by id: each state of a neuron, stored to keep its id, and the place
+    states: dict[int, tuple[Any, str]] = {}  # call sites by the id of a state; storing the state keeps its id valid
 
     def at_its_place(call: Callable, state):
         if _place.get():  # inside another neuron

@@ -17,7 +17,7 @@ from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
 
 counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or one step of it
-aside: ContextVar[bool] = ContextVar("aside", default=False)  # in a call for shapes, in a check, or in a spike function
+aside: ContextVar[bool] = ContextVar("aside", default=False)  # while tracing shapes, in checks and spike functions
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ class _Masked(NamedTuple):
 
 
 def _masked(xs) -> Any:
-    """Return the inputs of a loop over time with the mask; raise a ValueError if the mask does not match."""
+    """Combine the inputs of a loop over time with the mask; raise a ValueError if the mask does not match."""
     mask, lengths = counted.get(), [jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)]
     if mask is None or not lengths:
         return xs
@@ -48,7 +48,7 @@ def _masked(xs) -> Any:
 
 
 def _counting(f, *args):
-    """Call a function whose last argument is the inputs of time steps, and count these by their mask."""
+    """Call a function whose last argument is inputs of time steps, and apply their mask while counting."""
     *before, xs = args
     if not isinstance(xs, _Masked):
         return f(*args)
@@ -57,7 +57,7 @@ def _counting(f, *args):
 
 
 def counting_run(run, neuron, state, xs, host_scan=scan_steps):
-    """Run a neuron over time, and count each step by its row of the mask."""
+    """Run a neuron over time, and apply to each step its row of the mask."""
 
     def counting_scan(step, state, xs, **how):
         return host_scan(partial(_counting, step), state, _masked(xs), **how)

@@ -18,11 +18,11 @@ from .report import LEAST_SLOPE
 
 
 def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
-    """Return variants of a surrogate by the change, some of which may pass more gradient.
+    """Return variants of a surrogate that may pass more gradient, keyed by the change.
 
-    The names of parameters don't say which do, so this is measured. The surrogate width, which every surrogate can
-    have, is tried first. A function other than a surrogate has no variants. For random spikes, height times width
-    stays 1.
+    Which of them do can't be told from parameter names, so this is measured. The first variant is wider, which is
+    possible for every surrogate. A function other than a surrogate has no variants. For random spikes, height times
+    width stays 1.
     """
     variants = OrderedDict[str, Surrogate]()
     spike_fn = spike_fn.surrogate if isinstance(spike_fn, Drawn) else spike_fn
@@ -51,14 +51,14 @@ def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
 
 
 USE_ARGUMENT = "loss_fn must use its argument, and must not be cached"
-SMALL = 2.0**-60  # scale of a gradient whose square float32 can't represent
+SMALL = 2.0**-60  # below about this size, float32 can't represent the square of a gradient
 
 # Part of jax's cache keys.
 _pass = jax.make_user_context()
 
 
 def fresh_trace():
-    """Return a context in which jitted functions are traced again, with the watched functions."""
+    """Return a context in which jitted functions are traced again, so that they call the watched functions."""
     return _pass(object())
 
 
@@ -66,8 +66,8 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
     """Run the forward and backward pass of ``loss(see)``.
 
     Args:
-      loss: ``loss(see)`` returns a scalar, with ``see(use, spike_fn, x, **key)`` in place of each spike function. It is
-        called twice.
+      loss: ``loss(see)`` returns a scalar, and calls ``see(use, spike_fn, x, **key)`` instead of each spike function.
+        It is called twice.
       transform: the module with the framework's ``make_jaxpr``, ``jit`` and ``grad``.
 
     Returns:
@@ -135,7 +135,7 @@ def _noticed(notice, primals, tangents):
 
 
 def tapped(spike_fn: Callable, totals: dict[str, Any], variants: OrderedDict[str, Surrogate], x, **key):
-    """Call an elementwise function: same value and derivative, with measurements as the gradient of ``totals``.
+    """Call an elementwise function without changing its value or derivative; the gradient of ``totals`` is the sums.
 
     jax sums the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a vmap.
     Therefore the totals are complete under any transform in the loss, without callbacks.
@@ -165,7 +165,7 @@ _tap.defvjp(lambda totals, x, s, *rest: (s, (x, s, *rest)), _tap_backward)
 
 
 def mask_for(x: jax.Array) -> jax.Array | None:
-    """Return which values of an input are counted, as an array of the same rank; None if all are."""
+    """Return the mask of an input, as an array of the same rank, or None if all values are counted."""
     mask = counted.get()
     if mask is None:
         return None
@@ -197,7 +197,7 @@ def _sums(x, s, slope, passing, mask, ds, dx) -> dict[str, Any]:
       s: their spikes.
       slope: the gradient of the surrogate.
       passing: by change, whether the gradient of the changed surrogate is nonzero.
-      mask: which values are counted; if None, all are.
+      mask: True for values that are counted. If None, all values are counted.
       ds: the gradient of the loss with respect to the spikes.
       dx: the gradient of the loss with respect to the membrane values.
     """

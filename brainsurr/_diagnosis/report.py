@@ -1,4 +1,4 @@
-"""Turn the measurements of a layer into a status and a sentence that says what to change."""
+"""Derive from the measurements of a layer its status, and a sentence that suggests a change."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ from .._report import listed
 
 NEARLY_ALL = 0.99  # fraction of neurons in a silent or dead layer, and of steps in a saturated layer
 MOST = 0.5  # fraction of dead neurons above which a layer is not fine
-WORTH_SAYING = 0.1  # fraction of dead or silent neurons in an otherwise fine layer
+WORTH_SAYING = 0.1  # fraction of dead or silent neurons above which an otherwise fine layer gets a sentence
 HARDLY = 0.1  # spread of the membrane, relative to its distance to the threshold, if inputs hardly vary
 FAR = 4  # distance to the threshold, in spreads of the membrane, above which weights are too small
 FAR_OFF = 10  # root mean square of x above which weights are too large, if hardly any gradient passes
@@ -117,7 +117,7 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
     """
     about = {name: _sentences_about(name, layers) for name in layers}
     texts, partly = [], []
-    # NaN comes from the first layer of the forward pass that has one, or else from the first of the backward pass.
+    # NaN comes from the first layer with NaN in the forward pass, or else from the first in the backward pass.
     poisoned = [name for name, layer in layers.items() if layer.nan > 0]
     broken = [name for name, layer in layers.items() if layer.status == "not finite"]
     if broken:
@@ -143,7 +143,7 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
 
 
 def _sentences_about(name: str, layers: dict[str, LayerReport]) -> dict[str, str]:
-    """Return the sentences on a layer, by the status or other finding that each describes."""
+    """Return the sentences about a layer, keyed by the status or finding that each describes."""
     layer, names = layers[name], list(layers)
     before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
@@ -204,7 +204,7 @@ def _explain_cut_off(layer, layers, after, suggestion) -> str:
 def _suggest(layer: LayerReport, sources: str) -> str:
     """Suggest scaling down the weights of a layer far from its threshold, and a surrogate that passes a gradient.
 
-    The suggested change is the first one that passes a gradient at half of the values that pass none now.
+    The suggested change is the first that passes a gradient at half of the values that currently don't pass one.
     """
     texts = []
     if layer.rms > FAR_OFF:

@@ -143,7 +143,7 @@ def _is_inexact(value: Any) -> bool:
 
 
 def _why_flat(scalar, values, program) -> dict[str, str]:
-    """Return the status of each parameter for the case that all its slopes are 0."""
+    """Return the status that each parameter has if all its slopes are 0."""
     of_loss = used(program, values)
     slope, _ = _unless_undefined(jax.make_jaxpr(lambda tangents: jax.jvp(scalar, (values,), (tangents,))[1]), values)
     of_slope = of_loss if slope is None else used(slope, values)
@@ -220,7 +220,7 @@ def along(losses: np.ndarray) -> Slope:
 
 
 def _derived(scalar, values) -> dict[str, Derived]:
-    """Return the slope of each parameter in reverse and in forward mode, None if a mode is not defined."""
+    """Return the slope of each parameter in reverse and in forward mode, or None if a mode is not defined."""
     gradients, none = _unless_undefined(jax.jit(jax.grad(scalar)), values)
     forward_mode = jax.jit(lambda direction: jax.jvp(scalar, (values,), (direction,))[1])
     slopes = {}
@@ -235,8 +235,8 @@ def _derived(scalar, values) -> dict[str, Derived]:
 
 
 def _unless_undefined(f: Callable, x: Any) -> tuple[Any, Exception | None]:
-    """Return ``f(x)`` of a derivative, or None and the error if the loss does not support its mode."""
+    """Return a derivative ``f(x)``, or None and the error if the loss does not support this mode."""
     try:
         return f(x), None
-    except (TypeError, ValueError, NotImplementedError) as error:  # of the mode: the loss was traced before
+    except (TypeError, ValueError, NotImplementedError) as error:  # due to the mode: the loss has been traced before
         return None, error

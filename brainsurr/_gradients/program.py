@@ -1,4 +1,4 @@
-"""Analyse a traced program: which inputs it uses, where it stops gradients, and where it loses digits."""
+"""Analyse a jaxpr: which inputs it uses, where it stops gradients, and where it loses precision."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ def equations(jaxpr) -> Iterator:
 
 
 def step_line(equation, calls=()) -> str:
-    """Return the line of a step function in the user's code, or state that a neuron's spike function is a jax function.
+    """Return the line of a step function in the user's code, or say that a neuron's spike function is a jax function.
 
     Args:
       equation: the equation of the step.

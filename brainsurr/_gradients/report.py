@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from .._report import Report, as_text, listed
 
-# A five-point difference in float64 is good to about ten digits; a steep surrogate leaves fewer.
+# A five-point difference in float64 is accurate to about ten digits, or fewer for a steep surrogate.
 _RELATIVE = 1e-6
 _NEXT_TO_NOTHING = 1e-9
-FAR = 10  # ratio of slopes, for gradients that explode, and for gradients that a detached reset changes much
+FAR = 10  # ratio of slopes that counts as an exploding gradient, or as a large effect of a detached reset
 
 
 class Slope(NamedTuple):
@@ -28,7 +28,7 @@ class Slope(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """The slopes computed by derivative rules, None if a mode is not defined.
+    """The slopes computed by derivative rules; None if a mode is not defined.
 
     Attributes:
       reverse: the slope in reverse mode.
@@ -52,8 +52,8 @@ class ParameterGradient:
 
     Attributes:
       measured: the slope by finite differences.
-      reverse: the slope in reverse mode, None if that is not defined.
-      forward: the slope in forward mode, None if that is not defined.
+      reverse: the slope in reverse mode; None if reverse mode is not defined.
+      forward: the slope in forward mode; None if forward mode is not defined.
       differ: the larger deviation of the two modes from the measured slope, relative to the larger slope.
       status: ``"fine"``; ``"reset"``: the slopes differ only because of a detached reset; ``"detached"``: all paths to
         the loss are detached, so no gradient passes; ``"rounded"``: a cast loses digits; ``"explodes"``: the gradient
@@ -109,7 +109,7 @@ class GradientReport(Report[ParameterGradient]):
 def judge(
     measured: Slope, derived: Derived, attached: Derived, loss: float, cast: bool, flat: str
 ) -> ParameterGradient:
-    """Compare the measured slope with those of reverse and forward mode.
+    """Compare the measured slope with the slopes of reverse and forward mode.
 
     Args:
       measured: the slope by finite differences.
@@ -150,7 +150,7 @@ def unsettled(reports: Mapping[str, ParameterGradient]) -> set[str]:
 
 
 def growth(pairs: Iterable[tuple[float | None, float | None]]) -> float:
-    """Return the largest ratio of the first to the second of two slopes, such as a derived and a measured slope."""
+    """Return the largest ratio of one slope to another, such as a derived to a measured slope."""
     return max((abs(one / other) if other else math.inf for one, other in pairs if one), default=0.0)
 
 
@@ -184,7 +184,7 @@ def sentences(reports, casts: list, stops: list[str], stepped, grown: float, len
 
     Args:
       reports: the reports of the parameters by name.
-      casts: the lines that lose digits, and their dtypes.
+      casts: the lines of casts that lose precision, and their dtypes.
       stops: the lines that stop a gradient.
       stepped: the lines with step functions.
       grown: the ratio of a gradient that can't be measured to its measured slope.

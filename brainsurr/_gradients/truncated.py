@@ -1,4 +1,4 @@
-"""Stop the loops of a traced program early, to find over how many steps its gradient can be measured."""
+"""Stop the loops of a jaxpr early, to find the number of steps over which its gradient can be measured."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ _CALLS = ("jit", "remat2")  # `jax.jit` and `jax.checkpoint`, which need no rule
 
 
 def longest_loop(jaxpr) -> int:
-    """Return the number of steps of the longest outermost loop of a program, 0 if there is no loop."""
+    """Return the number of steps of the longest outermost loop, or 0 if there is no loop."""
     steps = [0]
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
@@ -23,7 +23,7 @@ def longest_loop(jaxpr) -> int:
 
 
 def shorter(program, most: int | None = None) -> Callable:
-    """Return the function of a tree that a program with one output computes.
+    """Return a program with one output as a function of a tree of inputs.
 
     Args:
       program: a closed jaxpr whose inputs are the leaves of the tree.

@@ -1,4 +1,4 @@
-"""How brainstate modules store trainable parameters, and surrogates as layers."""
+"""Trainable parameters of brainstate modules, and surrogates as brainstate layers."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -57,16 +57,16 @@ class SpikingActivation(SurrogateModule, BrainstateModule, nn.ElementWiseBlock):
         channel (last axis).
       learnable: the name or names of the trainable parameters. Each is stored as a ``brainstate.nn.Param`` of that
         name. The others are attributes of the same name: a number, or a ``LongTermState`` for an array.
-      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's own. If None, parameters
-        are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge, so that
-        the parameter can leave the edge. To clip the stored value too, add ``brainsurr.optim.project(bounds(model))``
-        to the optimiser.
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's bounds. If None,
+        parameters are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge,
+        so that the parameter can leave the edge. To clip the stored value too, add
+        ``brainsurr.optim.project(bounds(model))`` to the optimiser.
       param_dtype: dtype of a trainable parameter that is given as a Python number. Defaults to
         ``brainstate.environ.dftype()``.
       random: If True, the layer draws each spike with probability :math:`g(x)`, like
         ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. The key comes from
         ``brainstate.random``. In evaluation, with ``fit=False`` in ``brainstate.environ``, the layer applies the
-        threshold instead, just as ``brainstate.nn.Dropout`` is then off.
+        threshold instead, as ``brainstate.nn.Dropout`` is also disabled.
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
@@ -120,7 +120,7 @@ def preserve_states():
 
 
 def bounds(model: nn.Module, wrt: Filter = brainstate.ParamState) -> dict[tuple, Interval | None]:
-    """Return the bounds of each parameter of a model, None if it has no bounds, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter of a model, or None if it is unbounded, for ``brainsurr.optim.project``.
 
     Args:
       model: any module.

@@ -1,4 +1,4 @@
-"""brainstate layers of neurons: how a module stores a neuron with trainable parameters, and its state."""
+"""brainstate layers of neurons: modules that store a neuron with trainable parameters, and its state."""
 
 import dataclasses
 from collections.abc import Callable

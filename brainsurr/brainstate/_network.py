@@ -24,20 +24,20 @@ class SpikingSequential(SequentialBase, nn.Module):
     The network runs layer by layer. Each layer is called once, on all time steps, so a ``Linear`` is one large matrix
     product. The first axis must be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and takes less
-    memory. This needs layers that treat each time step separately, and neurons of brainsurr. A network with any other
-    layer, one that draws random numbers and one that changes a variable run layer by layer.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and needs less
+    memory. All layers must then be brainsurr neurons or treat each time step separately. A network with any other
+    layer, or a layer that draws random numbers or changes a variable, runs layer by layer over the whole sequence.
 
-    A layer without a state must treat each example and each time step separately, and all of them in the same way. A
+    A stateless layer must treat each example and each time step separately, and all of them in the same way. A
     layer that depends on earlier steps must keep a state, such as a ``HiddenState``. The network follows the time and
     batch axes through the jaxpr of each layer without a state, and raises an error if the layer mixes examples or,
     within `unroll`, time steps. If the jaxpr does not decide it, the network runs the layer on random numbers and on
-    spikes. This test misses a layer that mixes other values only. The network does not check layers that take a
+    spikes. This test misses a layer that mixes only other values. The network does not check layers that take a
     dictionary or can't run separately, layers in your own module outside of a `SpikingSequential`, or any layer on a
     mesh with explicit or manual axes.
 
     The network converts its inputs to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or
-    bool: `unroll` keeps them so and converts one block at a time.
+    bool: `unroll` keeps their dtype and converts one block at a time.
 
     Args:
       layers: modules and functions. The network does not include the states of a module inside a function, except
@@ -187,7 +187,7 @@ def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str
       xs: inputs ``[time, ...]``.
       block_size: time steps per block. If None, the size is between half and twice the square root of the number of
         steps.
-      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+      remat: which part of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
         products, ``"full"`` everything.
       reduce: None returns all outputs. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over time. For
         several outputs, pass one for each: ``("last", "mean")`` for ``ys, spikes``.
@@ -196,7 +196,7 @@ def unroll(net: nn.Module, xs: Any, *, block_size: int | None = None, remat: str
       The outputs.
 
     Raises:
-      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
+      ValueError: a layer of a :class:`SpikingSequential` is stateless and mixes time steps or examples.
 
     Example:
       >>> import jax.numpy as jnp

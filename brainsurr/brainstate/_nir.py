@@ -1,4 +1,4 @@
-"""How brainstate holds the weights of layers, for NIR: those of a linear layer or a convolution in one state."""
+"""Convert brainstate layers to arrays and back, for NIR. A linear layer or convolution has its weights in one state."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ NORMS = nn.BatchNorm0d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
 
 
 class OverTime(nn.Module):
-    """A module that takes one axis in front, such as a ``Conv2d``, on ``[time, batch, ...]``."""
+    """Apply a module with one leading batch axis, such as a ``Conv2d``, to ``[time, batch, ...]``."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
@@ -26,7 +26,7 @@ class OverTime(nn.Module):
 
 
 def arrays_of(layer):
-    """Return a linear layer, a convolution or a BatchNorm as arrays, a flatten as a function; any other as it is."""
+    """Return a linear layer, a convolution or a BatchNorm as arrays, and a flatten as a function; or else the layer."""
     if type(layer) is nn.Linear and layer.w_mask is None:
         return Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
     if type(layer) is nn.Flatten:
@@ -47,7 +47,7 @@ def arrays_of(layer):
 
 
 def make_affine(affine, shape):
-    """Return a linear layer or a convolution for an input of that shape."""
+    """Return a linear layer or a convolution for inputs of this shape."""
     *window, _, out = affine.kernel.shape
     bias = None if affine.bias is None else jnp.asarray(affine.bias).reshape(*[1] * len(window), out)
     init: dict[str, Any] = {"w_init": jnp.asarray(affine.kernel), "b_init": bias}

@@ -24,8 +24,8 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
     Args:
       net: any module. Its states and the default random state are restored afterwards.
       loss_fn: the training loss, ``loss_fn() -> scalar`` through ``net``, for one batch of your choice.
-      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
-        Layers over time apply the mask step by step, also in ``unroll``.
+      mask: a boolean array ``[time, batch]``: True for values that are counted, False for padding. If None, all values
+        are counted. Layers over time apply the mask step by step, also in ``unroll``.
 
     Raises:
       ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;

@@ -1,4 +1,4 @@
-"""How Flax Linen modules store trainable parameters, and surrogates as layers."""
+"""Trainable parameters of Flax Linen modules, and surrogates as Linen layers."""
 
 import dataclasses
 import functools
@@ -22,7 +22,7 @@ from .._value import is_ours
 
 
 class LinenModule(ParameterModule, nn.Module):
-    """The base of all layers with trainable parameters: stores which are trainable, and their bounds.
+    """The base of all layers with trainable parameters. It stores the names of trainable parameters and their bounds.
 
     Modules must be hashable, so arrays among the fields compare and hash by value.
     """
@@ -90,9 +90,9 @@ class SpikingActivation(SurrogateModule, LinenModule):
         one number per channel (last axis).
       learnable: the name or names of the trainable parameters. Each is stored as a parameter of that name in the
         collection "params".
-      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's own. If None, parameters
-        are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge, so that
-        the parameter can leave the edge. To clip the stored value too, add
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's bounds. If None,
+        parameters are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge,
+        so that the parameter can leave the edge. To clip the stored value too, add
         ``brainsurr.optim.project(bounds(model, x))`` to the optimiser.
       param_dtype: dtype of a trainable parameter that is given as a Python number.
       random: If True, the layer draws each spike with probability :math:`g(x)`, like
@@ -146,7 +146,7 @@ def _as_numpy(value):
 
 
 def bounds(module: nn.Module, *args, **kwargs) -> dict[str, Any]:
-    """Return the bounds of each parameter, None if it has no bounds, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter, or None if it is unbounded, for ``brainsurr.optim.project``.
 
     This includes modules created in compact methods. The function only traces shapes and computes nothing.
 

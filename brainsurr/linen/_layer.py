@@ -1,4 +1,4 @@
-"""Flax Linen layers of neurons: how a module stores a neuron with trainable parameters."""
+"""Flax Linen layers of neurons: modules that store a neuron with trainable parameters."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar

@@ -1,4 +1,4 @@
-"""How Flax Linen holds the weights of layers, for NIR: in variables, to which its modules are bound."""
+"""Convert bound Flax Linen layers to arrays and back, for NIR."""
 
 from flax import linen as nn
 
@@ -10,7 +10,7 @@ MODULE = nn.Module
 
 
 def arrays_of(layer):
-    """Return a linear layer, a convolution or a BatchNorm as arrays; any other layer as it is."""
+    """Return a linear layer, a convolution or a BatchNorm as arrays; any other layer unchanged."""
     expect(not isinstance(layer, nn.Module) or layer.scope is not None, "a bound module, net.bind(variables)")
     kind, variables = type(layer), nn.unbox(layer.unbind()[1]) if isinstance(layer, nn.Module) else {}
     params = variables.get("params", {})
@@ -24,7 +24,7 @@ def arrays_of(layer):
 
 
 def make_affine(affine, shape):
-    """Return a linear layer or a convolution for an input of that shape."""
+    """Return a linear layer or a convolution for inputs of this shape."""
     return (nn.Conv if affine.kernel.ndim > 2 else nn.Dense)(affine.kernel.shape[-1], **flax_options(affine))
 
 

@@ -21,8 +21,8 @@ def diagnose(variables: Any, loss_fn: Callable[[Any], Any], *, mask: Any = None)
     Args:
       variables: the argument of ``loss_fn``, such as ``net.init(...)`` or its ``"params"``.
       loss_fn: the training loss, ``loss_fn(variables) -> scalar`` through ``net.apply``, for one batch of your choice.
-      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
-        Layers over time apply the mask step by step, also in ``unroll``.
+      mask: a boolean array ``[time, batch]``: True for values that are counted, False for padding. If None, all values
+        are counted. Layers over time apply the mask step by step, also in ``unroll``.
 
     Raises:
       ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;

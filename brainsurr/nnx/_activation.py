@@ -1,4 +1,4 @@
-"""How Flax NNX modules store trainable parameters, and surrogates as layers."""
+"""Trainable parameters of Flax NNX modules, and surrogates as NNX layers."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -48,17 +48,16 @@ class SpikingActivation(SurrogateModule, NNXModule):
         channel (last axis).
       learnable: the name or names of the trainable parameters. Each is stored as an ``nnx.Param`` of that name. The
         others are attributes of the same name: a number, or an ``nnx.Variable`` for an array.
-      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's own. If None, parameters
-        are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge, so that
-        the parameter can leave the edge. To clip the stored value too, add ``brainsurr.optim.project(bounds(model))``
-        to the optimiser.
+      bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's bounds. If None,
+        parameters are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge,
+        so that the parameter can leave the edge. To clip the stored value too, add
+        ``brainsurr.optim.project(bounds(model))`` to the optimiser.
       param_dtype: dtype of a trainable parameter that is given as a Python number.
       random: If True, the layer draws each spike with probability :math:`g(x)`, like
         ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. In evaluation, it
         applies the threshold instead: set ``deterministic`` as for ``nnx.Dropout``, with ``model.eval()`` and
         ``model.train()``, or ``nnx.view``.
-      rngs: required with ``random=True``. The layer keeps the stream "spikes" of it, as ``nnx.Dropout`` keeps its own
-        stream.
+      rngs: required with ``random=True``. The layer uses its stream "spikes", as ``nnx.Dropout`` uses "dropout".
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
@@ -110,7 +109,7 @@ class SpikingActivation(SurrogateModule, NNXModule):
 
 
 def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
-    """Return the bounds of each parameter of a model, None if it has no bounds, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter of a model, or None if it is unbounded, for ``brainsurr.optim.project``.
 
     Args:
       model: any module.

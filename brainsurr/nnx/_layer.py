@@ -1,4 +1,4 @@
-"""Flax NNX layers of neurons: how a module stores a neuron with trainable parameters."""
+"""Flax NNX layers of neurons: modules that store a neuron with trainable parameters."""
 
 import dataclasses
 from typing import Any, dataclass_transform

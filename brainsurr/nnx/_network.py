@@ -20,20 +20,20 @@ class SpikingSequential(sequential.SequentialBase, nnx.Module):
     layer is called once as ``layer(xs)``, on all time steps, so a ``Linear`` is one large matrix product. The first
     axis must be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and takes less
-    memory. This needs layers that treat each time step separately, and neurons of brainsurr. A network with any other
-    layer, one that draws random numbers and one that changes a variable run layer by layer.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and needs less
+    memory. All layers must then be brainsurr neurons or treat each time step separately. A network with any other
+    layer, or a layer that draws random numbers or changes a variable, runs layer by layer over the whole sequence.
 
-    A layer without a state must treat each example and each time step separately, and all of them in the same way. A
+    A stateless layer must treat each example and each time step separately, and all of them in the same way. A
     layer that depends on earlier steps must keep a state. The network follows the time and batch axes through the jaxpr
     of each layer without a state, and raises an error if the layer mixes examples or, within `unroll`, time steps. If
     the jaxpr does not decide it, the network runs the layer on random numbers and on spikes. This test misses a layer
-    that mixes other values only. The network does not check layers that take a dictionary or can't run separately,
+    that mixes only other values. The network does not check layers that take a dictionary or can't run separately,
     layers in your own module outside of a `SpikingSequential`, or any layer on a mesh with explicit or manual axes.
 
     The network converts its inputs to floats, so apply an ``Embed`` before the network. Spikes can be uint8 or bool:
-    `unroll` keeps them so and converts one block at a time. Add a flax cell as ``nnx.RNN(cell, time_major=True)``; the
-    carry of this layer is the carry of the cell.
+    `unroll` keeps their dtype and converts one block at a time. Add a flax cell as ``nnx.RNN(cell, time_major=True)``;
+    the carry of this layer is the carry of the cell.
 
     Args:
       layers: modules and functions.
@@ -65,7 +65,7 @@ class SpikingSequential(sequential.SequentialBase, nnx.Module):
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        The entry of a layer without a state is None. ``carry_init`` draws separate random numbers for each layer, from
+        The entry of a stateless layer is None. ``carry_init`` draws separate random numbers for each layer, from
         seed 0 if ``rngs`` is None.
         """
         rngs = nnx.Rngs(0) if rngs is None else rngs
@@ -147,7 +147,7 @@ def unroll(
       xs: inputs ``[time, ...]``.
       block_size: time steps per block. If None, the size is between half and twice the square root of the number of
         steps.
-      remat: how much of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
+      remat: which part of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
         products, ``"full"`` everything.
       reduce: None returns all outputs. ``"mean"``, ``"max"`` or ``"last"`` returns their reduction over time. For
         several outputs, pass one for each: ``("last", "mean")`` for ``ys, spikes``.
@@ -157,7 +157,7 @@ def unroll(
 
     Raises:
       ValueError: ``net`` writes to an ``nnx.Param`` or creates a variable.
-      ValueError: a layer of a :class:`SpikingSequential` has no state and mixes time steps or examples.
+      ValueError: a layer of a :class:`SpikingSequential` is stateless and mixes time steps or examples.
 
     Example:
       >>> import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""How Flax NNX holds the weights of layers, for NIR."""
+"""Convert Flax NNX layers to arrays and back, for NIR."""
 
 from flax import nnx
 
@@ -9,7 +9,7 @@ MODULE = nnx.Module
 
 
 def arrays_of(layer):
-    """Return a linear layer, a convolution or a BatchNorm as arrays; any other layer as it is."""
+    """Return a linear layer, a convolution or a BatchNorm as arrays; any other layer unchanged."""
     kind = type(layer)
     if kind is nnx.BatchNorm:
         held = [v if v is None else v[...] for v in (layer.mean, layer.var, layer.scale, layer.bias)]
@@ -20,7 +20,7 @@ def arrays_of(layer):
 
 
 def make_affine(affine, shape):
-    """Return a linear layer or a convolution for an input of that shape."""
+    """Return a linear layer or a convolution for inputs of this shape."""
     kind = nnx.Conv if affine.kernel.ndim > 2 else nnx.Linear
     return kind(shape[-1], affine.kernel.shape[-1], **flax_options(affine), rngs=nnx.Rngs(0))
 

@@ -24,8 +24,8 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       net: any module. It stays unchanged: ``loss_fn`` is called with copies, which draw the same Dropout masks.
       loss_fn: the training loss, ``loss_fn(net) -> scalar``, for one batch of your choice. It must use the network that
         it is called with.
-      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
-        Layers over time apply the mask step by step, also in ``unroll``.
+      mask: a boolean array ``[time, batch]``: True for values that are counted, False for padding. If None, all values
+        are counted. Layers over time apply the mask step by step, also in ``unroll``.
 
     Raises:
       ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;

@@ -356,7 +356,7 @@ def diagnosed(mask, net=ACT, loss_fn=lambda fs: fs["f"](X32).sum()):
 
 MISTAKES = [
     (lambda: diagnosed(None, bs.linen.LIF(3)), TypeError, "brainsurr.linen.diagnose"),
-    (lambda: diagnosed(None, loss_fn=lambda fs: (fs["f"](X32).sum(), X32)), TypeError, "loss_fn returns"),
+    (lambda: diagnosed(None, loss_fn=lambda fs: (fs["f"](X32).sum(), X32)), TypeError, "result of loss_fn"),
     (
         lambda: diagnosed(None, {"f": jax.tree_util.Partial(ACT["f"])}),
         TypeError,

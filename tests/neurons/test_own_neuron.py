@@ -246,7 +246,7 @@ def own(base=QIF, annotated=(), **fields):
     return dataclasses.dataclass(made(base, annotated or fields, **fields))
 
 
-TAKEN = "the name {} is already used"
+TAKEN = "the name {} is already used by layers or by a state: rename it"
 NAMES = ("features", "learnable", "recurrent", "name", "parent", "step", "s", "v")
 OF_A_LAYER = [(own(**{name: 0.5}), ValueError, f"{TAKEN.format(name)}$") for name in NAMES]
 OF_A_LAYER += [(made(states=("s",)), ValueError, TAKEN.format("s"))]

@@ -116,10 +116,7 @@ REFUSED = [  # the layers, and what is said of the last one
     (lambda m: [m.linear(6, 8), evaluated(6)], "broadcast"),
     (lambda m: [m.linear(6, 6), evaluated(6, axis=2)], "last axis"),
     (lambda m: [m.linear(6, 6), evaluated(6, {"var": np.full(6, np.nan)})], "its kernel"),
-    (
-        lambda m: [m.linear(6, 6), evaluated(6, {"mean": np.full(6, 1e38), "scale": np.full(6, 1e9)})],
-        "the previous bias",
-    ),
+    (lambda m: [m.linear(6, 6), evaluated(6, {"mean": np.full(6, 1e38), "scale": np.full(6, 1e9)})], "previous bias"),
     (lambda m: [m.linear(6, 6), evaluated(6, promote_dtype=lambda values, dtype: values)], "promote_dtype"),
     (lambda m: [brainstate.nn.Linear(6, 6), brainstate.nn.BatchNorm1d((B, 6), feature_axis=0)], "last axis"),
     (lambda m: [brainstate.nn.Linear(6, 6), brainstate.nn.BatchNorm1d((B, 6), **UNTRACKED)], "training"),
