@@ -5,7 +5,7 @@ import copyreg
 import dataclasses
 import functools
 import inspect
-import re
+import itertools
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -214,14 +214,17 @@ def _docstring(cls) -> str | None:
     return "\n\n".join(part.rstrip() for part in parts if part)
 
 
-def _section(title: str, arguments: Mapping[str, str]) -> str:
-    return "\n".join([f"{title}:", *(f"  {name}: {text}" for name, text in arguments.items())]) if arguments else ""
+def _section(title: str, entries: Mapping[str, list[str]]) -> str:
+    return "\n".join([f"{title}:", *itertools.chain(*entries.values())]) if entries else ""
 
 
-def _arguments(classes: Sequence[type]) -> dict[str, str]:
-    """Return the argument descriptions from the docstrings of classes; earlier classes take precedence."""
-    described: dict[str, str] = {}
+def _arguments(classes: Sequence[type]) -> dict[str, list[str]]:
+    """Return the entries of the docstrings of classes by argument; earlier classes take precedence."""
+    entries: dict[str, list[str]] = {}
     for own in reversed(classes):
         section = inspect.cleandoc(own.__doc__ or "").partition("\nArgs:\n")[2].partition("\n\n")[0]
-        described |= re.findall(r"^  (\w+): (.*(?:\n    .*)*)", section, re.MULTILINE)
-    return described
+        for line in section.splitlines():
+            if not line.startswith("    "):  # else it continues an entry
+                entry = entries[line.strip().partition(":")[0]] = []
+            entry.append(line)
+    return entries

@@ -147,6 +147,7 @@ class NeuronModule(ParameterModule):
     def _set_neuron(self, features, learnable=(), bounds=MappingProxyType({}), **given):
         """Store the arguments as attributes, and surrogates as activations; return the neuron with initial values."""
         owner, kind, param_dtype = type(self).__name__, self._neuron_class, given.get("param_dtype", self.param_dtype)
+        _checks.check_positive_integer(f"{owner}: features", features)
         for name in {"recurrent", "self_connections"} & given.keys():
             _checks.check_flag(f"{owner}: {name}", given[name])
         for name in {"recurrent_kernel_init", "recurrent_kernel", "self_connections"} & given.keys():

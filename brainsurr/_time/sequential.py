@@ -59,7 +59,7 @@ class SequentialBase:
         events: bool | None = None,
     ):
         super().__init__()
-        self.layers: Any = self._listed(layers)
+        self.layers: Any = self._listed(tuple(layers))
         self.return_spikes, self.mixes_examples, self.events = return_spikes, mixes_examples, events
         check_network(self)
 
@@ -95,8 +95,7 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     if time and any(new == (*time, *old) for old, new in zip(shapes_before, shapes_after, strict=False)):
         raise ValueError(
             f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {shapes_before}, got "
-            f"{shapes_after}: use a layer over [time, batch, features] instead of a ...Cell, which runs one step; "
-            "wrap a flax cell in RNN(cell, time_major=True)"
+            f"{shapes_after}: use a layer over time, or wrap a flax cell in RNN(cell, time_major=True)"
         )
     if getattr(layer, "return_spikes", False) is not True:
         return after, ys, None

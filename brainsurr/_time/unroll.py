@@ -246,5 +246,5 @@ def _steps(name: str, tree) -> int:
     leaves = jax.tree.leaves(tree)
     lengths = {jnp.shape(leaf)[:1] for leaf in leaves}
     if len(lengths) != 1 or () in lengths:
-        raise ValueError(f"expected {name} to be arrays [time, ...] of equal length, got {shapes(tree)}")
+        raise ValueError(f"expected {name} to be arrays [time, ...] of one length, got leading axes {[*lengths]}")
     return leaves[0].shape[0]

@@ -87,6 +87,10 @@ class Layer(Neurons):
         self._make_variables(xs)
         return run(self._running(xs), carry, xs)
 
+    @property
+    def num_feature_axes(self):  # what ``nn.RNN`` asks of a cell; a Linen module would hide an AttributeError
+        raise TypeError(f"{type(self).__name__} runs over time by itself: nn.RNN takes {type(self).__name__}Cell")
+
 
 class Cell(Neurons, nn.RNNCellBase):
     """One time step of LIF: ``(carry, x) -> (carry, y)``.

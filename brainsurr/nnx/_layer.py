@@ -35,8 +35,8 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
         self.features, kernel = features, None
         self._set_neuron(features, **given)
         if self.recurrent:
-            if rngs is None:
-                raise ValueError(f"{type(self).__name__}: recurrent=True draws weights: pass rngs=nnx.Rngs(seed)")
+            if not isinstance(rngs, nnx.Rngs):
+                raise TypeError(f"{type(self).__name__}: recurrent=True needs rngs=nnx.Rngs(seed), got rngs={rngs!r}")
             shape, init = (features, features), given["recurrent_kernel_init"]
             kernel = nnx.Param(init(rngs.params(), shape, drawing_dtype(self.param_dtype)))
             kernel.set_value(kernel.get_value().astype(self.param_dtype))  # with nnx.with_partitioning too
@@ -75,6 +75,10 @@ class Layer(Neurons):
 
     def __call__(self, carry, xs) -> tuple[Any, jax.Array]:
         return run(self._running(xs), carry, xs)
+
+    @property
+    def num_feature_axes(self):  # what ``nnx.RNN`` asks of a cell
+        raise AttributeError(f"{type(self).__name__} runs over time by itself: nnx.RNN takes {type(self).__name__}Cell")
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))

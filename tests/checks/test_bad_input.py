@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from close import assert_close
+from flax import linen, nnx
 from surrogate_table import FAMILY
 
 import brainsurr as bs
@@ -105,6 +106,7 @@ MISTAKES = [
     (lambda: bs.unroll(lambda c, x: (c, x), None, XS, reduce="sum"), "reduce"),
     (lambda: bs.unroll(lambda c, x: (c, x), None, XS, block_size=0), "block_size"),
     (lambda: bs.unroll(lambda c, x: (c, x[:-1]), None, XS), "block"),
+    (lambda: bs.unroll(lambda c, x: (c, x), None, XS.tolist()), "leading axes"),
     (lambda: bs.unroll(lambda c, x: (c, x), None, XS[:0], reduce="mean"), "reduce"),
     (lambda: bs.target_platform("cuda"), "name"),
     (lambda: encoders.rate(jnp.full(3, 1.5), 4, key=KEY), "x"),
@@ -132,7 +134,11 @@ MISTAKES = [
     (lambda: cpu.split(np.zeros(8), axis=1), "rank"),
     (lambda: cpu.split(np.zeros(8), axis=-1), "axis"),
     (lambda: bs.nnx.SpikingActivation(bs.Sigmoid(4.0), random=True), "rngs"),
-    (lambda: bs.nnx.LIF(4, recurrent=True), "recurrent=True"),
+    (lambda: bs.nnx.LIF(4, recurrent=True), "rngs"),
+    (lambda: bs.nnx.LIF(4, recurrent=True, rngs=KEY), "rngs"),
+    (lambda: bs.nnx.SpikingSequential(None), "iterable"),
+    (lambda: nnx.RNN(bs.nnx.LIF(4))(XS), "LIFCell"),
+    (lambda: linen.RNN(bs.linen.LIF(4)).init(KEY, XS), "LIFCell"),
     (lambda: bs.equinox.LIF(4, recurrent=True), "recurrent=True"),
     (lambda: bs.linen.LIF(4)(XS[0], XS), r"layer\.apply"),
     (lambda: bs.brainstate.LI(4)(XS), "init_state"),
@@ -175,6 +181,9 @@ def test_a_mistake_in_a_layer_raises_an_error_that_names_it(host):
     for options, word in IN_LAYERS:
         with pytest.raises((TypeError, ValueError), match=word):
             host.layers.LIF(4, **options)
+    for features in (0, 4.0, None):
+        with pytest.raises(ValueError, match="features"):
+            host.layers.LIF(features)
     adapter, layers = host(), [host.layers.LIF(4), host.layers.LI(4)]
     for flag in ("return_spikes", "mixes_examples", "events"):
         with pytest.raises(TypeError, match=flag):
