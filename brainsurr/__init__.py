@@ -9,6 +9,7 @@ from ._gradients import check_gradients
 from ._gradients.report import GradientReport, ParameterGradient
 from ._kernel import detached, spike
 from ._operations import OperationReport, ProductOperations, operations
+from ._pooling import max_pool
 from ._scan import target_platform
 from ._surrogate import Scaled, Surrogate
 from ._time.unroll import unroll
@@ -25,7 +26,7 @@ __version__ = "0.3.0"
 
 __all__ = ["Diagnosis", "GradientReport", "LayerReport", "OperationReport", "ParameterGradient"]
 __all__ += ["ProductOperations", "Scaled", "Surrogate"]
-__all__ += ["check_gradients", "detached", "diagnose", "operations", "spike", "target_platform", "unroll"]
+__all__ += ["check_gradients", "detached", "diagnose", "max_pool", "operations", "spike", "target_platform", "unroll"]
 __all__ += surrogates.NAMES
 
 _OPTIONAL = ["brainstate", "cpu", "encoders", "equinox", "events", "initializers", "interop", "linen", "nir", "nnx"]

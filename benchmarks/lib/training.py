@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+import brainsurr as bs
 from brainsurr.nnx import LIF, SpikingSequential
 
 CLIP = 1.0  # the norm of a gradient, at most
@@ -149,7 +150,7 @@ def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.
 
 def pooled(xs):
     """Take the maximum of four pixels, channels last."""
-    return nnx.max_pool(xs, (2, 2), (2, 2))
+    return bs.max_pool(xs, (2, 2), (2, 2))
 
 
 def flat(xs):

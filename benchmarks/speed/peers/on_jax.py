@@ -103,7 +103,7 @@ def brainsurr():
 
     def network(net, events=None):
         layers, rngs, how = [], nnx.Rngs(0), {"use_bias": False}
-        pooled = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+        pooled = functools.partial(bs.max_pool, window_shape=(2, 2), strides=(2, 2))
 
         def after(w):
             return LIF(w.shape[-1], decay=DECAY, threshold=THRESHOLD, spike_fn=bs.Arctan(ALPHA))
