@@ -71,16 +71,12 @@ def _elsewhere(result):
     return "".join(f"; {', '.join(dict.fromkeys(names))}: {on}" for on, names in others.items())
 
 
-def claims(by_claim):
-    """List every claim of what was measured."""
-    return [claim for name, result in by_claim.items() for claim in CLAIMS[name].claims(result)]
-
-
 def all_claims(folder):
     """Return the table of all claims."""
     by_claim = load(folder)
+    claims = [claim for name, result in by_claim.items() for claim in CLAIMS[name].claims(result)]
     place = f"On {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
-    return f"{claim_table(claims(by_claim))}\n\n{place}"
+    return f"{claim_table(claims)}\n\n{place}"
 
 
 def tables(folder):

@@ -33,7 +33,7 @@ def test_a_result_has_times_and_is_shown(name, measured, out):
         assert 0 < low <= time["median"] <= high
         assert time["rounds"] >= 2
     assert speed.show(name, result) in (out / "stdout").read_text()
-    assert all(claim.text in speed.parts(out)["claims"] for claim in speed.CLAIMS[name].claims(result))
+    assert all(claim.text in speed.all_claims(out) for claim in speed.CLAIMS[name].claims(result))
 
 
 def test_claims_are_in_a_table_with_their_verdict():

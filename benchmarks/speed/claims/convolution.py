@@ -1,5 +1,6 @@
 """A convolutional network of LIF neurons against one of ReLU, for each time step: 16-32-128-10 on 28 x 28 pixels."""
 
+import functools
 import itertools
 import json
 import sys
@@ -15,20 +16,21 @@ from brainsurr import cpu
 from brainsurr.nnx import LI, LIF, SpikingSequential
 
 from ...lib.report import ratio_at_most, table
-from ...lib.training import averaged, flat, pooled
+from ...lib.training import averaged, flat
 from ..libraries import AS_DOCUMENTED, EVERY_CORE, run_on
 from ..peers.task import ALPHA
 from . import compiled, megabytes, seconds, timed
 from .train_step import step_of
 
-SPIKING, RELU = "LIF, all steps", "ReLU, one step"
+SPIKING, RELU, FLAX = "LIF, all steps", "ReLU, one step", "LIF, all steps, flax's max_pool"
 
 
-def network(side, neurons, readout):
+def network(side, neurons, readout, max_pool=bs.max_pool):
     """Make two convolutions with pooling and two linear layers; ``neurons(features)`` follow all but the last."""
     rngs = nnx.Rngs(0)
     convolutions = [nnx.Conv(i, o, (3, 3), rngs=rngs) for i, o in ((1, 16), (16, 32))]
     linear = [nnx.Linear(i, o, rngs=rngs) for i, o in ((32 * (side // 4) ** 2, 128), (128, 10))]
+    pooled = functools.partial(max_pool, window_shape=(2, 2), strides=(2, 2))
     images = [layer for c in convolutions for layer in (c, *neurons(c.out_features), pooled)]
     return [*images, flat, linear[0], *neurons(128), linear[1], *readout]
 
@@ -61,6 +63,7 @@ def of_both(batch, side, steps, rounds):
 
     ways = {
         SPIKING: (SpikingSequential(network(side, lif, [LI(10)])), spiking),
+        FLAX: (SpikingSequential(network(side, lif, [LI(10)], nnx.max_pool)), spiking),
         RELU: (nnx.Sequential(*network(side, relu, [])), lambda net, images: net(images)),
     }
     rng, programs = np.random.default_rng(0), {}
@@ -71,29 +74,20 @@ def of_both(batch, side, steps, rounds):
     return timed(programs, rounds, batch=batch)
 
 
-def _of(run):
-    """Return the terms of a run and its batch."""
-    return run["terms"], run["batch"]
-
-
-def _for_each_step(result, which):
-    """Return the times of a time step of the spiking network, and of the ReLU network."""
-    times = {run["name"]: run["time"] for run in result["runs"] if _of(run) == which}
-    one, other = times[SPIKING], times[RELU]
-    return {key: np.divide(one[key], result["steps"]).tolist() for key in ("median", "quartiles")}, other
-
-
 def claims(result):
-    what = "train step of a convolutional network, a time step of LIF / ReLU"
-    return [
-        ratio_at_most(1.5, f"{what}, {on}, batch {batch}", *_for_each_step(result, (on, batch)))
-        for on, batch in dict.fromkeys(map(_of, result["runs"]))
-    ]
+    made, what = [], "train step of a convolutional network"
+    at = "{terms}, batch {batch}".format_map
+    for where in dict.fromkeys(map(at, result["runs"])):
+        times = {run["name"]: run["time"] for run in result["runs"] if at(run) == where}
+        step = {key: np.divide(times[SPIKING][key], result["steps"]).tolist() for key in ("median", "quartiles")}
+        made.append(ratio_at_most(1.5, f"{what}, a time step of LIF / ReLU, {where}", step, times[RELU]))
+        made.append(ratio_at_most(0.9, f"{what}, max_pool / flax's, {where}", times[SPIKING], times[FLAX]))
+    return made
 
 
 def report(result):
     rows = [
-        ("{}, {}, batch {}".format(run["name"], *_of(run)), seconds(run["time"]), megabytes(run["temporaries"]))
+        ("{name}, {terms}, batch {batch}".format(**run), seconds(run["time"]), megabytes(run["temporaries"]))
         for run in result["runs"]
     ]
     return table((f"16-32-128-10, {result['steps']} time steps", "train step", "temporaries of a device"), rows)
