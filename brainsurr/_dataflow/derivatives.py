@@ -3,7 +3,8 @@
 A step function without a surrogate has slope 0 by construction: jax gives its output no tangent. This is not reported
 if the step only selects or masks values, or is excluded on purpose: ``jnp.where(h > 0, h, 0)``, ``h * (h > 0.3)``, an
 arg-max that picks a value, a ``stop_gradient``. It is reported if the step enters the result by a sum, or by a product
-with a value that it was not computed from, such as a weight.
+with a value that it was not computed from, such as a weight. A count of steps, ``(h > 0).sum()``, and reversed steps
+are no mask of ``h``: a count only normalises values that its mask has already masked.
 """
 
 import contextlib
@@ -21,7 +22,10 @@ from .jaxprs import Reader, read
 PRODUCTS = ("dot_general", "conv_general_dilated", "events_product")
 _SUMS = (*PRODUCTS, "reduce_sum", "cumsum")  # operations that add up the entries that `concatenate` joined
 _TAKES_A_PART = ("slice", "dynamic_slice", "gather", "split", "unstack")
-_CHOOSES = ("concatenate", "stack", "pad", "dynamic_update_slice", "scatter", "max", "min", "clamp")
+_CHOOSES = ("concatenate", "stack", "pad", "dynamic_update_slice", "scatter", "max", "min", "clamp", "select_n")
+_MASKS = (*PRODUCTS, "mul", "div", "max", "min", "clamp", "select_n")  # one operand can be a mask of another
+_MOVES = (*_SUMS, "reduce_window_sum", "rev")  # after them, a mask no longer matches the entries of its values
+_COMPARES = ("eq", "ne", "lt", "le", "gt", "ge")  # of a count, too, they make a new mask
 # jax functions by name: a step that keeps a tangent if its input is NaN, and linear interpolation in a table.
 _BY_NAME = {"heaviside": False, "_interp": True}
 
@@ -36,7 +40,7 @@ class Fact:
       is_weight: whether it is computed only from parameters and numbers.
       number: the bit of this value.
       ancestors: the values it was computed from, including itself; for a value that is not a weight, without weights.
-      near: the ancestors from which it was computed elementwise.
+      near: the ancestors that it matches entry by entry. A comparison, or another step, matches all its ancestors.
       lost: the lines where its derivative was lost.
       beside: the lines where the derivative of some of its entries was lost.
       added: the lines of values without a derivative that were added to it.
@@ -62,7 +66,7 @@ def steps(program, line_of: Callable) -> list[str]:
     """
     jaxpr, _ = needed(program)
     reader = _Reader(line_of)
-    (result,) = read(reader, jaxpr, [reader.fact(depends=True, tangent=_is_inexact(var)) for var in jaxpr.invars])
+    (result,) = read(reader, jaxpr, [reader.fact(tangent=_is_inexact(var)) for var in jaxpr.invars])
     return sorted(filter(None, result.added if result.tangent else result.added | result.lost))
 
 
@@ -71,10 +75,12 @@ class _Reader(Reader):
         super().__init__()
         self.line_of, self.numbers, self.rules = line_of, itertools.count(), {}
         self.literals, self.values = {}, {}  # the fact of each literal, the facts of each expression
+        self.smooth = 0  # the values that have a tangent
 
-    def fact(self, near=0, ancestors=0, **what):
+    def fact(self, *, tangent, near=0, ancestors=0, **what):
         number = 1 << next(self.numbers)
-        return Fact(number=number, near=near | number, ancestors=ancestors | number, **what)
+        self.smooth |= number * tangent
+        return Fact(True, tangent, number=number, near=near | number, ancestors=ancestors | number, **what)
 
     def constant(self, var):
         return self.literals.setdefault(str(var), Fact()) if hasattr(var, "val") else Fact(is_weight=False)
@@ -87,45 +93,45 @@ class _Reader(Reader):
     def carried(self, fact, closed_over):
         # The state contains a weight that a loop closes over through earlier steps, which does not make it a gate.
         outside = union(other.number for other in closed_over)
-        return dataclasses.replace(fact, ancestors=fact.ancestors & ~outside)
+        return dataclasses.replace(fact, ancestors=fact.ancestors & ~outside, near=fact.near & ~outside)
 
     def joined(self, one, other):
-        if not (one.depends or other.depends):
-            return Fact(is_weight=one.is_weight and other.is_weight)
         return self._together([one, other], one.tangent or other.tangent)
 
     def chosen(self, equation, index, facts):
         if equation.primitive.name == "while":  # the number of iterations matters only for values without a tangent
-            counted = self.line_of(equation, self.calls[:-1]) if index.tangent else ""
             return [
-                self._together([index, fact], False, counted) if index.depends and not fact.tangent else fact
-                for fact in facts
+                fact if fact.tangent or not index.depends else self._together([index, fact], False) for fact in facts
             ]
-        return [self._selected(equation, index, [fact]) for fact in facts]
+        return [self._selected(index, [fact]) for fact in facts]
 
-    def _together(self, facts, tangent, cut_here="", near=True):
-        """Return the fact of a value that is computed from values with these facts."""
+    def _together(self, facts, tangent):
+        """Return the fact of a value that the current equation computes from values with these facts."""
         is_weight = all(fact.is_weight for fact in facts)
+        if not any(fact.depends for fact in facts):
+            return Fact(is_weight=is_weight)
+        *calls, equation = self.calls
+        name = equation.primitive.name
+        is_cut = not tangent and any(fact.tangent for fact in facts)
+        here = [self.line_of(equation, calls)] if is_cut else []
         of = [fact for fact in facts if fact.is_weight == is_weight]
-        here = frozenset([cut_here] if any(fact.tangent for fact in facts) else [])
+        ancestors = union(fact.ancestors for fact in of)
+        matches = name not in (PRODUCTS if tangent else _MOVES)
+        near = union(fact.near if matches and fact.tangent == tangent else fact.near & ~self.smooth for fact in of)
         return self.fact(
-            depends=True,
             tangent=tangent,
             is_weight=is_weight,
-            ancestors=union(fact.ancestors for fact in of),
-            near=union(fact.near for fact in of) if near else 0,
-            lost=frozenset() if tangent else here.union(*(fact.lost for fact in facts)),
+            ancestors=ancestors,
+            near=ancestors if is_cut or name in _COMPARES else near,
+            lost=frozenset() if tangent else frozenset(here).union(*(fact.lost for fact in facts)),
             beside=frozenset().union(*(fact.beside for fact in facts)),
             added=frozenset().union(*(fact.added for fact in facts)),
         )
 
-    def _selected(self, equation, index, cases):
+    def _selected(self, index, cases):
         """Return the fact of the selected case: the index is a gate of one case, or a step between numbers."""
         kept = [case for case in cases if case.tangent]
-        if not (index.depends or any(case.depends for case in cases)):
-            return self.joined(index, cases[0])
-        line = self.line_of(equation, self.calls[:-1]) if index.tangent else ""
-        new = self._together([index, *cases], bool(kept), line)
+        new = self._together([index, *cases], bool(kept))
         return dataclasses.replace(new, added=new.added | _ungated([index], kept)) if kept else new
 
     def operation(self, equation, facts):
@@ -137,17 +143,15 @@ class _Reader(Reader):
 
     def _outputs(self, equation, facts):
         name, outputs = equation.primitive.name, equation.outvars
-        if name == "stop_gradient" or not any(fact.depends for fact in facts):
-            is_number = all(fact.is_weight for fact in facts) and name != "stop_gradient"
-            return [Fact(is_weight=is_number) for _ in outputs]
+        if name == "stop_gradient":
+            return [Fact(is_weight=False)]
         if name == "select_n" and _is_inexact(outputs[0]):
-            new = self._selected(equation, facts[0], facts[1:])
-            return [_put_beside(new, facts[1:]) if new.tangent else new]
+            new = self._selected(facts[0], facts[1:])
+            return [_entered(name, new, facts[1:]) if new.tangent else new]
         tangents = [fact.tangent for fact in facts]
         kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
         kept = [keeps and _is_inexact(var) for keeps, var in zip(kept, outputs, strict=True)]
-        line = self.line_of(equation, self.calls[:-1]) if any(tangents) and not all(kept) else ""
-        news = [self._together(facts, keeps, line, near=name not in PRODUCTS) for keeps in kept]
+        news = [self._together(facts, keeps) for keeps in kept]
         floats = [fact for fact, var in zip(facts, equation.invars, strict=True) if _is_inexact(var)]
         return [_entered(name, new, floats) if new.tangent else new for new in news]
 
@@ -163,37 +167,24 @@ def _entered(name, new, facts):
     """Return the fact of an output that has a tangent, and record the float inputs that enter it without a tangent."""
     if name in _TAKES_A_PART:
         return dataclasses.replace(new, beside=frozenset())
+    lost = _ungated(facts, facts if name in _MASKS else [])
     if name in _CHOOSES:
-        return _put_beside(new, facts, gates=name in ("max", "min", "clamp"))
-    added = new.added | _ungated(facts, facts if name in ("mul", "div", *PRODUCTS) else [])
-    if name in PRODUCTS:  # a mask that a product sums over, as for a mean
-        lost, kept = ([fact for fact in facts if fact.depends and fact.tangent == has] for has in (False, True))
-        gates = [fact.near for fact in lost if any(_is_gate(fact, other) for other in kept)]
-        new = dataclasses.replace(new, near=new.near | union(gates))
+        return dataclasses.replace(new, beside=new.beside | lost)
     if name in _SUMS:
-        return dataclasses.replace(new, added=added | new.beside, beside=frozenset())
-    return dataclasses.replace(new, added=added)
-
-
-def _put_beside(new, facts, gates=True):
-    return dataclasses.replace(new, beside=new.beside | _ungated(facts, facts if gates else []))
+        return dataclasses.replace(new, added=new.added | lost | new.beside, beside=frozenset())
+    return dataclasses.replace(new, added=new.added | lost)
 
 
 def _ungated(facts, others):
     """Return the lines of values that lost their derivative, unless they are gates of a value that has one."""
     kept = [fact for fact in others if fact.tangent]
     lost = [fact for fact in facts if fact.depends and not fact.tangent]
-    return frozenset().union(*(fact.lost for fact in lost if not any(_is_gate(fact, other) for other in kept)))
+    return frozenset().union(*(fact.lost for fact in lost if not any(fact.near & other.near for other in kept)))
 
 
 def union(sets) -> int:
     """Return the union of sets of values."""
     return functools.reduce(int.__or__, sets, 0)
-
-
-def _is_gate(lost, kept):
-    """Return whether a value that lost its derivative only gates the values it is multiplied with."""
-    return bool(lost.ancestors & kept.number or lost.near & kept.near)
 
 
 def _is_inexact(var):

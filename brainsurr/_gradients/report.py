@@ -81,7 +81,8 @@ class GradientReport(Report[ParameterGradient]):
       parameters: the slopes by parameter name.
       sentences: where the slopes differ, and the likely cause.
       steps: lines, ``file:line``, that apply a step function, which passes no gradient, to a value that depends on a
-        parameter, and whose result is added to something, or multiplied by a value it was not computed from.
+        parameter, and whose result is added to something, multiplied by a value it was not computed from, or summed
+        before it is multiplied.
     """
 
     _measured: ClassVar[str] = "parameters"

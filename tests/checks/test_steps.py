@@ -167,6 +167,15 @@ CHOICES = {
     "gate of another parameter": lambda h, p: p["t"] * (p["u"][0] > 0) + h,
     "of the same numbers": of_the_same_numbers,
     "gate by another product": lambda h, p: jnp.where(h @ W > 1, h @ U, 0.0),
+    "gate of a gated product": lambda h, p: jnp.where(h @ W > 0, h @ W, 0.0) * (h > 0),
+    "count": lambda h, p: jnp.where(h > 0, 1.0, 0.0).sum() * F(h).sum(),
+    "count, written twice": lambda h, p: jnp.where(XS[0] @ p["w"] > 0, 1.0, 0.0).sum() * F(XS[0] @ p["w"]).sum(),
+    "count, times a sine": lambda h, p: jnp.where(h > 0, 1.0, 0.0).sum() * jnp.sin(XS[0] @ p["w"]).sum(),
+    "count along an axis": lambda h, p: (h > 0).sum(-1, keepdims=True) * h,
+    "reversed": lambda h, p: (h > 0)[:, ::-1] * h,
+    "averaged over a window": lambda h, p: nnx.avg_pool((h > 0)[..., None] * 1.0, (2,), padding="SAME")[..., 0] * h,
+    "running count": lambda h, p: jnp.cumsum(h > 0, -1) * h,
+    "inhibited by a product": lambda h, p: h * (1 - (h > 0) @ W),
 }
 
 
@@ -232,6 +241,9 @@ RIGHT = {
     "hard tanh by where": lambda h: jnp.where(jnp.abs(h) > 1, jnp.sign(h), h),
     "gate": lambda h: h * (h > 0.3),
     "gate by its own product": lambda h: h * (h @ W > 0),
+    "gate of an activation by its own product": lambda h: jnp.tanh(h) * (h @ W > 0),
+    "gate by a count": lambda h: h * ((h > 0).sum(-1, keepdims=True) > 2),
+    "k winners by rank": lambda h: h * ((h[:, None] > h[..., None]).sum(-1) < 2),
     "written twice": lambda h: jnp.where(jnp.where(h > 0, h, 0.0) @ W > 0, jnp.where(h > 0, h, 0.0) @ W, 0.0),
     "k winners by top k": lambda h: jnp.where(h >= jax.lax.top_k(h, 2)[0][..., 1:], h, 0.0),
     "the value of arg-max": picked,
