@@ -64,6 +64,7 @@ def test_frameworks_have_the_same_arguments_and_defaults():
 
 DEFAULTS = {  # of functions, but for None and for those of surrogates, whose classes have them
     "unroll": {"remat": "none"},
+    "max_pool": {"padding": "VALID"},
     "latency": {"threshold": 0.01},
     "delta": {"threshold": 0.1, "off": True},
     "fluctuation_driven": {"xi": 1.0, "share": 1.0},

@@ -80,7 +80,7 @@ def test_a_chooser_sees_each_library_in_its_best_mode():
     ]
     assert len(cells(speed.peers.chooser(result, of_jax=True))) == 4, "which leaves out ours, of no jax here"
     held = {claim.limit: claim.numbers.split()[0] for claim in speed.peers.claims(result)}
-    assert held == {"1.15": "0.5", "0.65": "0.25", "0.8": "1.4", "0.6": "0.4", "0.667": "0.2"}
+    assert held == {"1.15": "0.5", "0.65": "0.25", "0.35": "1.4", "0.3": "0.4", "1": "0.2"}
 
 
 def test_brainsurr_trains_the_same_from_both_forms_of_inputs(out, measured):

@@ -30,10 +30,10 @@ RATE = 0.05  # of the inputs
 # What of itself dense a train step may take at most.
 NETWORKS = {
     "700-256-256-20": 0.65,
-    "700-256 recurrent-20": 0.55,
+    "700-256 recurrent-20": 0.45,
     "700-1024-1024-20": 0.60,
-    "convolutions, pooled": 0.85,
-    "convolutions, not pooled": 0.70,
+    "convolutions, pooled": 0.80,
+    "convolutions, not pooled": 0.65,
 }
 SHARES, WIDTHS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5), (128, 256, 512, 1024, 2048, 4096)
 IMAGES = (32, 64, 14)  # channels in and out, and the side of an image of the convolution alone
