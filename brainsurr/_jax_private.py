@@ -1,6 +1,6 @@
 """The parts of jax that it does not document, each behind a function. No other file of the package uses them.
 
-Tests of the modules that use a function here fail if a new jax breaks it.
+`tests/project/test_jax_private.py` tests each function, and fails first if a new jax breaks one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

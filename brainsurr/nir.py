@@ -13,7 +13,7 @@ from ._nir import nir as _nir
 from ._nir.chain import GraphReader, GraphWriter, error_prefix, expect
 from ._nir.layers import Population, as_arrays, build
 from ._nir.nodes import PAIRS
-from ._nir.rounding import ROUND, RoundingReport, report, rounded
+from ._nir.rounding import RoundingReport, report, rounded
 from ._nir.targets import TARGETS, adapt_to_target
 from ._report import package_of
 from ._surrogate import Surrogate
@@ -320,13 +320,13 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
 def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) -> tuple[Any, list[Any], list[Any]]:
     """Return the framework's ``_nir`` module, and the layers as arrays and neurons before and after rounding."""
     host = _host_of(net, name)
-    check_word(f"{name}: reader", reader, [*ROUND])
+    check_word(f"{name}: reader", reader, [key for key, target in TARGETS.items() if target.round])
     with error_prefix(name):
         fits = lowest is None or (reader == "speck" and -np.inf < lowest < 0)
         expect(fits, "lowest to be None, or a finite number below 0 for speck", repr(lowest))
         fits = bits == 8 or (reader == "lava" and bits in range(2, 8))
         expect(fits, "bits to be 8, or an integer from 2 to 8 for lava", repr(bits))
-        return host, *rounded(host, net.layers, reader, lowest, bits)
+        return host, *rounded(host, net.layers, reader, TARGETS[reader], lowest=lowest, bits=bits)
 
 
 def _shape(what: str, sizes: Any) -> chain.Shape:

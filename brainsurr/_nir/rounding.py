@@ -17,7 +17,6 @@ from ..neurons import LIF
 from .chain import expect
 from .layers import Affine, Pool, Population, as_arrays
 from .on_chip import ChipLIF, LoihiLI, LoihiLIF, SpeckLIF, XyloLI, XyloLIF, nearest, straight_through
-from .targets import TARGETS
 
 
 def _floats(value: Any) -> jax.Array:
@@ -49,7 +48,7 @@ def _fit(value: Any, bits: int) -> jax.Array:
     return jnp.where(above, jnp.abs((most - 1) / high), jnp.abs(-most / low))
 
 
-def speck(layers: list[Any], *, lowest: float | None) -> list[Any]:
+def speck(layers: list[Any], *, lowest: float | None, **_) -> list[Any]:
     """Round the weights, bias, threshold and lower limit of each layer on the largest scale on which all fit.
 
     Average pooling becomes sum pooling; the weights after it are first divided by the size of its window.
@@ -104,7 +103,7 @@ def _leak(decay: Any) -> jax.Array:
     return detached(jnp.ldexp(jnp.ones_like(dash), -dash.astype(int)))
 
 
-def rockpool(layers: list[Any]) -> list[Any]:
+def rockpool(layers: list[Any], **_) -> list[Any]:
     """Round the last layer's weights on one scale, all other weights on another, and decays to 1 - 2**-dash.
 
     The largest weight becomes 127. If a threshold then exceeds 32767, the threshold and the weights are scaled down.
@@ -136,7 +135,7 @@ def rockpool(layers: list[Any]) -> list[Any]:
 # Loihi ---------------------------------------------------------------------------------------------------------------
 
 
-def lava(layers: list[Any], *, bits: int) -> list[Any]:
+def lava(layers: list[Any], *, bits: int, **_) -> list[Any]:
     r"""Round each layer to numbers that Loihi can store, on the largest scale on which none is clipped.
 
     Weights are even integers up to 254: 8 bits, including the sign, times 2. With fewer bits, the last bits are zero.
@@ -177,15 +176,13 @@ def _one(decay: Any, i: int) -> Any:
 
 # All chips -----------------------------------------------------------------------------------------------------------
 
-ROUND: dict[str, Any] = {"speck": speck, "rockpool": rockpool, "lava": lava}
 
-
-def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bits: int) -> tuple[list[Any], list[Any]]:
-    """Return the layers as arrays and neurons, before and after rounding; they may be traced."""
+def rounded(host: Any, layers: list[Any], reader: str, target: Any, **options) -> tuple[list[Any], list[Any]]:
+    """Return the layers as arrays and neurons, before and after a target rounds them; they may be traced."""
     # A normalisation layer raises an error below. Converting it to arrays would need concrete numbers.
     given = [layer if "Norm" in type(layer).__name__ else as_arrays(host, layer, None) for layer in layers]
     chain = "".join(f"{_kind(layer, host.MODULE)} " for layer in given).replace("LI LIF", "CubaLIF")
-    pattern = "(Linear CubaLIF ){2,}" if reader == "rockpool" else TARGETS[reader].chain
+    pattern = target.on_chip or target.chain
     expect(
         re.fullmatch(pattern, chain), f"net to have layers {pattern!r} for {reader}", f"{chain!r}: see docs/chips.md"
     )
@@ -193,9 +190,8 @@ def rounded(host: Any, layers: list[Any], reader: str, lowest: float | None, bit
         if isinstance(layer, Population) and type(layer.neuron) is LIF:
             resets = layer.neuron.reset, layer.neuron.reset_delay, layer.neuron.refractory
             what = f"layer {i} with (reset, reset_delay, refractory) as for {reader}"
-            expect(resets == (*TARGETS[reader].reset, 0), f"{what}, {(*TARGETS[reader].reset, 0)}", resets)
-    options: dict[str, Any] = {"speck": {"lowest": lowest}, "lava": {"bits": bits}}
-    new = ROUND[reader](given, **options.get(reader, {}))
+            expect(resets == (*target.reset, 0), f"{what}, {(*target.reset, 0)}", resets)
+    new = target.round(given, **options)
     for i, layer in enumerate(new):
         threshold = getattr(getattr(layer, "neuron", None), "threshold", 1.0)
         fires = _is_traced(threshold) or np.all(np.asarray(threshold) > 0)  # spike counts are u // threshold

@@ -12,6 +12,7 @@ import nir
 import numpy as np
 
 from .chain import PRODUCTS, SPIKING, Discretization, GraphWriter, near
+from .rounding import lava, rockpool, speck
 
 Rule = tuple[str, Callable[[Any, Discretization], Any], str]
 """A requirement: the names of the node types it applies to, a check of one node, and a description for messages."""
@@ -31,8 +32,10 @@ class Target(NamedTuple):
         a file is correct for this library only.
       delayed: If True, its neurons emit spikes one step late, like neurons followed by a `Delay` of 1.
       convert: a function that changes a node so that the library computes the same result.
+      round: a function that rounds layers to the integers of the chip, see `rounding`. None if there is no chip.
       chain: a regular expression for the sequence of node types; types with recurrent weights are prefixed with
         ``recurrent``.
+      on_chip: a chain for rounding, if the chip is stricter than the library.
     """
 
     method: str
@@ -44,7 +47,9 @@ class Target(NamedTuple):
     reset: tuple[str, bool] = ("zero", False)
     delayed: bool = False
     convert: Callable[[Any, Discretization], Any] = lambda node, how: node
+    round: Callable[..., list[Any]] | None = None
     chain: str = ".*"
+    on_chip: str = ""
 
 
 def adapt_to_target(to: GraphWriter):
@@ -202,12 +207,14 @@ def _for_xylo(node: Any, how: Discretization) -> Any:
 
 DENSE, IMAGES, POOLS = "Linear Affine", "Linear Affine Conv2d Flatten", "Linear Affine Conv2d Flatten SumPool2d"
 SUBTRACT, LATE, SPYX = ("subtract", False), ("subtract", True), (ABOVE_REST, ONE_STEP)
+XYLO, LAVA = (ABOVE_REST,), (*UNIFORM, ABOVE_REST)
 # A core of Speck has weights, then neurons, then pooling.
 CORE = "(Conv2d|Linear|Affine) L?IF "
 ON_SPECK = rf"(Flatten )*({CORE}(\w+Pool2d )*(Flatten )*)*{CORE}"
 # Lava's Dense accepts spikes only and must be followed by neurons. Their bias bypasses the synapse, so a CubaLIF or
 # recurrent neurons need a linear layer without a bias.
 ON_LOIHI = "((Linear|Affine) L?IF |Linear (CubaLIF|recurrent L?IF) )+"
+ON_XYLO = "(Linear CubaLIF ){2,}"
 # spyx neurons emit spikes one step late. The Delay after each of them expresses this, and is not written.
 IN_SPYX = "((Linear|Affine|L?IF Delay) )*"
 TARGETS: dict[str | None, Target] = {
@@ -218,8 +225,10 @@ TARGETS: dict[str | None, Target] = {
     "jaxpike": Target("exp", "1", f"{IMAGES} AvgPool2d LIF LI", "", JAXPIKE, convert=_for_jaxpike),
     "sparx": Target("exp", "tau/dt", f"{IMAGES} LIF IF LI", "LIF", (ONE_THRESHOLD, ALL_IN)),
     "sinabs": Target("exp", "tau/dt", f"{POOLS} LIF IF LI", "", SINABS, 1.0, SUBTRACT, convert=_for_sinabs),
-    "speck": Target("exp", "tau/dt", f"{POOLS} IF", "", SPECK, 1.0, SUBTRACT, False, _for_speck, ON_SPECK),
-    "lava": Target("euler", "tau/dt", f"{DENSE} {FIRE}", "LIF IF", (*UNIFORM, ABOVE_REST), chain=ON_LOIHI),
-    "rockpool": Target("exp", "tau/dt", f"{DENSE} CubaLIF", "", (ABOVE_REST,), None, SUBTRACT, convert=_for_xylo),
+    "speck": Target("exp", "tau/dt", f"{POOLS} IF", "", SPECK, 1.0, SUBTRACT, False, _for_speck, speck, ON_SPECK),
+    "lava": Target("euler", "tau/dt", f"{DENSE} {FIRE}", "LIF IF", LAVA, round=lava, chain=ON_LOIHI),
+    "rockpool": Target(
+        "exp", "tau/dt", f"{DENSE} CubaLIF", "", XYLO, None, SUBTRACT, False, _for_xylo, rockpool, ".*", ON_XYLO
+    ),
     None: Target("euler", "1", "CubaLIF"),  # NIR's own definitions
 }
