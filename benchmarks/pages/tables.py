@@ -23,14 +23,12 @@ def pages() -> dict[str, str]:
     ran = (RESULTS / "comparison" / f"{name}.json" for name in found.outcomes)
     parts = {
         "README.md": {"speed": speed.readme(RESULTS / "speed"), "evidence": report.short(found)},
-        "docs/evidence.md": {
-            "table": report.overview(found),
-            "answers": report.answers(found),
-            "rates": report.by_rate(found),
-            "whose": report.whose(),
-        },
+        "docs/evidence.md": {"gaps": report.gaps(found)},
         "docs/appendix/studies.md": {
             "ran": f"{provenance(*ran)}.",
+            "table": report.overview(found),
+            "rates": report.by_rate(found),
+            "answers": report.answers(found),
             "sure": report.candidates(found),
             "settings": "\n\n".join(report.sections(found)),
             "causes": causes.section(RESULTS / "causes"),

@@ -68,12 +68,25 @@ def listed(names) -> str:
     return ", ".join(f"*{name}*" for name in names)
 
 
+def cheapest_first(found: Comparison) -> Iterator[tuple[int, str]]:
+    """Yield the index of each configuration and its name in a table, the cheapest first and the default in bold."""
+    for i in found.over[COST][0].argsort():
+        yield i, f"**{typed(NAMES[i])}**" if NAMES[i] == found.choice.name else typed(NAMES[i])
+
+
+def gaps(found: Comparison) -> str:
+    """Make the table of what users choose by: both gaps, and the libraries in whose layers it is the default."""
+    lines = []
+    for i, what in cheapest_first(found):
+        lines.append((what, *(number(found.over[kind][:, i]) for kind in (TUNED, GIVEN)), WHOSE[NAMES[i]]))
+    return table(("surrogate", "gap, tuned learning rate", "gap, fixed learning rate", "default of"), lines)
+
+
 def overview(found: Comparison) -> str:
     """Make the table of configurations, the cheapest first, and of the rule, scored on each family it has not seen."""
     lines, kinds = [], (TUNED, GIVEN, WORST, HALF)
-    for i in found.over[COST][0].argsort():
-        what, (where, points) = typed(NAMES[i]), regret.furthest(found.families[TUNED], i)
-        what = f"**{what}**" if NAMES[i] == found.choice.name else what
+    for i, what in cheapest_first(found):
+        where, points = regret.furthest(found.families[TUNED], i)
         numbers = [number(found.over[kind][:, i]) for kind in kinds]
         lines.append((what, *numbers, f"{number(points)} in *{where}*", found.alike[i]))
     unseen = (number(regret.scored(found.families[kind], found.others)) for kind in kinds)
@@ -137,12 +150,6 @@ def sections(found: Comparison) -> Iterator[str]:
             edges = [" e" * (kinds == [TUNED] and name in outcome.edges) for name in NAMES]
             lines.append((setting, *(" / ".join(of) + edge for of, edge in zip(each, edges, strict=True))))
         yield f"### {title}\n\n{table(('setting', *letters), lines)}"
-
-
-def whose() -> str:
-    """Make the table of libraries in whose layers a configuration is the default."""
-    lines = [(typed(name), libraries) for name, libraries in WHOSE.items() if libraries]
-    return table(("configuration", "default of"), lines)
 
 
 def draw(found: Comparison, path: Path):

@@ -31,7 +31,7 @@ class LogTailedRelu(Surrogate):
     With ``alpha=0``, the default, nothing flows through a neuron below threshold: a layer in which no neuron
     fires gets no gradient at all and stays silent for good. Any small alpha lets it recover.
 
-    Which alpha? In the studies of the documentation's page *Evidence*, ``alpha=0.01`` trains shallow and recurrent
+    Which alpha? In the documentation's page *Studies*, ``alpha=0.01`` trains shallow and recurrent
     networks about as well as 0 does, and none of them stays silent; in twelve and sixteen layers 0.1 is better by far,
     with a width of 0.25 or 0.5; 0.3 is nowhere better, and can ruin a recurrent network. In deep and in recurrent
     networks other surrogates are better still.

@@ -91,6 +91,7 @@ def test_numbers_by_hand(three):
     shown = of_table(report.overview(three))
     every = ["1.4 (0.0 to 2.8)", "2.0 (0.0 to 4.0)", "8.0 (0.0 to 16.0)", "1.5 (0.0 to 3.0)"]
     assert shown[P] == [*every, "2.8 (2.8 to 2.8) in *dense*", "2"]
+    assert of_table(report.gaps(three))[P] == [*every[:2], "SpikingJelly"]
     assert shown[A][4:] == ["4.0 (4.0 to 4.0) in *chaos*", "1"]
     assert of_table(report.candidates(three))[A][0] == "2.1 (2.0 to 2.3)"
     tuned, halfway, given = (of_table(part) for part in "\n".join(report.sections(three)).split("### ")[1:])
