@@ -86,6 +86,12 @@ def test_pages_and_notebooks_install_extras_that_there_are():
     assert {extra for listed in named for extra in listed.split(",")} <= set(extras)
 
 
+def test_the_page_on_installation_lists_the_extras_that_users_need():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    listed = re.findall(r"^\| `(\w+)`", (ROOT / "docs/installation.md").read_text(), re.MULTILINE)
+    assert listed == [extra for extra in extras if extra not in {"speech", "test", "docs", "peers"}]
+
+
 BRAINTOOLS = (ROOT / "docs/braintools.md").read_text()
 (COMMAND,) = re.findall(r"```bash\n(.*?)```", BRAINTOOLS, re.DOTALL)
 

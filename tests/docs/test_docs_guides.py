@@ -42,6 +42,19 @@ def test_gradients():
     assert {parameter.status for parameter in scope["detached"].values()} == {"fine", "reset"}
 
 
+def test_installation():
+    printed_as_shown("installation.md", 0)
+
+
+def test_how_surrogate_gradients_work():
+    """The factors of a step, too, are those of the table."""
+    scope = printed_as_shown("how-surrogate-gradients-work.md", 1e-3)
+    slope, decay, u, slope_of_spike = scope["slope"], 0.9, 1.5, 1.0
+    np.testing.assert_allclose(slope("zero", True), (decay * u * slope_of_spike) ** 20, rtol=1e-5)
+    np.testing.assert_allclose(slope("subtract", False), decay**20, rtol=1e-5)
+    assert slope("subtract", True) == slope("zero", False) == 0
+
+
 def test_operations():
     """The table and the energies, but for spikes that rounding decides."""
     scope = printed_as_shown("operations.md", 0.02)
