@@ -44,6 +44,7 @@ def pages() -> dict[str, str]:
             "tables": f"{accelerators.table_of(compiled)}\n\n{claim_table(accelerators.claims(compiled))}"
         },
         "docs/withstands.md": robustness.parts(),
+        "docs/time-and-memory.md": {},
         "docs/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
         "docs/appendix/nir.md": {"tables": nir.part(committed("nir"))},
         "docs/eight-bits.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},
