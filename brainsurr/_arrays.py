@@ -35,7 +35,7 @@ def without_unit(x: Any, name: str) -> Any:
     if not hasattr(x, "mantissa"):  # not a Quantity; this test doesn't import brainunit
         return x
     if not x.unit.dim.is_dimensionless:
-        raise TypeError(f"expected a dimensionless {name}, got the unit {x.unit}: divide as in docs/units.md")
+        raise TypeError(f"expected a dimensionless {name}, got the unit {x.unit}: convert it as in docs/cookbook.md")
     return x.to_decimal()
 
 

@@ -47,7 +47,7 @@ def pages() -> dict[str, str]:
         "docs/time-and-memory.md": {},
         "docs/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
         "docs/appendix/nir.md": {"tables": nir.part(committed("nir"))},
-        "docs/eight-bits.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},
+        "docs/appendix/chips.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},
     }
     return {page: filled(page, of_page) for page, of_page in parts.items()}
 

@@ -114,3 +114,19 @@ def test_potentials_are_the_states_of_the_layer(scopes):
         v, spikes = layer(layer.initialize_carry((8, 32)), currents[:steps])
         assert_close((scope["potentials"][steps - 1], scope["spikes"][:steps]), (v, spikes), 30 * 8)
     assert 0 < scope["spikes"].mean() < 1
+
+
+def test_a_surrogate_of_your_own(scopes):
+    scope = scopes["A surrogate of your own"]
+    f = scope["lif"].spike_fn
+    np.testing.assert_array_equal(f(jnp.array([-0.5, 0.0, 0.5])), [0, 1, 1])
+    assert_close(jax.grad(f)(0.25), 1 / np.cosh(0.5) ** 2, 8)
+
+
+def test_weights_from_torch(scopes):
+    scope = scopes["Weights from torch"]
+    (_, ys), xs = scope["net"](scope["net"].initialize_carry((8, 16)), scope["xs"]), np.asarray(scope["xs"])
+    first, _, last, _ = scope["net"].layers
+    assert (first.kernel.shape, last.kernel.shape) == ((16, 32), (32, 4))
+    assert_close(first(scope["xs"])[..., 0], 0.1 * xs.sum(-1) + 0.1, 16)
+    assert ys.shape == (30, 8, 4)

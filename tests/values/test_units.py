@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cases import label
 from close import assert_close
-from pages import DOCS, run_blocks
+from pages import DOCS, blocks, run
 
 import brainsurr as bs
 from brainsurr import neurons
@@ -71,14 +71,16 @@ def test_a_unit_is_refused_and_the_argument_named(host):
         (lambda: neurons.RF(frequency=10.0 * u.Hz), "frequency"),
         (lambda: bs.Arctan(2.0).scaled(width=1.0 * u.mV), "width"),
     ):
-        with pytest.raises(TypeError, match=rf"{name}, got the unit .*docs/units\.md"):
+        with pytest.raises(TypeError, match=rf"{name}, got the unit .*docs/cookbook\.md"):
             make()
 
 
 @pytest.mark.slow
 def test_page():
     """Against the equations with units, in a loop."""
-    scope = run_blocks(DOCS / "units.md")
+    first, *others = blocks(DOCS / "cookbook.md")
+    (units,) = [block for block in others if "brainunit" in block]
+    scope = run(first, units)
     dt, tau, rest, threshold = (scope[name] for name in ("dt", "tau", "v_rest", "v_th"))
     keep, v, left = np.exp(-float(dt / tau)), rest * np.ones((8, 16)), np.zeros((8, 16))
     for current, spikes in zip(scope["currents"], scope["spikes"], strict=True):
