@@ -54,7 +54,11 @@ html_title = "brainsurr"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
-redirects = {"index": root_doc, "docs/studies": "docs/appendix/studies"}
+redirects = {
+    "index": root_doc,
+    "docs/studies": "docs/appendix/studies",
+    "docs/fast-on-a-cpu": "docs/sparse-products",
+}
 html_additional_pages = dict.fromkeys(redirects, "redirect.html")
 html_context = {"redirects": redirects}
 templates_path = ["_templates"]
