@@ -24,7 +24,7 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
     XLA runs a loop over time on one thread. With one device per core and the batch split among them by :func:`split`,
     each core runs the loop for its part of the batch. XLA also allocates temporary arrays anew in each call, and the
     operating system must clear every memory page again, unless the process retains the memory.
-    docs/fast-on-a-cpu.md explains when this helps and what it costs.
+    docs/every-core.md explains when this helps and what it costs.
 
     The function sets ``jax_num_cpu_devices`` in JAX's configuration, unless you set the number of devices there or in
     ``XLA_FLAGS``. It calls glibc's ``mallopt``, so that large arrays do not use ``mmap``, memory returns to the system

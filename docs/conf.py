@@ -61,6 +61,7 @@ redirects = {
     "docs/operations": "docs/spike-counts",
     "docs/rate-penalty": "docs/spike-counts",
     "docs/eight-bits": "docs/chips",
+    "docs/fast-on-a-cpu": "docs/sparse-products",
 }
 html_additional_pages = dict.fromkeys(redirects, "redirect.html")
 html_context = {"redirects": redirects}

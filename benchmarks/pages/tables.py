@@ -39,13 +39,14 @@ def pages() -> dict[str, str]:
         "docs/speed.md": {"claims": speed.all_claims(RESULTS / "speed")},
         "docs/appendix/speed.md": {"tables": speed.tables(RESULTS / "speed")},
         "docs/field.md": field.parts(committed("field")),
-        "docs/fast-on-a-cpu.md": speed.on_a_cpu(RESULTS / "speed"),
+        "docs/sparse-products.md": {"events": speed.events_gain(RESULTS / "speed")},
+        "docs/every-core.md": {"gains": speed.cores_gain(RESULTS / "speed")},
         "docs/appendix/accelerators.md": {
             "tables": f"{accelerators.table_of(compiled)}\n\n{claim_table(accelerators.claims(compiled))}"
         },
         "docs/withstands.md": robustness.parts(),
         "docs/time-and-memory.md": {},
-        "docs/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
+        "docs/appendix/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
         "docs/appendix/nir.md": {"tables": nir.part(committed("nir"))},
         "docs/appendix/chips.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},
     }

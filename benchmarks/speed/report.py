@@ -52,11 +52,16 @@ def readme(folder):
     return f"{peers.chooser(result, of_jax=True)}\n\nOn {_where(result)}{_elsewhere(of_jax)}."
 
 
-def on_a_cpu(folder):
-    """Return the parts of docs/fast-on-a-cpu.md: what devices, kept pages and events gain, and where."""
-    results = load(folder)
-    tables = {"gains": ("peers", peers.gains), "events": ("events", events.networks)}
-    return {part: f"{make(results[name])}\n\nOn {_where(results[name])}." for part, (name, make) in tables.items()}
+def events_gain(folder):
+    """Return the part of docs/sparse-products.md: what events gain, and where it was measured."""
+    result = load(folder)["events"]
+    return f"{events.networks(result)}\n\nOn {_where(result)}."
+
+
+def cores_gain(folder):
+    """Return the part of docs/every-core.md: what devices and kept pages gain, and where it was measured."""
+    result = load(folder)["peers"]
+    return f"{peers.gains(result)}\n\nOn {_where(result)}."
 
 
 def _elsewhere(result):

@@ -172,7 +172,7 @@ def main(argv=None):
 
 
 def part(folder: Path) -> str:
-    """Make the table of docs/neurons.md: a row for each neuron."""
+    """Make the table of docs/appendix/neurons.md: a row for each neuron."""
     path = folder / "result.json"
     grid, like = finished(path, "neurons"), {str(neuron): neuron.like for neuron in NEURONS}
     runs, lines = of_seeds(rows(path), grid["seeds"], "neuron"), []

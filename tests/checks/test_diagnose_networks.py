@@ -298,13 +298,10 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
 
 
 @pytest.mark.slow
-def test_what_the_page_shows_runs(capsys):
+def test_what_the_page_shows_runs():
     page = DOCS / "silent-layers.md"
     scope, shown = run_blocks(page), re.findall(r"```text\n(.*?)```", page.read_text(), re.DOTALL)
-    assert shown[:2] == [f"{scope[name]}\n" for name in ("report", "again")]
-    printed = capsys.readouterr().out.splitlines()[-2:]
-    rates = [[line.split()[2:] for line in lines] for lines in (printed, shown[2].splitlines())]
-    np.testing.assert_allclose(*np.array(rates, float), atol=0.02)
+    assert shown == [f"{scope[name]}\n" for name in ("report", "again")]
 
 
 # What alpha does to a silent layer: with 0 it gets exactly no gradient and stays silent, a small one recovers. And

@@ -55,6 +55,32 @@ def test_how_surrogate_gradients_work():
     assert slope("subtract", True) == slope("zero", False) == 0
 
 
+def test_random_spikes():
+    assert printed_as_shown("random-spikes.md", 1e-3)["ensemble"].shape == (3, 8, 4)
+
+
+def test_first_weights(capsys):
+    page = DOCS / "first-weights.md"
+    run_blocks(page)
+    (shown,) = re.findall(r"```text\n(.*?)```", page.read_text(), re.DOTALL)
+    np.testing.assert_allclose(numbers(capsys.readouterr().out), numbers(shown), atol=0.02)
+
+
+def test_sparse_products():
+    """Any products agree up to rounding, which carries no spike across the threshold here."""
+    scope = run_blocks(DOCS / "sparse-products.md")
+    xs = jax.random.bernoulli(jax.random.key(0), 0.2, (20, 64, 32)).astype(jnp.float32)
+    net, linear = scope["net"], scope["linear"]
+    _, sparse = net(net.initialize_carry((64, 32)), xs)
+    net.events = False
+    _, dense = net(net.initialize_carry((64, 32)), xs)
+    assert np.isclose(sparse, dense, atol=1e-4).mean() > 0.99
+    assert_close(linear(xs), xs @ linear.kernel[...], 32)
+    np.testing.assert_array_equal(scope["ys"], 0)
+    assert scope["conv"](jnp.zeros((2, 8, 8, 1))).shape == (2, 8, 8, 8)
+    assert scope["predict"](xs).shape == (64, 4)
+
+
 def test_operations():
     """The table and the energies, but for spikes that rounding decides."""
     scope = printed_as_shown("spike-counts.md", 0.02, until="\n## Penalise")

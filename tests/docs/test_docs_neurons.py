@@ -1,4 +1,4 @@
-"""What docs/neurons.md shows runs, and does what it says."""
+"""What docs/neurons.md and docs/convolution.md show runs, and does what they say."""
 
 import jax
 import jax.numpy as jnp
@@ -15,25 +15,25 @@ import brainsurr.linen
 import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate
 
-PAGE = DOCS / "neurons.md"
-COMMON, SYNAPTIC, BOTH, ADAPTIVE, REFRACTORY, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(PAGE)
-APART, DELAYS, LEARNED, CONVOLUTION, LOOP, *PLAIN = BLOCKS
+COMMON, LEAKY, SYNAPTIC, BOTH, ADAPTIVE, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(DOCS / "neurons.md")
+DELAYS, LEARNED, PLAIN = BLOCKS
+CONVOLUTION, LOOP = blocks(DOCS / "convolution.md")
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
 
 PROGRAMS = {
-    "synaptic": [SYNAPTIC],
-    "adaptive": [ADAPTIVE],
-    "refractory": [REFRACTORY, APART],
-    "resonate": [RESONATE],
-    "integers": [INTEGERS],
+    "leaky": LEAKY,
+    "synaptic": SYNAPTIC,
+    "adaptive": ADAPTIVE,
+    "resonate": RESONATE,
+    "integers": INTEGERS,
     "without a framework": PLAIN,
 }
 
 
 @pytest.mark.parametrize("name", all_but(["integers"], PROGRAMS, pytest.mark.slow))
 def test_a_program_runs_and_its_neurons_fire(name):
-    scope = run(COMMON, *PROGRAMS[name])
+    scope = run(COMMON, PROGRAMS[name])
     assert 0.01 < np.mean(scope.get("spikes", scope.get("ys"))) < 10
 
 
@@ -92,7 +92,7 @@ def test_learned_delays():
 
 @pytest.mark.slow
 def test_convolutions():
-    scope = run(COMMON, CONVOLUTION)
+    scope = run(CONVOLUTION)
     assert scope["ys"].shape == (10, 2, 10)
     assert scope["carry"][5][1].any(), "the last spikes"
     scope = run(LOOP, **scope)

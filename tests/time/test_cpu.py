@@ -14,7 +14,7 @@ from pages import DOCS, blocks, run
 
 from brainsurr import cpu
 
-EVENTS, ALONE, START, NNX, BRAINSTATE, *MAPPED = blocks(DOCS / "fast-on-a-cpu.md")
+PROGRAMS = blocks(DOCS / "every-core.md")
 ROUNDED = 20 * 64 * (32 + 64)  # additions in a sum of the page's train step: over time, batch and inputs
 # Faults of a program with temporaries of 64 MB, and what came before it, as JSON.
 CODE = """
@@ -95,7 +95,7 @@ def test_the_page_trains_alike_on_any_number_of_devices(devices, lenient):
     found = []
     for count in (1, 2, 4):
         devices(count)
-        scope = run(START, NNX, BRAINSTATE, *MAPPED)
+        scope = run(*PROGRAMS)
         found.append([scope[name] for name in ("losses", "brainstate_losses", "mapped_losses")])
     first, *others = np.array(found)
     assert np.all(first[:, -1] < first[:, 0])
