@@ -7,24 +7,20 @@ import jax
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-HOSTS = DOCS / "hosts"
+LIBRARIES = DOCS / "other-libraries.md"
 PYTHON = r"```python\n(.*?)```"
 
 
-def run_page(host: str) -> dict:
-    """`run_blocks` of the page of a host."""
-    return run_blocks(HOSTS / f"{host}.md")
+def run_blocks(page: Path, section: str = "") -> dict:
+    """Run every python block of a page or section, in order and in one scope, and give the names it leaves behind."""
+    return run(*blocks(page, section))
 
 
-def run_blocks(page: Path) -> dict:
-    """Run every python block of a page, in order and in one scope, and give the names it leaves behind."""
-    return run(*blocks(page))
-
-
-def blocks(page: Path) -> list[str]:
-    """Give the python blocks of a page, some of which go on from others."""
-    found = re.findall(PYTHON, page.read_text(), re.DOTALL)
-    assert found, f"{page} shows no python"
+def blocks(page: Path, section: str = "") -> list[str]:
+    """Give the python blocks of a page, or of a section of it by title. Some of them continue others."""
+    text = page.read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0] if section else page.read_text()
+    found = re.findall(PYTHON, text, re.DOTALL)
+    assert found, f"{page} {section} shows no python"
     return found
 
 

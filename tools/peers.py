@@ -1,6 +1,6 @@
 """The other libraries of the extra `peers`: which of them are here, in which versions.
 
-``python -m tools.peers`` prints them, for docs/hosts/README.md. Run it in the environment of `make test-peers`, after
+``python -m tools.peers`` prints them, for docs/other-libraries.md. Run it in the environment of `make test-peers`, after
 that has passed.
 """
 

@@ -1,6 +1,6 @@
 """The pages and the README: their links, and that their code is run. `make docs` builds them, and checks the rest.
 
-Of docs/hosts, the pages of Flax, brainstate and Equinox run here, the others in `make test-peers`.
+The code for Flax, brainstate and Equinox runs here, that of docs/other-libraries.md in `make test-peers`.
 """
 
 import re
@@ -11,19 +11,17 @@ import types
 
 import jax
 import pytest
-from cases import label
-from pages import HOSTS, ROOT, patched, run_blocks, run_page
+from pages import ROOT, patched, run_blocks
 
 import brainsurr as bs
-from tools.frameworks import OF_VARIABLES
 from tools.peers import peers
 
 pytestmark = pytest.mark.usefixtures("lenient")  # brainstate's Linear
 
 
-@pytest.mark.parametrize("host", OF_VARIABLES, ids=label)
-def test_page(host):
-    scope = run_page(host.name)
+@pytest.mark.parametrize("framework", ["Flax NNX", "Flax Linen", "brainstate"])
+def test_page(framework):
+    scope = run_blocks(ROOT / "docs/frameworks.md", framework)
     assert scope["ys"].shape == (20, 8, 2)
     assert scope["spikes"].shape == (20, 8, 4)
     assert set(jax.numpy.unique(scope["spikes"]).tolist()) == {0.0, 1.0}
@@ -33,7 +31,7 @@ def test_page(host):
 def test_page_of_equinox(tmp_path, monkeypatch):
     """Arrays are trained, numbers are not."""
     monkeypatch.chdir(tmp_path)
-    scope = run_page("equinox")
+    scope = run_blocks(ROOT / "docs/hosts/equinox.md")
     assert scope["last"] < scope["first"]
     assert scope["losses"][-1] < scope["losses"][0]
     assert (scope["in_training"] != scope["in_evaluation"]).any()
@@ -42,10 +40,10 @@ def test_page_of_equinox(tmp_path, monkeypatch):
     assert trained == weights | {".lif.decay", ".lif.spike_fn.alpha"}
 
 
-def test_the_tables_name_every_page_and_every_peer():
-    text = (HOSTS / "README.md").read_text()
-    pages = {page.name for page in HOSTS.glob("*.md")} - {"README.md"}
-    assert set(re.findall(r"\]\(([\w.]+\.md)\)", text)) == pages
+def test_the_tables_name_every_section_and_every_peer():
+    text = (ROOT / "docs/other-libraries.md").read_text()
+    sections = set(re.findall(r"^## (.*)$", text, re.MULTILINE)) - {"Tested versions"}
+    assert set(re.findall(r"^\| \[([\w.]+)\]\(#", text, re.MULTILINE)) == sections
     assert set(re.findall(r"PyPI `([\w-]+)`", text)) == peers().keys()
 
 
@@ -74,7 +72,7 @@ def test_every_local_link_exists(page):
 def test_every_page_with_code_is_run_by_a_test():
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for page in pages():
-        if "```python" in page.read_text() and page.parent != HOSTS:
+        if "```python" in page.read_text():
             assert re.search(rf'["/]{page.name}"', tests), page
     assert run_blocks(ROOT / "docs/braintools.md")["surrogate"].LogTailedRelu(0.1)(0.0) == 1
 

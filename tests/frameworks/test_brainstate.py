@@ -113,7 +113,7 @@ def test_a_whole_size():
 
 
 def test_a_compiled_function_sees_a_reset_and_no_later_states():
-    """As docs/hosts/brainstate.md says."""
+    """As docs/frameworks.md says."""
     net = SpikingSequential([LIF(2, decay=1.0, reset="none")])
     net.init_state(batch_size=1)
     compiled = transform.jit(lambda xs: net(xs))

@@ -207,7 +207,7 @@ def networks():
     """The two programs of each section: by library, there and here."""
     titles = {about["title"]: library for library, about in table().items() if library != "argument"}
     programs = {}
-    for section in PAGE.split("## A model of ")[1:]:
+    for section in PAGE.split("## From ")[1:]:
         title, _, what = section.partition("\n")[0].removeprefix("braintools and ").partition(" with ")
         key = f"{titles[title]}.{what}".strip(".")
         programs[key] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)

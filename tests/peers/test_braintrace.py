@@ -2,7 +2,7 @@ import braintools
 import jax
 import jax.numpy as jnp
 import pytest
-from pages import run_page
+from pages import LIBRARIES, run_blocks
 from peer import EVERY_STEP, assert_same, inputs, load, target
 
 import brainsurr as bs
@@ -20,7 +20,7 @@ whole_gradient = pytest.mark.xfail(OLD, reason="braintrace < 0.2.8 has no gradie
 
 
 class Online(SpikingActivation):
-    """A learnable activation whose parameters the eligibility traces follow, as docs/hosts/braintrace.md has it."""
+    """A learnable activation whose parameters the eligibility traces follow, as in docs/other-libraries.md."""
 
     @property
     def surrogate(self):
@@ -102,5 +102,5 @@ def test_alpha_has_the_gradient_of_backpropagation(start, layer):
 
 
 def test_page():
-    scope = run_page("braintrace")
+    scope = run_blocks(LIBRARIES, "braintrace")
     assert {path[-1] for path in scope["gradients"]} == {"weight", "val"}

@@ -1,16 +1,16 @@
-"""Jaxley and Rockpool, whose neurons take no surrogate: what docs/hosts/no_argument.md puts into its place."""
+"""Jaxley and Rockpool, whose neurons take no surrogate: what docs/other-libraries.md does instead."""
 
 from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from pages import HOSTS, blocks, run
+from pages import LIBRARIES, blocks, run
 from peer import EVERY_STEP, assert_same, load, log_tailed_relu
 
 load("jaxley")
 modules = load("rockpool.nn.modules")
-JAXLEY, ROCKPOOL = blocks(HOSTS / "no_argument.md")
+(JAXLEY,), (ROCKPOOL,) = blocks(LIBRARIES, "Jaxley"), blocks(LIBRARIES, "Rockpool")
 
 
 def arctan(alpha):

@@ -10,7 +10,7 @@ load("sparx.nn", "sparxml")
 
 import sparx.nn  # noqa: E402
 from flax import linen as nn  # noqa: E402
-from pages import run_page  # noqa: E402
+from pages import LIBRARIES, run_blocks  # noqa: E402
 from sparx.surrogate import ATan, FastSigmoid, Surrogate  # noqa: E402
 
 
@@ -68,7 +68,7 @@ class Neuron(nn.Module):
 
 def test_page():
     """The page's adapter trains alpha, and gives what the formula gives."""
-    scope = run_page("sparx")
+    scope = run_blocks(LIBRARIES, "sparx")
     net, params = scope["net"], scope["params"]
     ours = jax.grad(loss)(params, net)
     by_hand = nn.Sequential([net.layers[0], Neuron(), *net.layers[2:]])

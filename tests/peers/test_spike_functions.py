@@ -1,7 +1,7 @@
 """Libraries that call a surrogate as they call any function: a row each, and the same two tests of all.
 
 With our activation a network has the gradient of the formula by plain autodiff, and without training alpha the same in
-all else; the page is run. `load` skips a library that is not to be had on this Python.
+all else; the section of docs/other-libraries.md is run. `load` skips a library that is not to be had on this Python.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen, nnx
-from pages import HOSTS, blocks, run, run_page
+from pages import LIBRARIES, run_blocks
 from peer import assert_same, inputs, load, log_tailed_relu, target
 
 import brainsurr as bs
@@ -243,7 +243,7 @@ class Jaxpike:
 
 
 ROWS = {
-    "brainpy": Brainpy,
+    "brainpy.state": Brainpy,
     "brainspikes": Brainspikes,
     "jaxpike": Jaxpike,
     "jaxsnn": Jaxsnn,
@@ -273,7 +273,7 @@ def test_gradient_is_the_formula(library):
 
 
 def test_page(library, request):
-    library.check_page(**run_page(request.node.callspec.params["library"]))
+    library.check_page(**run_blocks(LIBRARIES, request.node.callspec.params["library"]))
 
 
 def test_eprop_of_jaxpike_takes_one_alpha_for_a_layer():
@@ -292,7 +292,7 @@ def test_eprop_of_jaxpike_takes_one_alpha_for_a_layer():
 def test_page_of_brainevent():
     """Which comes with brainpy, without the numba that its default on a CPU needs."""
     load("brainevent", "brainpy").config.set_backend("cpu", "jax_raw")
-    scope = run(*blocks(HOSTS / "brainevent.md"))
+    scope = run_blocks(LIBRARIES, "brainevent")
     spikes, kernel = scope["spikes"], scope["kernel"]
     assert 0.1 < spikes.mean() < 0.9
 
