@@ -31,7 +31,7 @@ def test_page(framework):
 def test_page_of_equinox(tmp_path, monkeypatch):
     """Arrays are trained, numbers are not."""
     monkeypatch.chdir(tmp_path)
-    scope = run_blocks(ROOT / "docs/hosts/equinox.md")
+    scope = run_blocks(ROOT / "docs/equinox.md")
     assert scope["last"] < scope["first"]
     assert scope["losses"][-1] < scope["losses"][0]
     assert (scope["in_training"] != scope["in_evaluation"]).any()
