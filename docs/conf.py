@@ -65,7 +65,7 @@ redirects = {
 }
 redirects |= dict.fromkeys([f"docs/hosts/{page}" for page in ("nnx", "linen", "brainstate")], "docs/frameworks")
 LIBRARIES = "README brainevent brainpy brainspikes braintrace jaxpike jaxsnn no_argument slax sparx spyx".split()
-redirects |= {f"docs/hosts/{page}": "docs/other-libraries" for page in LIBRARIES} | {"docs/equinox": "docs/equinox"}
+redirects |= {f"docs/hosts/{page}": "docs/other-libraries" for page in LIBRARIES} | {"docs/hosts/equinox": "docs/equinox"}
 html_additional_pages = dict.fromkeys(redirects, "redirect.html")
 html_context = {"redirects": redirects}
 templates_path = ["_templates"]
