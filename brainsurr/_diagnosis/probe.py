@@ -50,7 +50,6 @@ def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
     return variants
 
 
-USE_ARGUMENT = "loss_fn must use its argument, and must not be cached"
 SMALL = 2.0**-60  # below about this size, float32 can't represent the square of a gradient
 
 # Part of jax's cache keys.
@@ -103,7 +102,8 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
     if not any(use.name for use in shapes):
         raise ValueError(
             "diagnose: no layer of neurons, SpikingActivation or named function was used. It can't see a bare "
-            f"surrogate in a module of your own: wrap it in SpikingActivation. {USE_ARGUMENT}"
+            "surrogate in a module of your own: wrap it in SpikingActivation. loss_fn must use its argument, and must "
+            "not be cached"
         )
     if differentiated:
         raise ValueError(
@@ -111,12 +111,8 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
             f"{', '.join(differentiated)} itself, so gradients also come from slopes of the surrogate. Leave that term "
             "out, such as a penalty on a gradient"
         )
-    try:
-        with fresh_trace():
-            totals, value = transform.jit(transform.grad(tapping, has_aux=True))(jax.tree.map(jnp.zeros_like, shapes))
-    except jax.errors.UnexpectedTracerError as error:
-        error.add_note("diagnose can't measure a layer that a custom_vjp of yours calls: leave that rule out for it")
-        raise
+    with fresh_trace():
+        totals, value = transform.jit(transform.grad(tapping, has_aux=True))(jax.tree.map(jnp.zeros_like, shapes))
     sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
     rows = next((np.flatnonzero(sums[use]["rate"]).tolist() for use in shapes if not use.name), [])
     return float(value), {use: sums[use] for use in shapes if use.name}, rows

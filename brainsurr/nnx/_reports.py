@@ -5,10 +5,8 @@ from functools import partial
 from typing import Any
 
 from flax import nnx
-from flax.errors import TraceContextError
 
 from .._diagnosis import Diagnosis, examine, layer_name, watch_module
-from .._diagnosis.probe import USE_ARGUMENT
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
@@ -30,6 +28,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
     Raises:
       ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
         or ``mask`` does not match the inputs.
+      flax.errors.TraceContextError: ``loss_fn`` writes to the variables of another network than its argument.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -61,15 +60,7 @@ def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
     for path, node in nnx.iter_graph(copy):
         watch_module(watch, path, node)  # copies of the node in flax transforms inherit this
-    return _called(user_fn, copy)
-
-
-def _called(loss_fn, copy):
-    try:
-        return loss_fn(copy)
-    except TraceContextError as error:  # a variable outside of the copy was written
-        error.add_note(USE_ARGUMENT)
-        raise
+    return user_fn(copy)
 
 
 def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
@@ -83,6 +74,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
     Raises:
       TypeError: the loss is not a scalar.
       ValueError: the network has no parameter, or the loss is not finite.
+      flax.errors.TraceContextError: ``loss_fn`` writes to the variables of another network than its argument.
 
     Example:
       >>> import jax.numpy as jnp
@@ -99,7 +91,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
         for name, variable in _variables(copy).items():
             variable.set_value(values[name] if name in values else promoted(variable.get_value()))
-        return _called(loss_fn, copy)
+        return loss_fn(copy)
 
     return examine_gradients(_parameters(net), loss)
 

@@ -54,17 +54,6 @@ def test_transforms_and_what_was_compiled_before(x64):
         assert jax.config.jax_enable_x64 == x64
 
 
-def test_a_loop_that_starts_from_float32_is_told_so():
-    v = jnp.zeros(2)
-
-    def loss(params):
-        return jnp.sum(jax.lax.scan(lambda v, x: (v + x @ params["a"], None), v, X[None])[0])
-
-    with pytest.raises(TypeError, match="carry") as error:
-        bs.check_gradients(PARAMS, loss)
-    assert any("make the first carry in loss_fn" in note for note in error.value.__notes__)
-
-
 def slightly_wrong(factor):
     @jax.custom_jvp
     def square(x):
