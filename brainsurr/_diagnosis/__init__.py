@@ -121,7 +121,7 @@ def diagnose(
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
         if issubclass(kind, Neuron):
             return with_spike_functions(watching(watch, name, kind), f)
-        return watch(name, f, shared=False)  # only under the name that the user chose
+        return partial(watch, name, False, f)  # only under the name that the user chose
 
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
@@ -144,7 +144,7 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
     first = "" if kind is None else next(iter(spike_fields(kind)), "")
 
     def replace(field, f):
-        return Watched(f, partial(watch, name if field == first else f"{name}.{field}", shared=kind is None))
+        return Watched(f, partial(watch, name if field == first else f"{name}.{field}", kind is None))
 
     return replace
 
@@ -157,7 +157,7 @@ def examine(
     transform: Any = jax,
     names: Iterable[str] = (),
 ) -> Diagnosis:
-    """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` instead of each spike function.
+    """Diagnose ``loss(watch)``, which calls ``watch(name, shared, spike_fn, x)`` instead of each ``spike_fn(x)``.
 
     Args:
       loss: ``loss(watch)`` returns a scalar. It is called twice.
@@ -170,15 +170,12 @@ def examine(
     unseen = dict[str, None]()
 
     def scalar(see):
-        def watch(name, f, shared):
-            def call(x, **key):
-                if aside.get():
-                    return f(x, **key)
-                with setting(aside, True):
-                    x = as_float(x)
-                    return see(Use.here(name, x, shared), f, x, **key)
-
-            return call
+        def watch(name, shared, f, x, **key):
+            if aside.get():
+                return f(x, **key)
+            with setting(aside, True):
+                x = as_float(x)
+                return see(Use.here(name, x, shared), f, x, **key)
 
         def entered(apply_layers, net, carry, xs, *rest, **more):
             if isinstance(xs, jax.Array | np.ndarray) and not aside.get():
@@ -240,11 +237,17 @@ _UNSEEN = (
 )
 
 
-def watch_module(watch: Callable, path: tuple, node: Any):
-    """Observe the spike functions of a module, if it is a layer; ``watch`` is the function that `examine` passes."""
-    if isinstance(node, NeuronModule | SurrogateModule):
-        kind = getattr(node, "_neuron_class", None)
-        object.__setattr__(node, "_watch", watching(watch, layer_name(path, node), kind))
+def observing(watch: Callable, path: tuple, node: Any) -> dict[str, Any]:
+    """Return the attributes with which a module, if it is a layer, observes its spike functions.
+
+    Args:
+      watch: the function that `examine` passes.
+      path: the path of the module.
+      node: any module.
+    """
+    if not isinstance(node, NeuronModule | SurrogateModule):
+        return {}
+    return {"_watch": watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))}
 
 
 def layer_name(path: tuple, layer: Any) -> str:

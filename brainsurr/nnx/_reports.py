@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import nnx
 
-from .._diagnosis import Diagnosis, examine, layer_name, watch_module
+from .._diagnosis import Diagnosis, examine, layer_name, observing
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
@@ -58,8 +58,8 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
 
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
-    for path, node in nnx.iter_graph(copy):
-        watch_module(watch, path, node)  # copies of the node in flax transforms inherit this
+    for path, module in nnx.iter_modules(copy):
+        vars(module).update(observing(watch, path, module))  # copies in flax transforms inherit this
     return user_fn(copy)
 
 
