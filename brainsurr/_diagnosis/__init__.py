@@ -96,16 +96,15 @@ def diagnose(
       first   50.0%   50.0%   50.0%    50.0%     0.0%  1.84          0  cut off
       second   0.0%  100.0%  100.0%     0.0%     0.0%  1.58          0  dead
       <BLANKLINE>
-      first fires and is cut off: no gradient gets through second, which is dead; fix that
-        first.
-      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Raise alpha
-        of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
-        values.
-      second is dead: no neuron ever fires, and where none fires no gradient passes (its
-        membrane is 1.5 below threshold on average, with a spread of 0.5), so training can't
-        change it. Scale up the weights before it or lower its threshold; or raise alpha of
-        its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
-        values.
+      first is cut off: no gradient gets through second, which is dead; fix that first.
+      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Remedy:
+        raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its
+        membrane values.
+      second is dead: 100.0% of its neurons never fire, and no gradient passes where none
+        fires (its membrane is -1.5 from the threshold on average, with a spread of 0.5), so
+        training can't change it. Remedy: scale up the weights before it
+        (brainsurr.initializers) or lower its threshold; or raise alpha of its LogTailedRelu
+        from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     if framework := framework_of(spike_fns):
         return framework.diagnose(spike_fns, loss_fn, mask=mask)
