@@ -18,7 +18,7 @@ from .._hooks import hook
 from .._modules import NeuronModule, SurrogateModule
 from .._surrogate import Surrogate
 from .._value import is_built_in, is_ours
-from .guard import NeedsAllSteps, check_stateless_layer, name_of, steps_of_blocks, treats_steps_separately
+from .guard import NeedsAllSteps, check_stateless_layer, name_of, running, treats_steps_separately
 
 
 @hook
@@ -248,8 +248,9 @@ def apply_layers(net, carry, xs, host: Host):
                     f"{xs.shape}. Use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
                 )
             moved = None  # a later layer has restored the axes
-        if steps := steps_of_blocks.get():
-            if not _runs_in_blocks(layer, is_known, host, xs, steps):
+        run = running.get()
+        if run.kind == "block":
+            if not _runs_in_blocks(layer, is_known, host, xs, run.steps):
                 raise NeedsAllSteps
         elif not is_known and check_stateless_layer(index, layer, host.as_function, xs, net.mixes_examples):
             moved = moved or (index, name_of(layer), xs.shape[:2])

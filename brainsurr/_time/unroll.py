@@ -14,7 +14,7 @@ from .._checks import check_positive_integer, check_word, is_integer, shapes
 from .._context import setting
 from .._hooks import hook
 from .._scan import iterations_at_once, scan
-from .guard import checked_steps, steps_of_blocks
+from .guard import CHECK, WHOLE, Run, running
 from .reductions import REDUCTIONS
 
 REMATS = ("none", "dots", "full")
@@ -148,10 +148,14 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     if any(words) and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
     size = _block_size(block_size, xs, steps)
+    blocks = steps // size if size < steps else 0
+    run = running.get()
+    if run != CHECK and run.kind != "block":
+        run = Run("unroll", min(steps, max(2 * size, 32))) if blocks else WHOLE
 
     # A new function for each call: jax caches by identity, and the weights of a module may have changed.
     def block_and_reduce(block, carry, xs):
-        with setting(steps_of_blocks, steps_of_blocks.get() or 0):
+        with setting(running, run):
             carry, ys = outputs_of(block, carry, xs)
         return carry, _reduced(words, places, ys)
 
@@ -159,12 +163,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         policy = _products_saveable if remat == "dots" else None
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
-    blocks = steps // size if size < steps else 0
     parts = []  # one for all blocks of equal length, one for the shorter last block
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
-        with setting(checked_steps, min(steps, max(2 * size, 32))):
-            carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, iterations_at_once(whole, size))
+        carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, iterations_at_once(whole, size))
         parts.append(stacked)
     if blocks * size < steps or not blocks:
         carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
