@@ -30,15 +30,14 @@ def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
         return variants
     scaled = isinstance(spike_fn, Scaled)
     its = f"scaled {type(spike_fn.surrogate).__name__}" if scaled else type(spike_fn).__name__
-    for width in (2, 10) if random or not scaled else ():
+    for width in (2, 10):
         height, written = (1 / width, f"height=1 / {width}, ") if random else (1.0, "")
         variants[f"widen its {its} by .scaled({written}width={width})"] = spike_fn.scaled(height=height, width=width)
     template, values = spike_fn.named_parameters()
-    for name in sorted(values, key=lambda name: scaled and name != "width"):
-        if random and scaled and name in ("height", "width"):
+    for name, value in values.items():
+        if scaled and name in ("height", "width"):  # changed above
             continue
         low, high = spike_fn._all_bounds().get(name, (-jnp.inf, jnp.inf))
-        value = values[name]
         known = isinstance(value, (int, float))
         xp = np if known else jnp  # NumPy results have known values even in a trace, for the text
         for factor in (2,) if known and value == 0 else (2, 0.5, 10, 0.1):

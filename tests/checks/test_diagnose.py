@@ -177,8 +177,8 @@ ADVICE = [
     (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
     (0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)), "alpha of its scaled LogTailedRelu (times 2; 0.1 where"),
     (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
-    (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
-    (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
+    (Triangle().scaled(width=0.25), "widen its scaled Triangle by .scaled(width=10), and"),
+    (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "widen its scaled ReluGrad by .scaled(width=2), and"),
     (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far, such as LogTailedRelu"),
 ]
 
