@@ -34,6 +34,19 @@ _BY_NAME = {"heaviside": False, "_interp": True}
 class Fact:
     """Facts about a value. Values are numbered, and a set of values is an integer with one bit per value.
 
+    For example, with parameters ``w`` and ``u``, an input ``x``, and ``s = h > 0`` in line 7 of the user's file:
+
+    ==============  ======  =========  =====  ===========================
+    value           number  ancestors  near   other facts
+    ==============  ======  =========  =====  ===========================
+    ``w``, ``u``    1, 2    1, 2       1, 2   depends, tangent, is_weight
+    ``h = x @ w``   4       4          4      depends, tangent
+    ``s = h > 0``   8       4 + 8      4 + 8  depends, lost in line 7
+    ==============  ======  =========  =====  ===========================
+
+    In ``h * s``, ``s`` is a mask, since both are near 4. In ``s @ u``, no value is near both, so the step enters the
+    result, and line 7 is added to its facts. In a sum such as ``h + s`` there is no mask, so line 7 is added as well.
+
     Attributes:
       depends: whether the value depends on a parameter.
       tangent: whether it has a tangent that is not 0 by construction.
@@ -146,14 +159,13 @@ class _Reader(Reader):
         if name == "stop_gradient":
             return [Fact(is_weight=False)]
         if name == "select_n" and _is_inexact(outputs[0]):
-            new = self._selected(facts[0], facts[1:])
-            return [_entered(name, new, facts[1:]) if new.tangent else new]
-        tangents = [fact.tangent for fact in facts]
-        kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
-        kept = [keeps and _is_inexact(var) for keeps, var in zip(kept, outputs, strict=True)]
-        news = [self._together(facts, keeps) for keeps in kept]
+            news = [self._selected(facts[0], facts[1:])]
+        else:
+            tangents = [fact.tangent for fact in facts]
+            kept = self._kept(equation, tangents) if any(tangents) else [False] * len(outputs)
+            news = [self._together(facts, keeps and _is_inexact(var)) for keeps, var in zip(kept, outputs, strict=True)]
         floats = [fact for fact, var in zip(facts, equation.invars, strict=True) if _is_inexact(var)]
-        return [_entered(name, new, floats) if new.tangent else new for new in news]
+        return [_entered(name, new, floats) for new in news]
 
     def _kept(self, equation, tangents):
         dtypes = tuple(var.aval.dtype for var in (*equation.invars, *equation.outvars))
@@ -164,7 +176,9 @@ class _Reader(Reader):
 
 
 def _entered(name, new, facts):
-    """Return the fact of an output that has a tangent, and record the float inputs that enter it without a tangent."""
+    """Return the fact of an output; if it has a tangent, record the float inputs that enter it without a tangent."""
+    if not new.tangent:
+        return new
     if name in _TAKES_A_PART:
         return dataclasses.replace(new, beside=frozenset())
     lost = _ungated(facts, facts if name in _MASKS else [])

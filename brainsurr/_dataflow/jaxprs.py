@@ -65,7 +65,9 @@ def read(reader: Any, jaxpr, facts: Sequence[Any]) -> list[Any]:
 def _read(reader, equation, facts):
     name, params = equation.primitive.name, equation.params
     if name == "scan":
-        return _scan(reader, params, facts)
+        closed_over, carry, xs = scan_parts(params, facts)
+        carry, ys = _settled(reader, params["jaxpr"].jaxpr, closed_over, carry, [reader.row(x) for x in xs])
+        return [*carry, *(reader.stacked(y, params["length"]) for y in ys)]
     if name == "while":
         n, rest = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
         closed_over, carry = facts[n:rest], facts[rest:]
@@ -78,11 +80,9 @@ def _read(reader, equation, facts):
             equation, facts[0], [reduce(reader.joined, output) for output in zip(*outputs, strict=True)]
         )
     inner = inside(equation)
-    return (
-        read(reader, getattr(inner, "jaxpr", inner), facts)
-        if inner is not None and reader.enters(equation)
-        else reader.operation(equation, facts)
-    )
+    if inner is None or not reader.enters(equation):
+        return reader.operation(equation, facts)
+    return read(reader, getattr(inner, "jaxpr", inner), facts)
 
 
 def inside(equation) -> Any:
@@ -94,12 +94,6 @@ def inside(equation) -> Any:
         if sizes == (len(equation.invars), len(equation.outvars)) and not equation.primitive.name.startswith("reduce"):
             return inner
     return None
-
-
-def _scan(reader, params, facts):
-    closed_over, carry, xs = scan_parts(params, facts)
-    carry, ys = _settled(reader, params["jaxpr"].jaxpr, closed_over, carry, [reader.row(x) for x in xs])
-    return [*carry, *(reader.stacked(y, params["length"]) for y in ys)]
 
 
 def _settled(reader, body, closed_over, carry, xs):

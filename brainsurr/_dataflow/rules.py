@@ -12,10 +12,6 @@ import numpy as np
 from .axis_sets import MOST, constant, depends, placed, together, union
 
 
-def _entry_by_entry(equation, *operands):
-    return together(*operands)
-
-
 def _over(equation, *operands):
     """Unite sets along the axes in the parameters of an operation; remove these axes if the operation removes them."""
     named = [equation.params[name] for name in ("axes", "dimensions", "axis", "dimension") if name in equation.params]
@@ -126,7 +122,7 @@ reduce_sum reduce_xor sort top_k
 _WINDOWS = "reduce_window reduce_window_max reduce_window_min reduce_window_sum"
 
 RULES: dict[str, Callable] = {
-    **dict.fromkeys(_ENTRY_BY_ENTRY.split(), _entry_by_entry),
+    **dict.fromkeys(_ENTRY_BY_ENTRY.split(), lambda equation, *operands: together(*operands)),
     **dict.fromkeys(_OVER_AXES.split(), _over),
     **dict.fromkeys(_WINDOWS.split(), _window),
     "broadcast_in_dim": _broadcast,

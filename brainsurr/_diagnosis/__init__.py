@@ -83,6 +83,7 @@ def diagnose(
       TypeError: the arguments are in the wrong order, or the loss is not a scalar.
       ValueError: no spike function was used, none received a value that the loss depends on, or layers of different
         sizes share a function.
+      jax.errors.UnexpectedTracerError: a ``custom_vjp`` of your own calls a spike function.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -95,16 +96,15 @@ def diagnose(
       first   50.0%   50.0%   50.0%    50.0%     0.0%  1.84          0  cut off
       second   0.0%  100.0%  100.0%     0.0%     0.0%  1.58          0  dead
       <BLANKLINE>
-      first fires and is cut off: no gradient gets through second, which is dead; fix that
-        first.
-      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Raise alpha
-        of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
-        values.
-      second is dead: no neuron ever fires, and where none fires no gradient passes (its
-        membrane is 1.5 below threshold on average, with a spread of 0.5), so training can't
-        change it. Scale up the weights before it or lower its threshold; or raise alpha of
-        its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane
-        values.
+      first is cut off: no gradient gets through second, which is dead; fix that first.
+      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Remedy:
+        raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its
+        membrane values.
+      second is dead: 100.0% of its neurons never fire, and no gradient passes where none
+        fires (its membrane is -1.5 from the threshold on average, with a spread of 0.5), so
+        training can't change it. Remedy: scale up the weights before it
+        (brainsurr.initializers) or lower its threshold; or raise alpha of its LogTailedRelu
+        from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     if framework := framework_of(spike_fns):
         return framework.diagnose(spike_fns, loss_fn, mask=mask)
@@ -120,7 +120,7 @@ def diagnose(
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
         if issubclass(kind, Neuron):
             return with_spike_functions(watching(watch, name, kind), f)
-        return watch(name, f, shared=False)  # only under the name that the user chose
+        return partial(watch, name, False, f)  # only under the name that the user chose
 
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
@@ -143,7 +143,7 @@ def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Ca
     first = "" if kind is None else next(iter(spike_fields(kind)), "")
 
     def replace(field, f):
-        return Watched(f, partial(watch, name if field == first else f"{name}.{field}", shared=kind is None))
+        return Watched(f, partial(watch, name if field == first else f"{name}.{field}", kind is None))
 
     return replace
 
@@ -156,7 +156,7 @@ def examine(
     transform: Any = jax,
     names: Iterable[str] = (),
 ) -> Diagnosis:
-    """Diagnose ``loss(watch)``, which uses ``watch(name, spike_fn)`` instead of each spike function.
+    """Diagnose ``loss(watch)``, which calls ``watch(name, shared, spike_fn, x)`` instead of each ``spike_fn(x)``.
 
     Args:
       loss: ``loss(watch)`` returns a scalar. It is called twice.
@@ -169,15 +169,12 @@ def examine(
     unseen = dict[str, None]()
 
     def scalar(see):
-        def watch(name, f, shared):
-            def call(x, **key):
-                if aside.get():
-                    return f(x, **key)
-                with setting(aside, True):
-                    x = as_float(x)
-                    return see(Use.here(name, x, shared), f, x, **key)
-
-            return call
+        def watch(name, shared, f, x, **key):
+            if aside.get():
+                return f(x, **key)
+            with setting(aside, True):
+                x = as_float(x)
+                return see(Use.here(name, x, shared), f, x, **key)
 
         def entered(apply_layers, net, carry, xs, *rest, **more):
             if isinstance(xs, jax.Array | np.ndarray) and not aside.get():
@@ -239,11 +236,17 @@ _UNSEEN = (
 )
 
 
-def watch_module(watch: Callable, path: tuple, node: Any):
-    """Observe the spike functions of a module, if it is a layer; ``watch`` is the function that `examine` passes."""
-    if isinstance(node, NeuronModule | SurrogateModule):
-        kind = getattr(node, "_neuron_class", None)
-        object.__setattr__(node, "_watch", watching(watch, layer_name(path, node), kind))
+def observing(watch: Callable, path: tuple, node: Any) -> dict[str, Any]:
+    """Return the attributes with which a module, if it is a layer, observes its spike functions.
+
+    Args:
+      watch: the function that `examine` passes.
+      path: the path of the module.
+      node: any module.
+    """
+    if not isinstance(node, NeuronModule | SurrogateModule):
+        return {}
+    return {"_watch": watching(watch, layer_name(path, node), getattr(node, "_neuron_class", None))}
 
 
 def layer_name(path: tuple, layer: Any) -> str:

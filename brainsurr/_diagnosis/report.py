@@ -9,7 +9,6 @@ NEARLY_ALL = 0.99  # fraction of neurons in a silent or dead layer, and of steps
 MOST = 0.5  # fraction of dead neurons above which a layer is not fine
 WORTH_SAYING = 0.1  # fraction of dead or silent neurons above which an otherwise fine layer gets a sentence
 HARDLY = 0.1  # spread of the membrane, relative to its distance to the threshold, if inputs hardly vary
-FAR = 4  # distance to the threshold, in spreads of the membrane, above which weights are too small
 FAR_OFF = 10  # root mean square of x above which weights are too large, if hardly any gradient passes
 HARDLY_REACHED = 0.05  # fraction of the values at which a gradient arrives
 LEAST_SLOPE = 1e-3  # surrogate gradient above which a weight can change
@@ -88,23 +87,6 @@ def _status(layer: LayerReport) -> str:
     return "saturated" if layer.rate >= NEARLY_ALL else "fine"
 
 
-_OF_THE_LOSS = (
-    "The loss is {}, and the membranes are finite. Look at the loss: a label outside of the classes, 0 / 0 for an "
-    "example without values, the logarithm of 0, NaN that a mask leaves out."
-)
-
-
-_PARAMETERS = (
-    "The parameters are NaN or infinite: {}. A step made them so: look at the data{}, the labels and the learning "
-    "rate, and start from new parameters."
-)
-_OUTSIDE = (
-    "Stored outside of the bounds: {}. A layer uses the nearest edge until training has led the stored value back: set "
-    "a value inside, and keep it there with brainsurr.optim.project."
-)
-_INPUTS = "The inputs have NaN or infinity in {} of the batch, the parameters have none: look at the data."
-
-
 def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside, rows) -> tuple[str, ...]:
     """Describe the problem of each layer that is not fine, its cause, and what to change; common problems come first.
 
@@ -115,78 +97,83 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
       outside: parameters that are not within their bounds, with their values.
       rows: the examples of the batch whose inputs are not finite.
     """
-    about = {name: _sentences_about(name, layers) for name in layers}
-    texts, partly = [], []
-    # NaN comes from the first layer with NaN in the forward pass, or else from the first in the backward pass.
+    texts = []
     poisoned = [name for name, layer in layers.items() if layer.nan > 0]
     broken = [name for name, layer in layers.items() if layer.status == "not finite"]
-    if broken:
-        texts.append(about[poisoned[0]]["first NaN"] if poisoned else about[broken[-1]]["last broken"])
-    for name, layer in layers.items():
-        if layer.status in about[name]:
-            texts.append(about[name][layer.status])
-        if name == next(iter(layers)) and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
-            texts.append(about[name]["hardly varies"])
-        if layer.status != "dead" and layer.dead >= WORTH_SAYING:
-            texts.append(about[name]["partly dead"])
-        if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead:
-            partly.append(about[name]["partly silent"])
-    where = f"rows {listed(map(str, rows))}" if rows else ""
+    if outside:
+        texts.append(
+            f"Stored outside of the bounds: {listed(outside)}. A layer uses the nearest edge until training has led "
+            "the stored value back: set a value inside, and keep it there with brainsurr.optim.project."
+        )
     if broken_names:
-        texts.insert(0, _PARAMETERS.format(listed(broken_names), f", {where} of the batch" if rows else ""))
-    elif rows:
-        texts.insert(0, _INPUTS.format(where))
-    elif not math.isfinite(loss) and not poisoned:  # the mask may exclude the example that is not finite
-        texts.insert(0, _OF_THE_LOSS.format(loss))
-    beyond = [_OUTSIDE.format(listed(outside))] if outside else []
-    return (*beyond, *(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
+        texts.append(
+            f"The parameters are NaN or infinite: {listed(broken_names)}. A step made them so: look at the data, the "
+            "labels and the learning rate, and start from new parameters."
+        )
+    if rows:
+        texts.append(
+            f"The inputs have NaN or infinity in rows {listed(map(str, rows))} of the batch: look at the data."
+        )
+    # NaN comes from the first layer with NaN in the forward pass, or the loss, or the first in the backward pass.
+    if poisoned:
+        texts.append(f"{poisoned[0]} is the first layer with NaN in its membrane. Look at what goes into it.")
+    elif not math.isfinite(loss):  # the mask may exclude the example that is not finite
+        texts.append(
+            f"The loss is {loss}, and the membranes are finite. Look at the loss: a label outside of the classes, "
+            "0 / 0 for an example without values, the logarithm of 0, NaN that a mask leaves out."
+        )
+    elif broken:
+        texts.append(
+            f"{broken[-1]} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is "
+            "finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'."
+        )
+    for name in layers:
+        texts += _sentences_about(name, layers)
+    partly = [
+        f"{name}: {layer.silent:.1%} of its neurons never fire on this batch."
+        for name, layer in layers.items()
+        if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead
+    ]
+    return (*(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
 
 
-def _sentences_about(name: str, layers: dict[str, LayerReport]) -> dict[str, str]:
-    """Return the sentences about a layer, keyed by the status or finding that each describes."""
+def _sentences_about(name: str, layers: dict[str, LayerReport]) -> list[str]:
+    """Return a sentence about the status of a layer, unless it is fine, and about other findings."""
     layer, names = layers[name], list(layers)
     before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
-    how = " (brainsurr.initializers)" if FAR * layer.spread < -layer.membrane else ""
-    remedy = f"scale up the weights before it{how} or lower its threshold"
+    remedy = "scale up the weights before it (brainsurr.initializers) or lower its threshold"
     if silent_before:
         remedy = f"fix {silent_before[-1]}, which sends it no spike"
-    fires = "no neuron ever fires" if layer.rate == 0 else f"{layer.silent:.1%} of its neurons never fire"
-    side = "below" if layer.membrane < 0 else "above"
-    level = (
-        f"its membrane is {abs(layer.membrane):.3g} {side} threshold on average, with a spread of {layer.spread:.2g}"
-    )
-    does = "fires" if layer.silent < NEARLY_ALL else f"is silent ({fires}; {level})"
-    suggestion = _suggest(layer, "the weights before it" if before else "its inputs or the weights before it")
+    never = f"{layer.silent:.1%} of its neurons never fire"
+    level = f"its membrane is {layer.membrane:.3g} from the threshold on average, with a spread of {layer.spread:.2g}"
+    suggestion = _suggest(layer)
     strongest = max(after, key=lambda other: layers[other].grad_norm, default=name)
-    return {
-        "dead": f"{name} is dead: {fires}, and where none fires no gradient passes ({level}), so training can't change "
-        f"it. {_capitalise(remedy)}; or {suggestion}.",
-        "recoverable": f"{name} is silent but recoverable: {fires}, but a gradient reaches {layer.reached:.1%} of its "
-        f"membrane values ({level}). {_capitalise(remedy if silent_before else f'train it, or {remedy}')}.",
-        "cut off": f"{name} {does} and is cut off: {_explain_cut_off(layer, layers, after, suggestion)}.",
-        "blocked": f"{name} fires but lets {'hardly a' if layer.passing else 'no'} gradient through: "
-        f"{layer.reached:.1%} of its membrane values get one. {_capitalise(suggestion)}; or change the weights before "
-        "it or its threshold so that its membrane comes nearer.",
+    of_status = {
+        "dead": f"{name} is dead: {never}, and no gradient passes where none fires ({level}), so training can't change "
+        f"it. Remedy: {remedy}; or {suggestion}.",
+        "recoverable": f"{name} is silent but recoverable: {never}, but a gradient reaches {layer.reached:.1%} of its "
+        f"membrane values ({level}). Remedy: train it, or {remedy}.",
+        "cut off": f"{name} is cut off: {_explain_cut_off(layer, layers, after, suggestion)}.",
+        "blocked": f"{name} fires but lets hardly a gradient through: {layer.reached:.1%} of its membrane values get "
+        f"one. Remedy: {suggestion}; or change the weights before it so that its membrane comes nearer.",
         "saturated": f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
-        "little information. Scale down the weights before it or raise its threshold.",
+        "little information. Remedy: scale down the weights before it or raise its threshold.",
         "vanishing": f"{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
-        f"{layers[strongest].grad_norm:.2g} at {strongest}. Between them, use a surrogate with more gradient where the "
-        "membranes are (a larger alpha, a wider one, 2 * f), or larger weights.",
+        f"{layers[strongest].grad_norm:.2g} at {strongest}. Remedy: wider surrogates or larger weights between them.",
         "unused": f"{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
-        "reached it. Look for a stop_gradient, an output that is not used, an empty batch or time axis, a branch that "
-        "was not taken, or a loss_fn that is cached or compiled.",
-        # For any status:
-        "partly dead": f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. "
-        f"{_capitalise(suggestion)}.",
-        "partly silent": f"{name}: {layer.silent:.1%} of its neurons never fire on this batch.",
-        "hardly varies": f"{name}: its input hardly varies, its membrane by {layer.spread:.2g} around a mean that is "
-        f"{layer.membrane:.2g} from the threshold. Scale the inputs to a deviation of 1.",
-        "first NaN": f"{name} is the first layer with NaN in its membrane ({layer.nan:.1%} of the values). Look at "
-        "what goes into it.",
-        "last broken": f"{name} is the last layer whose gradient is NaN or too large for its dtype, though its "
-        "membrane is finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'.",
+        "reached it. Look for a stop_gradient, an unused output, an empty batch or time axis, a branch that was not "
+        "taken, or a loss_fn that is cached or compiled.",
     }
+    said = [of_status[layer.status]] if layer.status in of_status else []
+    if not before and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
+        said.append(f"{name}: its input hardly varies ({level}). Remedy: scale the inputs to a deviation of 1.")
+    if layer.status != "dead" and layer.dead >= WORTH_SAYING:
+        said.append(
+            f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. Remedy: "
+            f"{suggestion}."
+        )
+    return said
 
 
 def _explain_cut_off(layer, layers, after, suggestion) -> str:
@@ -201,23 +188,19 @@ def _explain_cut_off(layer, layers, after, suggestion) -> str:
     )
 
 
-def _suggest(layer: LayerReport, sources: str) -> str:
-    """Suggest scaling down the weights of a layer far from its threshold, and a surrogate that passes a gradient.
+def _suggest(layer: LayerReport) -> str:
+    """Suggest smaller weights for a layer far from its threshold, and a surrogate that passes a gradient.
 
     The suggested change is the first that passes a gradient at half of the values that currently don't pass one.
     """
     texts = []
     if layer.rms > FAR_OFF:
-        far = f"its membrane is {layer.rms:.3g} from the threshold (root mean square)"
-        texts.append(f"scale down {sources}, or start again at a lower learning rate: {far}")
-    elif not layer.trials:
-        return "give it a surrogate in place of its function: leave spike_fn out, or take Arctan(2.0)"
+        texts.append(
+            "scale down its inputs or the weights before it, or start again at a lower learning rate: its membrane is "
+            f"{layer.rms:.3g} from the threshold (root mean square)"
+        )
     for change, passing in layer.trials.items():
         if passing - layer.passing >= (1 - layer.passing) / 2:
             texts.append(f"{change}, and a gradient passes at {passing:.1%} of its membrane values")
             break
     return "; or ".join(texts) or "give it a surrogate that reaches that far, such as LogTailedRelu(0.1)"
-
-
-def _capitalise(sentence: str) -> str:
-    return sentence[0].upper() + sentence[1:]

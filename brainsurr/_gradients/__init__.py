@@ -38,7 +38,7 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
     Use this for networks of plain functions. Given a module, it calls the ``check_gradients`` of ``brainsurr.nnx``,
     ``brainsurr.brainstate`` or ``brainsurr.equinox``. For Flax Linen, call ``brainsurr.linen.check_gradients``. Arrays
     that ``loss_fn`` closes over keep their dtype until they reach brainsurr, or until an operation combines them with a
-    parameter.
+    parameter. Create the first carry of your own scan inside ``loss_fn``, with the dtype of a parameter.
 
     Args:
       params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Each array of a floating
@@ -51,7 +51,7 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
       A :class:`GradientReport`: print it, or ``assert report.fine, report``.
 
     Raises:
-      TypeError: the loss is not a scalar.
+      TypeError: the loss is not a scalar, or a scan starts from a float32 carry.
       ValueError: no parameter has a floating dtype, or the loss is not finite or has no gradient.
       NotImplementedError: a surrogate does not define its surrogate function.
 
@@ -102,8 +102,12 @@ def examine_gradients(values: Mapping[str, Any], loss: Callable) -> GradientRepo
             resets.append(True)
             return stop(s)
 
-        program = _traced(scalar, values, detached)
-        attached = _traced(scalar, values, lambda stop, s: s) if resets else None
+        def traced(stop_reset):
+            with smooth(stop_reset), fresh_trace():
+                return jax.make_jaxpr(scalar)(values)
+
+        program = traced(detached)
+        attached = traced(lambda stop, s: s) if resets else None
         with smooth():
             back = _unless_undefined(jax.make_jaxpr(jax.grad(shorter(program))), values)[0]
             casts, stops = casts_and_stops(program)
@@ -148,18 +152,6 @@ def _why_flat(scalar, values, program) -> dict[str, str]:
     slope, _ = _unless_undefined(jax.make_jaxpr(lambda tangents: jax.jvp(scalar, (values,), (tangents,))[1]), values)
     of_slope = of_loss if slope is None else used(slope, values)
     return {name: "unused" if name not in of_loss else "no slope" if name in of_slope else "step" for name in values}
-
-
-def _traced(scalar, values, stop_reset):
-    try:
-        with smooth(stop_reset), fresh_trace():
-            return jax.make_jaxpr(scalar)(values)
-    except TypeError as error:
-        if "carry" in str(error):
-            error.add_note(
-                "check_gradients is in float64: make the first carry in loss_fn, in the dtype of a parameter"
-            )
-        raise
 
 
 def _directions(values) -> Iterator[tuple[str, dict[str, Any]]]:

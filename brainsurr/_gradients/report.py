@@ -3,14 +3,14 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from .._report import Report, as_text, listed
 
 # A five-point difference in float64 is accurate to about ten digits, or fewer for a steep surrogate.
 _RELATIVE = 1e-6
 _NEXT_TO_NOTHING = 1e-9
-FAR = 10  # ratio of slopes that counts as an exploding gradient, or as a large effect of a detached reset
+FAR = 10  # ratio of slopes that counts as an exploding gradient
 
 
 class Slope(NamedTuple):
@@ -156,27 +156,27 @@ def growth(pairs: Iterable[tuple[float | None, float | None]]) -> float:
 
 
 _SENTENCES = {
-    "unused": "{names}: not compared, since the loss does not depend on {them}. loss_fn must use the parameters that "
-    "it is called with.",
-    "step": "{names}: not compared, since the loss depends on {them} through steps alone, such as x >= 0, a rounding "
-    "or a stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
-    "no slope": "{names}: not compared, since all slopes are 0: nothing fires before {them}, or no gradient comes back "
-    "through what is behind, which diagnose shows; or a spike function is a step, as jnp.heaviside is; or the loss is "
-    "flat there, as in a first step, whose state is 0.",
+    "unused": "{names}: not compared, since no path leads to the loss. loss_fn must use its own argument.",
+    "step": "{names}: not compared, since each path to the loss leads through a step, such as x >= 0, a rounding or a "
+    "stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
+    "no slope": "{names}: not compared, since all slopes are 0: no earlier layer fires, or no gradient comes back from "
+    "later layers, which diagnose shows; or a spike function is a step, as jnp.heaviside is; or the loss is flat.",
     "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
-    "else differs.{far} Without detached, or by reset_grad=True, it is differentiated.",
+    "else differs. It changes the gradient by a factor of up to {far:.2g}: remove detached, or set reset_grad=True.",
     "detached": "{names}: no gradient passes, since all that leads to the loss is detached, by brainsurr.detached. Use "
     "it for the spike in the reset alone.",
-    "rounded": "{names}: digits are lost by a cast{where}, so differences can't tell whether the gradient is right. "
+    "rounded": "{names}: digits are lost by a cast, {casts}, so differences can't tell whether the gradient is right. "
     "Compute in the dtype of the parameters, and check again.",
-    "explodes": "{names}: the gradient explodes over {steps} turns of a loop, time steps or blocks of unroll, to "
+    "explodes": "{names}: the gradient explodes over {length} turns of a loop, time steps or blocks of unroll, to "
     "{grown:.0e} times the slope, where differences can't follow it. Over the first {most} no rule is wrong, and what "
     "only later ones use is not compared: check over fewer steps.",
-    "knot": "{names}: the slopes to both sides differ or do not settle, so there is no gradient to compare with: a "
-    "potential or an input is at a knot of its function, a parameter at an edge of its interval, or a surrogate too "
-    "steep for differences. Give other values{fewer}.",
+    "knot": "{names}: the slopes to both sides differ or do not settle, so no gradient can be compared: a value is at "
+    "a knot of its function, a parameter at an edge of its interval, or a surrogate too steep for differences. "
+    "Give other values, or fewer time steps: the gradient is {grown:.0e} times the slope.",
     "not finite": "{names}: the gradient is not finite, and the loss is.",
-    "differs": "{names}: {reason}",
+    "differs": "{names}: the gradient is not that of the loss: a derivative rule is wrong (a surrogate_grad that is "
+    "not the derivative of its surrogate_fun, a custom_jvp or custom_vjp), a branch is detached (stop_gradient: "
+    "{stops}), or a trained value is out of its bounds, within which brainsurr.optim.project keeps it.",
 }
 
 
@@ -192,21 +192,14 @@ def sentences(reports, casts: list, stops: list[str], stepped, grown: float, len
       length: the number of steps of the loop over time.
       most: the number of steps over which an exploding gradient is right; 0 if none explodes.
     """
-    where = listed([f"{where} ({dtype})" for where, dtype in casts if where])
+    facts = {"grown": grown, "length": length, "most": most, "stops": listed(stops) or "none found"}
+    where = listed(f"{line or 'in brainsurr'} ({dtype})" for line, dtype in casts)
     said = []
     for status, text in _SENTENCES.items():
-        those = {name: report for name, report in reports.items() if report.status == status}
-        if those:
-            facts: dict[str, Any] = {"names": listed(those), "them": "it" if len(those) == 1 else "them"}
-            facts |= {"where": f", {where}" if where else "", "reason": _reason(list(those.values()), stops)}
+        if those := {name: report for name, report in reports.items() if report.status == status}:
             pairs = [(r.forward if r.reverse is None else r.reverse, r.measured) for r in those.values()]
             far = max(growth(pairs), growth((measured, slope) for slope, measured in pairs))
-            facts |= {"grown": grown, "steps": length, "most": most, "far": "", "fewer": ""}
-            if far >= FAR:
-                facts["far"] = f" It changes the gradient by a factor of up to {far:.0e}."
-            if grown >= FAR:
-                facts["fewer"] = f", or fewer time steps: the gradient is {grown:.0e} times the slope"
-            said.append(text.format(**facts))
+            said.append(text.format(names=listed(those), casts=where, far=far, **facts))
     if stepped:
         said.append(
             f"No gradient passes the step in {listed(stepped)}, such as x >= 0 as a float, and what comes out "
@@ -217,16 +210,3 @@ def sentences(reports, casts: list, stops: list[str], stepped, grown: float, len
         if any(getattr(report, mode) is None for report in reports.values()):
             said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")
     return tuple(said)
-
-
-def _reason(reports: list[ParameterGradient], stops: list[str]) -> str:
-    both = [(r.reverse, r.forward) for r in reports if r.reverse is not None and r.forward is not None]
-    if any(abs(reverse - forward) > _RELATIVE * max(abs(reverse), abs(forward)) for reverse, forward in both):
-        return "reverse and forward mode differ: a custom derivative rule is wrong in one of them."
-    if stops:
-        return f"part of the loss is detached: stop_gradient in {listed(stops)}."
-    return (
-        "the gradient is not that of the loss: a derivative rule is wrong (a surrogate_grad that is not the derivative "
-        "of its surrogate_fun, a custom_jvp or custom_vjp), a branch is detached, or a trained value is out of its "
-        "bounds, within which brainsurr.optim.project keeps it."
-    )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,25 @@ from .._dataflow.evaluate import evaluate_with
 from .._hooks import hook
 from .._jax_private import is_batched
 
-# The number of time steps on which layers are checked: 0 outside `unroll`, None during a check.
-checked_steps: ContextVar[int | None] = ContextVar("checked_steps", default=0)
-# While `in_blocks` traces a block, the number of time steps of the whole sequence. 0 within `unroll`, and while
-# `in_blocks` traces the whole sequence.
-steps_of_blocks: ContextVar[int | None] = ContextVar("steps_of_blocks", default=None)
+
+class Run(NamedTuple):
+    """How networks run over time in this context.
+
+    Attributes:
+      kind: ``"call"``, a call by the user, which `in_blocks` may split into blocks; ``"whole"``, all time steps at
+        once; ``"unroll"``, a block of `unroll`, in which each layer must treat time steps separately; ``"block"``, a
+        block of `in_blocks`, which gives up at the first layer that may not; or ``"check"``, a single layer that is
+        checked, together with the networks inside it.
+      steps: for ``"unroll"``, the number of time steps on which layers are checked; for ``"block"``, the number of time
+        steps of the whole sequence; otherwise 0.
+    """
+
+    kind: str
+    steps: int = 0
+
+
+CALL, WHOLE, CHECK = Run("call"), Run("whole"), Run("check")
+running: ContextVar[Run] = ContextVar("running", default=CALL)
 _MAX_INPUT_SIZE = 2**20  # maximum size of a trial's random inputs, unless four steps of four examples are larger
 _MAX_PARAMETERS = 2**26  # maximum number of layer parameters that a trial replaces by random numbers
 
@@ -67,26 +81,27 @@ def check_stateless_layer(
       xs: the input of the layer, ``[time, batch, ...]``. Only its shape and dtype are used.
       mixes_examples: whether the layer may mix examples.
     """
-    steps, mesh = checked_steps.get(), jax.sharding.get_abstract_mesh()
-    if steps is None or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
+    run, mesh = running.get(), jax.sharding.get_abstract_mesh()
+    if run == CHECK or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return False
     has_examples = xs.ndim > 2 and xs.shape[1] > 1 and not is_batched(xs)
-    axes = [TIME] * (steps > 1) + [BATCH] * (has_examples and not mixes_examples)
+    axes = [TIME] * (run.kind == "unroll") + [BATCH] * (has_examples and not mixes_examples)
     if not axes:
         return False
     name = f"SpikingSequential: layers[{index}], {name_of(layer)},"
     if is_dropout(layer):
-        if steps > 1 and not getattr(layer, "deterministic", False) and {0, -xs.ndim} & {*layer.broadcast_dims}:
+        shares_mask = {0, -xs.ndim} & {*layer.broadcast_dims} and not getattr(layer, "deterministic", False)
+        if shares_mask and run.kind == "unroll":
             raise ValueError(
                 f"{name} draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out "
                 "of its broadcast_dims"
             )
         return False
-    with setting(checked_steps, None):  # a network inside the layer is part of it
+    with setting(running, CHECK):
         function = as_function(layer)
         if function is None:
             return False
-        mixed, is_moved = _mixed_by(function, (steps if steps > 1 else len(xs), *xs.shape[1:]), xs.dtype, axes)
+        mixed, is_moved = _mixed_by(function, (run.steps or len(xs), *xs.shape[1:]), xs.dtype, axes)
     if TIME in mixed:
         raise ValueError(
             f"{name} has no state, but its output at one time step depends on other steps, or on the position in "
@@ -108,7 +123,7 @@ def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, st
     """
     shape, block = (steps, *xs.shape[1:]), len(xs)
     try:
-        with setting(checked_steps, None):
+        with setting(running, CHECK):
             whole, part = (
                 jax.make_jaxpr(as_function(layer))(jax.ShapeDtypeStruct(s, xs.dtype)) for s in (shape, xs.shape)
             )

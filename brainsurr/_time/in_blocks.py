@@ -13,7 +13,7 @@ from .._context import setting
 from .._dataflow.evaluate import evaluate_with
 from .._hooks import is_overridden
 from .._scan import is_on_cpu
-from .guard import steps_of_blocks
+from .guard import CALL, WHOLE, NeedsAllSteps, Run, running
 from .unroll import JAX, fits_in_a_cache, unroll_blocks
 
 # From this many time steps times examples, the backward pass recomputes each block, which saves both memory and time
@@ -40,14 +40,14 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
         `NeedsAllSteps` if its results in blocks may differ from its results without blocks.
     """
     pure = pure or run
-    if not isinstance(xs, jax.core.Tracer) or steps_of_blocks.get() is not None or is_overridden() or not is_on_cpu():
+    if not isinstance(xs, jax.core.Tracer) or running.get() != CALL or is_overridden() or not is_on_cpu():
         return run(carry, xs)
     if not xs.ndim or not is_integer(xs.shape[0]) or fits_in_a_cache(xs):
         return run(carry, xs)
     try:
-        with setting(steps_of_blocks, 0):
+        with setting(running, WHOLE):
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
-    except Exception:  # for example a write to a variable; `run` raises a genuine error again
+    except Exception:  # of a framework, such as a write to a variable; `run` raises all other errors again
         return run(carry, xs)
     if program.effects:
         return run(carry, xs)
@@ -63,9 +63,9 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
 
         carry, xs = jax.tree.unflatten(structure, values[count:])
         try:
-            with setting(steps_of_blocks, len(xs)):
+            with setting(running, Run("block", len(xs))):
                 return jax.tree.leaves(unroll_blocks(JAX, block, carry, xs, None, remat, None))
-        except Exception:  # `NeedsAllSteps`, or a layer that fails on a block although it runs on all steps
+        except (NeedsAllSteps, TypeError, ValueError):  # the last two if a layer runs on all steps, but not on a block
             return whole(values)
 
     def whole(values):

@@ -18,7 +18,7 @@ from .._hooks import hook
 from .._modules import NeuronModule, SurrogateModule
 from .._surrogate import Surrogate
 from .._value import is_built_in, is_ours
-from .guard import NeedsAllSteps, check_stateless_layer, name_of, steps_of_blocks, treats_steps_separately
+from .guard import NeedsAllSteps, check_stateless_layer, name_of, running, treats_steps_separately
 
 
 @hook
@@ -229,7 +229,7 @@ def apply_layers(net, carry, xs, host: Host):
             f"SpikingSequential: the carry is {shown(carry)}, not an entry for each of {len(layers)} layers. Call "
             "net(carry, xs) with the carry of initialize_carry"
         )
-    carries, spikes, given, xs, are_spikes = [], {}, xs, as_float(xs, "xs"), False
+    run, carries, spikes, given, xs, are_spikes = running.get(), [], {}, xs, as_float(xs, "xs"), False
     moved: Any = None  # the layer that moved examples to the time axis, and the sizes of both axes before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
         product, convolves = host.as_product(layer), host.is_convolution(layer)
@@ -240,37 +240,45 @@ def apply_layers(net, carry, xs, host: Host):
         has_state = is_stateful(layer)
         is_known = product is not None or fires or has_state or (of_images and not overridden_functions(layer))
         if moved and (has_state or isinstance(layer, NeuronModule)):
-            source, name, (steps, examples) = moved
-            if xs.shape[:2] != (steps, examples):
-                raise ValueError(
-                    f"SpikingSequential: layers[{index}], {name_of(layer)}, runs over the first axis, where layers["
-                    f"{source}], {name}, has put examples of the batch: expected [{steps}, {examples}, ...], got "
-                    f"{xs.shape}. Use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
-                )
+            _check_first_axes(index, layer, xs, *moved)
             moved = None  # a later layer has restored the axes
-        if steps := steps_of_blocks.get():
-            if not _runs_in_blocks(layer, is_known, host, xs, steps):
+        if run.kind == "block":
+            if not _runs_in_blocks(layer, is_known, host, xs, run.steps):
                 raise NeedsAllSteps
         elif not is_known and check_stateless_layer(index, layer, host.as_function, xs, net.mixes_examples):
-            moved = moved or (index, name_of(layer), xs.shape[:2])
+            moved = moved or (index, layer, xs.shape[:2])
         with named(index, layer, xs), event_driven(net.events) as follows:
             has_rows = product and not follows and getattr(xs, "ndim", 0) > 2 and is_in_one_block(xs)
             if index == 0 and multiplies and isinstance(given, jax.Array):
                 xs = given if has_rows or (follows and given.dtype in (jnp.uint8, jnp.bool_)) else xs
-            inside = None
             with host.products_follow(layer, are_spikes and multiplies) if follows else contextlib.nullcontext():
                 if has_rows:
-                    after, xs = before, call_on_rows(product, xs)
+                    after, xs, inside = before, call_on_rows(product, xs), None
                 elif of_images and not is_in_one_block(xs):
-                    # The batch may be sharded. With time first, the merged axis would interleave the devices' examples,
-                    # and XLA would send all examples to all devices.
-                    after, xs = before, jnp.swapaxes(layer(jnp.swapaxes(xs, 0, 1)), 0, 1)
+                    after, xs, inside = before, _call_batch_first(layer, xs), None
                 else:
                     after, xs, inside = apply_layer(layer, before, xs, host.call)
         are_spikes = gives_spikes(layer)
         carries.append(after)
-        if inside is not None:
-            spikes[index] = inside
-        elif fires:
-            spikes[index] = xs
+        if fires or inside is not None:
+            spikes[index] = xs if inside is None else inside
     return tuple(carries), (xs, spikes) if net.return_spikes else xs
+
+
+def _check_first_axes(index: int, layer, xs, source: int, moved_by, sizes: tuple[int, int]):
+    """Raise a ValueError if a neuron would run over examples, which an earlier layer has moved to the time axis."""
+    if xs.shape[:2] != sizes:
+        raise ValueError(
+            f"SpikingSequential: layers[{index}], {name_of(layer)}, runs over the first axis, where layers[{source}], "
+            f"{name_of(moved_by)}, has put examples of the batch: expected [{sizes[0]}, {sizes[1]}, ...], got "
+            f"{xs.shape}. Use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
+        )
+
+
+def _call_batch_first(layer, xs):
+    """Call a convolution that merges the first two axes on ``[batch, time, ...]``.
+
+    The batch may be sharded. With time first, the merged axis would interleave the devices' examples, and XLA would
+    send all examples to all devices.
+    """
+    return jnp.swapaxes(layer(jnp.swapaxes(xs, 0, 1)), 0, 1)

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from .._arrays import as_array
-from .._checks import check_word, is_integer, shapes
+from .._checks import check_positive_integer, check_word, is_integer, shapes
 from .._context import setting
 from .._hooks import hook
 from .._scan import iterations_at_once, scan
-from .guard import checked_steps, steps_of_blocks
+from .guard import CHECK, WHOLE, Run, running
 from .reductions import REDUCTIONS
 
 REMATS = ("none", "dots", "full")
@@ -65,8 +65,7 @@ def unroll(
       The state after the last step, from which a stream can continue, and the outputs.
 
     Raises:
-      TypeError: ``block_size`` is not an integer.
-      ValueError: invalid ``block_size``, ``remat`` or ``reduce``.
+      ValueError: invalid ``block_size``, ``remat`` or ``reduce``, or ``reduce`` does not fit the outputs.
       ValueError: the inputs have no time axis, or time axes of different lengths.
       ValueError: a reduction over zero time steps, or ``block`` does not return an output for each step.
 
@@ -149,10 +148,14 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
     if any(words) and not steps:
         raise ValueError(f"reduce={reduce!r} over zero time steps is undefined")
     size = _block_size(block_size, xs, steps)
+    blocks = steps // size if size < steps else 0
+    run = running.get()
+    if run != CHECK and run.kind != "block":
+        run = Run("unroll", min(steps, max(2 * size, 32))) if blocks else WHOLE
 
     # A new function for each call: jax caches by identity, and the weights of a module may have changed.
     def block_and_reduce(block, carry, xs):
-        with setting(steps_of_blocks, steps_of_blocks.get() or 0):
+        with setting(running, run):
             carry, ys = outputs_of(block, carry, xs)
         return carry, _reduced(words, places, ys)
 
@@ -160,12 +163,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         policy = _products_saveable if remat == "dots" else None
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
-    blocks = steps // size if size < steps else 0
     parts = []  # one for all blocks of equal length, one for the shorter last block
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
-        with setting(checked_steps, min(steps, max(2 * size, 32))):
-            carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, iterations_at_once(whole, size))
+        carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, iterations_at_once(whole, size))
         parts.append(stacked)
     if blocks * size < steps or not blocks:
         carry, rest = block_and_reduce(block, carry, jax.tree.map(lambda x: x[blocks * size :], xs))
@@ -180,13 +181,11 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 @hook
 def outputs_of(block, carry, xs):
     """Return the carry and the outputs of a block, and check that there is one output per step."""
-    returned = block(carry, xs)
-    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
-        raise TypeError(f"expected block to return a carry and outputs, got {type(returned).__name__}")
+    carry, ys = block(carry, xs)
     steps = len(jax.tree.leaves(xs)[0])
-    if _steps("the outputs of block", returned[1]) != steps:
-        raise ValueError(f"expected block to return an output for each of {steps} steps, got {shapes(returned[1])}")
-    return returned
+    if _steps("the outputs of block", ys) != steps:
+        raise ValueError(f"expected block to return an output for each of {steps} steps, got {shapes(ys)}")
+    return carry, ys
 
 
 def _products_saveable(primitive, *args, **params) -> bool:
@@ -202,25 +201,16 @@ def as_arrays(name: str, tree):
 
 def _reduced(words, places, ys):
     """Return a `_Part` for each output of a block. A string in ``reduce`` applies to all outputs at its position."""
-    try:
-        outputs = places.flatten_up_to(ys)
-    except ValueError as error:
-        shown = jax.tree.map(lambda y: "mean", ys)
-        reduce = places.unflatten(words)
-        raise ValueError(f"expected reduce to be a string, or strings such as {shown}, got {reduce!r}") from error
     parts = (
         jax.tree.map(lambda y, word=word: _Part(REDUCTIONS[word].block(y), word, y.dtype), output)
-        for word, output in zip(words, outputs, strict=True)
+        for word, output in zip(words, places.flatten_up_to(ys), strict=True)
     )
     return places.unflatten(parts)
 
 
 def _block_size(block_size, xs, steps: int) -> int:
     if block_size is not None:
-        if not is_integer(block_size):
-            raise TypeError(f"expected block_size to be an integer or None, got {block_size!r}")
-        if block_size < 1:
-            raise ValueError(f"expected block_size to be at least 1, got {block_size}")
+        check_positive_integer("unroll: block_size", block_size)
         return int(block_size)
     examples = _examples(xs)
     low, high = math.sqrt(steps) / 2, 2 * math.sqrt(steps)

@@ -8,7 +8,8 @@ import brainstate
 import jax
 from brainstate import nn
 
-from .._diagnosis import Diagnosis, examine, watch_module
+from .._diagnosis import Diagnosis, examine, observing
+from .._event_driven import attributes
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
@@ -47,16 +48,9 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
 
 def _watched(net, user_fn, watch):
     nodes: Any = net.nodes()
-    attributes = [(node, dict(vars(node))) for node in nodes.values()]
-    with preserve_states():
-        try:
-            for path, node in nodes.items():
-                watch_module(watch, path, node)
-            return user_fn()
-        finally:
-            for node, kept in attributes:
-                vars(node).clear()
-                vars(node).update(kept)
+    watched = ((node, vars(node) | observing(watch, path, node)) for path, node in nodes.items())
+    with preserve_states(), attributes(watched):  # restores states that `user_fn` replaces, too
+        return user_fn()
 
 
 def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientReport:

@@ -199,8 +199,6 @@ def unroll(
       >>> print(v)
       [[2.]]
     """
-    if net.scope is None:
-        raise ValueError("unroll: expected a bound module: in a method, or unroll(net.bind(variables), carry, xs)")
     if net.is_initializing():  # create the variables outside of the scan
         net(carry, jax.tree.map(lambda x: x[:1], xs))
     return unroll_blocks(Transforms(_scan, nn.remat), net, carry, xs, block_size, remat, reduce)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from .._diagnosis import Diagnosis, examine, watch_module
+from .._diagnosis import Diagnosis, examine, observing
 from .._gradients import examine_tree
 from .._gradients.report import GradientReport
 from ._activation import LinenModule
@@ -50,7 +50,7 @@ def _watched(variables, user_fn, intervals, watch):
         if isinstance(layer, LinenModule):
             intervals.update({".".join((*layer.path, name)): its for name, its in layer._intervals.items()})
         if context.method_name == "__call__":
-            watch_module(watch, layer.path, layer)  # this copy of the module, bound to its variables
+            vars(layer).update(observing(watch, layer.path, layer))  # this copy, bound to its variables
         return method(*args, **kwargs)
 
     with nn.intercept_methods(intercept):

@@ -27,13 +27,13 @@ class Drawn:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Watched:
-    """A spike function under observation: ``watch(function)`` is called instead of ``function``."""
+    """A spike function under observation: ``watch(function, x)`` is called instead of ``function(x)``."""
 
     function: Any
     watch: Callable = dataclasses.field(metadata={"static": True})
 
     def __call__(self, x):
-        return self.watch(self.function)(x)
+        return self.watch(self.function, x)
 
 
 def spike_fields(kind: type) -> tuple[str, ...]:

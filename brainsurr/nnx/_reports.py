@@ -5,10 +5,8 @@ from functools import partial
 from typing import Any
 
 from flax import nnx
-from flax.errors import TraceContextError
 
-from .._diagnosis import Diagnosis, examine, layer_name, watch_module
-from .._diagnosis.probe import USE_ARGUMENT
+from .._diagnosis import Diagnosis, examine, layer_name, observing
 from .._gradients import examine_gradients
 from .._gradients.report import GradientReport
 from .._gradients.smooth import promoted
@@ -30,6 +28,7 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
     Raises:
       ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
         or ``mask`` does not match the inputs.
+      flax.errors.TraceContextError: ``loss_fn`` writes to the variables of another network than its argument.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -45,13 +44,13 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       layer     rate  silent    dead  passing  reached    rms  grad norm  status
       layers.0  0.0%  100.0%  100.0%     0.0%     0.0%  0.959          0  dead
       <BLANKLINE>
-      layers.0 is dead: no neuron ever fires, and where none fires no gradient passes (its
-        membrane is 0.959 below threshold on average, with a spread of 0.018), so training
-        can't change it. Scale up the weights before it (brainsurr.initializers) or lower its
-        threshold; or raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at
-        100.0% of its membrane values.
-      layers.0: its input hardly varies, its membrane by 0.018 around a mean that is -0.96
-        from the threshold. Scale the inputs to a deviation of 1.
+      layers.0 is dead: 100.0% of its neurons never fire, and no gradient passes where none
+        fires (its membrane is -0.959 from the threshold on average, with a spread of 0.018),
+        so training can't change it. Remedy: scale up the weights before it
+        (brainsurr.initializers) or lower its threshold; or raise alpha of its LogTailedRelu
+        from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
+      layers.0: its input hardly varies (its membrane is -0.959 from the threshold on average,
+        with a spread of 0.018). Remedy: scale the inputs to a deviation of 1.
     """
     intervals = {name: variable.get_metadata().get("bounds") for name, variable in _variables(net).items()}
     return examine(partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
@@ -59,17 +58,9 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
 
 def _watched(net, user_fn, watch):
     copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
-    for path, node in nnx.iter_graph(copy):
-        watch_module(watch, path, node)  # copies of the node in flax transforms inherit this
-    return _called(user_fn, copy)
-
-
-def _called(loss_fn, copy):
-    try:
-        return loss_fn(copy)
-    except TraceContextError as error:  # a variable outside of the copy was written
-        error.add_note(USE_ARGUMENT)
-        raise
+    for path, module in nnx.iter_modules(copy):
+        vars(module).update(observing(watch, path, module))  # copies in flax transforms inherit this
+    return user_fn(copy)
 
 
 def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
@@ -83,6 +74,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
     Raises:
       TypeError: the loss is not a scalar.
       ValueError: the network has no parameter, or the loss is not finite.
+      flax.errors.TraceContextError: ``loss_fn`` writes to the variables of another network than its argument.
 
     Example:
       >>> import jax.numpy as jnp
@@ -99,7 +91,7 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
         copy = nnx.clone(net)  # here, so that its variables belong to the trace that may write them
         for name, variable in _variables(copy).items():
             variable.set_value(values[name] if name in values else promoted(variable.get_value()))
-        return _called(loss_fn, copy)
+        return loss_fn(copy)
 
     return examine_gradients(_parameters(net), loss)
 

@@ -177,9 +177,9 @@ ADVICE = [
     (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
     (0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)), "alpha of its scaled LogTailedRelu (times 2; 0.1 where"),
     (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
-    (Triangle().scaled(width=0.25), "raise width of its scaled Triangle from 0.25 to 2.5, and"),
-    (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "raise width of its scaled ReluGrad (times 2), and"),
-    (lambda x: bs.log_tailed_relu(x), "give it a surrogate in place of its function: leave spike_fn out"),
+    (Triangle().scaled(width=0.25), "widen its scaled Triangle by .scaled(width=10), and"),
+    (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "widen its scaled ReluGrad by .scaled(width=2), and"),
+    (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far, such as LogTailedRelu"),
 ]
 
 
@@ -201,7 +201,9 @@ def test_the_advice_opens_the_surrogate(surrogate, advice):
 def test_weights_that_are_far_too_large_are_named(gain, status):
     """Ten thresholds away, where one value in 200 is near; also where no gradient passes at all."""
     x = jnp.where(jnp.arange(200) % 200 == 0, 0.5, gain * jnp.where(jnp.arange(200) % 2 == 0, 1.0, -1.0))
-    advice = "0.5% of its membrane values get one. Scale down its inputs or the weights before it, or start again at a"
+    advice = (
+        "0.5% of its membrane values get one. Remedy: scale down its inputs or the weights before it, or start again"
+    )
     for f in (bs.Sigmoid(4.0), bs.ReluGrad()):
         report = bs.diagnose({"layer": f}, lambda fns, f=f: jnp.sum(fns["layer"](x)))
         assert report["layer"].status == status
@@ -214,14 +216,13 @@ def test_weights_that_are_far_too_large_are_named(gain, status):
 
 @pytest.mark.parametrize(("near", "statuses_said"), [(4, "blocked, blocked"), (6, "fine, fine")])
 def test_far_off_and_reached_by_a_twentieth(near, statuses_said):
-    """The first of two layers is told of its inputs."""
     x = jnp.where(jnp.arange(100) < near, 0.5, jnp.where(jnp.arange(100) % 2 == 0, 11.0, -11.0))
     report = bs.diagnose(
         dict.fromkeys(("one", "two"), bs.Sigmoid(4.0)), lambda fns: jnp.sum(fns["one"](x)) + jnp.sum(fns["two"](x))
     )
     assert statuses(report) == statuses_said
-    told = re.findall("Scale down (.*), or start again", "\n".join(report.sentences))
-    assert told == (["its inputs or the weights before it", "the weights before it"] if near == 4 else [])
+    told = re.findall("scale down its inputs or the weights before it, or start again", "\n".join(report.sentences))
+    assert len(told) == (2 if near == 4 else 0)
 
 
 @pytest.mark.parametrize("f", [bs.PiecewiseQuadratic(1.0), bs.PiecewiseQuadratic(1.0).scaled(height=2.0, width=0.5)])
@@ -252,13 +253,13 @@ IN_A_ROW = [  # surrogates, and the gain and the bias of what each is given; the
     ([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [(1, -0.5), (1, -0.5)], "cut off, blocked"),
 ]
 SAID = [
-    ["gets through layer 2, which is dead", "Scale up the weights before it", "Fix layer 2, which sends it no spike"],
-    ["layer 1 is silent .* layer 2, which is dead"],
+    ["gets through layer 2, which is dead", "scale up the weights before it", "fix layer 2, which sends it no spike"],
+    ["layer 1 is cut off: .* layer 2, which is dead"],
     ["^layer 1 is saturated"],
     ["layer 2, which is blocked"],
     ["norm .* at layer 2"],
     ["^Every layer of the table fires, and a gradient reaches it.$"],
-    [r"^layer 2 is the first layer with NaN in its membrane \(100.0%"],
+    ["^layer 2 is the first layer with NaN in its membrane"],
     ["^layer 2 is the last layer whose gradient"],
     ["^layer 3 is the last layer whose gradient"],
     ["no gradient gets through layer 2"],
@@ -288,18 +289,16 @@ def test_parameters_that_are_nan_are_named_in_any_mapping():
     assert report.sentences[0].startswith("The parameters are NaN or infinite: first.decay")
 
 
-@pytest.mark.parametrize(("scale", "far", "named"), [(17 / 64, 0, 0), (15 / 64, 1, 0), (1 / 8, 1, 0), (3 / 32, 1, 1)])
-def test_an_input_that_hardly_varies_is_named(scale, far, named):
-    """Of the first layer, by a tenth of its distance to the threshold or less. Weights are named up to a fourth."""
+@pytest.mark.parametrize(("scale", "named"), [(1 / 8, False), (3 / 32, True)])
+def test_an_input_that_hardly_varies_is_named(scale, named):
+    """Of the first layer, by a tenth of its distance to the threshold or less."""
     x = jnp.array([[-1.0], [1.0]]) * scale - 1.0
     report = bs.diagnose({"layer": LEAKY}, lambda fns: jnp.sum(fns["layer"](x)))
     np.testing.assert_allclose(report["layer"].spread, scale, rtol=1e-12)  # a difference of squares, at least 1 / 128
-    sentence = (
-        f"layer: its input hardly varies, its membrane by {scale:.2g} around a mean that is -1 from the threshold."
-    )
-    assert (f"{sentence} Scale the inputs to a deviation of 1." in report.sentences) == named
-    assert ("the weights before it (brainsurr.initializers) or lower" in report.sentences[0]) == far
-    assert f"1 below threshold on average, with a spread of {scale:.2g})" in report.sentences[0]
+    level = f"its membrane is -1 from the threshold on average, with a spread of {scale:.2g}"
+    assert f"({level})" in report.sentences[0]
+    sentence = f"layer: its input hardly varies ({level}). Remedy: scale the inputs to a deviation of 1."
+    assert (sentence in report.sentences) == named
 
 
 def test_a_gradient_reaches_through_a_slope_of_a_thousandth():
@@ -428,16 +427,3 @@ def test_a_loss_that_holds_a_derivative_is_refused(by):
     x = jnp.linspace(-1.0, 1.0, B * F).reshape(B, F)
     with pytest.raises(ValueError, match="a loss that holds no derivative, got one that differentiates act itself"):
         bs.diagnose({"act": bs.Arctan()}, lambda fs: error(fs, x) + jnp.sum(by(lambda x: error(fs, x))(x) ** 2))
-
-
-def test_a_layer_inside_of_a_derivative_rule_of_ones_own_is_named():
-    """What `diagnose` adds up can't leave it."""
-
-    def loss_fn(fs):
-        act = jax.custom_vjp(lambda x: fs["act"](x))
-        act.defvjp(lambda x: jax.vjp(fs["act"], x), lambda pull, ds: pull(ds))
-        return jnp.sum(act(jnp.ones((B, F))))
-
-    with pytest.raises(jax.errors.UnexpectedTracerError) as caught:
-        bs.diagnose({"act": bs.Arctan()}, loss_fn)
-    assert any("custom_vjp" in note and "leave that rule out" in note for note in caught.value.__notes__)

@@ -36,7 +36,7 @@ def test_nan_of_the_data_is_told_from_that_of_parameters(host):
         report = ask("diagnose", host, net, lambda ys: jnp.sum(ys**2), jnp.asarray(xs, jnp.float32), **how)
         return report.sentences[0]
 
-    about = "The inputs have NaN or infinity in rows {} of the batch, the parameters have none: look at the data."
+    about = "The inputs have NaN or infinity in rows {} of the batch: look at the data."
     assert said() == about.format("1 and 4")
     assert said(mask=mask, block_size=2, remat="full") == about.format("1")
     assert said(xs=np.nan_to_num(xs, posinf=1.0)) == "Every layer of the table fires, and a gradient reaches it."
@@ -45,14 +45,12 @@ def test_nan_of_the_data_is_told_from_that_of_parameters(host):
 def test_parameters_that_a_step_made_nan_are_named():
     lif = bs.nnx.LIF(3, learnable="decay")
     lif.decay.set_value(jnp.full((), jnp.nan))
-    for xs, rows in ((np.ones((6, 5, 3)), ""), (np.full((6, 5, 3), np.nan), ", rows 0, 1, 2 and 2 more of the batch")):
+    for x, rows in ((1.0, []), (np.nan, ["The inputs have NaN or infinity in rows 0, 1, 2 and 2 more of the batch"])):
         net = bs.nnx.SpikingSequential([lif])
-        report = ask("diagnose", Nnx(), net, lambda ys: jnp.sum(ys**2), jnp.asarray(xs, jnp.float32))
-        assert report.sentences[0] == (
-            f"The parameters are NaN or infinite: layers.0.decay. A step made them so: look at the data{rows}, the "
-            "labels and the learning rate, and start from new parameters."
-        )
-        assert report.sentences[1].startswith("layers.0 is the first layer with NaN in its membrane")
+        report = ask("diagnose", Nnx(), net, lambda ys: jnp.sum(ys**2), jnp.full((6, 5, 3), x, jnp.float32))
+        told = ["The parameters are NaN or infinite: layers.0.decay.", *rows, "layers.0 is the first layer with NaN in"]
+        for start, sentence in zip(told, report.sentences[: len(told)], strict=True):
+            assert sentence.startswith(start)
     net = bs.linen.SpikingSequential([bs.linen.LIF(3, learnable="decay")])
     args = (jnp.zeros((5, 3)),), jnp.ones((6, 5, 3))
     variables = jax.tree.map(lambda p: p * jnp.nan, net.init(jax.random.key(0), *args))

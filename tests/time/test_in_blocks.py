@@ -14,8 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import brainsurr as bs
 from brainsurr._context import setting
-from brainsurr._time import in_blocks
-from brainsurr._time.guard import steps_of_blocks
+from brainsurr._time import guard, in_blocks
 from tools.frameworks import HOSTS, Nnx
 
 # Inputs, weights and decays are small multiples of a power of two, so no sum of the forward pass is rounded, in any
@@ -44,7 +43,7 @@ def call(pure, params, xs):
 
 def layer_by_layer(run):
     def whole(*args):
-        with setting(steps_of_blocks, 0):
+        with setting(guard.running, guard.WHOLE):
             return run(*args)
 
     return whole

@@ -1,6 +1,5 @@
 """`unroll` gives the numbers of the plain time loop, in a fraction of its memory."""
 
-import re
 from functools import partial
 
 import jax
@@ -180,13 +179,6 @@ def test_a_reduction_for_each_output(size, remat):
     (got, ys), (wanted, expected) = gradient(in_blocks), gradient(plain)
     assert_equal(ys, expected)
     assert_close(got, wanted, 4 * T)
-
-
-@pytest.mark.parametrize("reduce", [("mean", "mean", "last"), ("mean", {"twice": "mean"})])
-def test_words_that_do_not_fit_the_outputs(reduce):
-    says = f"strings such as ('mean', {{'square': 'mean', 'twice': 'mean'}}), got {reduce}"
-    with pytest.raises(ValueError, match=re.escape(says)):
-        bs.unroll(three_outputs, jnp.zeros(3), start()[1][:, 0], reduce=reduce)
 
 
 def test_no_time_steps():
