@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_parameter, is_number, variable_value, with_sign_of
-from ._checks import check_surrogate
+from ._checks import check_number, check_surrogate
 from ._kernel import elementwise, spike
 from ._value import Value, copy_of
 
@@ -212,17 +212,14 @@ class Scaled(Surrogate):
     def _check(self, name, value):
         if name == "surrogate":
             check_surrogate(name, value)
-            if isinstance(value, Scaled):
-                raise TypeError("Scaled: expected surrogate to be one that is not scaled yet: write f.scaled(...)")
         super()._check(name, value)
-        known = name in ("height", "width") and not isinstance(value, jax.core.Tracer)
-        if known and not (np.size(value) and np.all(np.isfinite(value))):
-            raise ValueError(f"Scaled: expected {name} to be finite, got {value!r}")
+        if name in ("height", "width"):
+            check_number(f"Scaled: {name}", value, "that is finite", np.isfinite)
 
     @classmethod
     def _converted(cls, name, value):
         value = super()._converted(name, value)
-        return _floating(value) if name in ("height", "width") else value
+        return float(value) if type(value) is int else value  # `2 * f` has a derivative in its height
 
     @property
     def bounds(self):  # type: ignore[override]
@@ -258,13 +255,6 @@ class Scaled(Surrogate):
 
     def surrogate_grad(self, x):
         return self.height * self.surrogate.surrogate_grad(_quotient(x, self.width))
-
-
-def _floating(value):
-    """Convert integers to floats, whose products do not wrap around; return anything else unchanged."""
-    if isinstance(value, np.ndarray | np.generic | jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
-        return value.astype(jnp.result_type(float))
-    return float(value) if type(value) is int else value
 
 
 def _quotient(x, width):

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays import as_float, as_real, is_float, is_number
 from .._bounds import check_inside
-from .._checks import check_counts, shapes
+from .._checks import check_counts, check_number, shapes
 from .._hooks import hook
 from .._pytree import tuples
 from .._scan import iterations_at_once, scan_steps, typed_like
@@ -161,7 +161,7 @@ class Neuron(Value):
             raise TypeError(f"{owner}: {name} is {value!r}, not a surrogate such as Sigmoid(4.0) or a function")
         super()._check(name, value)
         if is_number(value):
-            self._check_number(owner, name, value)
+            check_number(f"{owner}: {name}", value, "that is finite", np.isfinite)
             if name in self._decays:
                 check_inside(f"{owner}: {name}", value, self.bounds[name])
 
@@ -170,11 +170,6 @@ class Neuron(Value):
         if callable(value) and type(value).__hash__ is None and name in spike_fields(cls):
             return functools.partial(value)
         return super()._converted(name, value)
-
-    @classmethod
-    def _check_number(cls, owner: str, name: str, value):
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
-            raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}")
 
     def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
         """Raise a ValueError if the state changes so slowly that its dtype rounds the change of a step to 0.
