@@ -81,7 +81,7 @@ def _number(owner: str, kind: type[Neuron], name: str, value: Any) -> Any:
     value = kind._converted(name, value)
     if not is_number(value):
         raise TypeError(f"{owner}: expected {name} to be a real number or array, got {value!r}")
-    kind._check_number(owner, name, value)
+    _checks.check_number(f"{owner}: {name}", value, "that is finite", np.isfinite)
     return value
 
 

@@ -96,8 +96,9 @@ def _has_first(x):
 
 
 def typed_like(part, like):
-    """Give an array the sharding type of another array, if both have the same shape."""
-    if part.shape != like.shape:
+    """Give an array the sharding type of another array, under explicit or manual axes and if both have one shape."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if part.shape != like.shape or not (mesh.explicit_axes or mesh.manual_axes):
         return part
     zeros = jnp.zeros_like(like, part.dtype)
     return part if jax.typeof(part) == jax.typeof(zeros) else part + zeros

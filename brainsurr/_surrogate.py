@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_parameter, is_number, variable_value, with_sign_of
-from ._checks import check_surrogate
+from ._checks import check_number, check_surrogate
 from ._kernel import elementwise, spike
 from ._value import Value, copy_of
 
@@ -52,7 +52,7 @@ class Surrogate(Value):
       TypeError: a parameter is not a real number or array, or a flag is not hashable.
       TypeError: an attribute is set after the surrogate has been hashed.
       TypeError: a class sets ``alpha: float = 2.0``, but is not a dataclass.
-      NotImplementedError: the surrogate is called, but it defines neither ``surrogate_fun`` nor ``surrogate_grad``.
+      NotImplementedError: a derivative is computed, but neither ``surrogate_fun`` nor ``surrogate_grad`` is defined.
 
     Note:
       ``jax.jit(f)`` caches the compiled function under the hash of ``f``, and would keep using it if ``f`` changed
@@ -80,7 +80,6 @@ class Surrogate(Value):
 
     is_distribution: ClassVar[bool] = False
     __array_ufunc__: ClassVar[None] = None  # numpy leaves `array * surrogate` to `__rmul__`
-    _first_flags: ClassVar[frozenset[str]] = frozenset({"origin"})
     _checked: ClassVar[dict[str, Callable]] = {"surrogate_fun": elementwise, "surrogate_grad": elementwise}
 
     _: dataclasses.KW_ONLY
@@ -90,8 +89,9 @@ class Surrogate(Value):
         super().__init_subclass__(**kwargs)
         for name, other in (("surrogate_fun", "surrogate_grad"), ("surrogate_grad", "surrogate_fun")):
             if name in cls.__dict__:
-                if other not in cls.__dict__ and _has_partner(cls, other, name):  # inherited, of another formula
-                    setattr(cls, other, copy_of(getattr(Surrogate, other)))
+                source = next(base for base in cls.__mro__ if other in base.__dict__)
+                if source is not cls and issubclass(source, Surrogate) and _is_given(source, name):
+                    setattr(cls, other, copy_of(getattr(Surrogate, other)))  # discard the partner of the old formula
                 if "is_distribution" not in cls.__dict__:  # it was declared for the parent's formula
                     cls.is_distribution = False
 
@@ -105,15 +105,12 @@ class Surrogate(Value):
         Returns:
           The spikes, with the shape and dtype of ``x``.
         """
-        cls = type(self)
-        if not (_is_given(cls, "surrogate_fun") or _is_given(cls, "surrogate_grad")):
-            raise NotImplementedError(f"{cls.__name__} gives neither surrogate_fun nor surrogate_grad: write one")
         return spike(x, self, key=key)
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the surrogate function :math:`g(x)`, elementwise, in the dtype of ``x``."""
-        owner = type(self).__name__
-        raise NotImplementedError(f"{owner} gives no surrogate_fun, so it has no origin and trains no parameter")
+        what = "gives no surrogate_fun, so it has no origin, trains no parameter, and needs a surrogate_grad"
+        raise NotImplementedError(f"{type(self).__name__} {what}")
 
     def surrogate_grad(self, x) -> jax.Array:
         """Compute the gradient :math:`g'(x)`, elementwise, in the dtype of ``x``."""
@@ -145,12 +142,6 @@ class Surrogate(Value):
         if name in ("surrogate_fun", "surrogate_grad"):
             raise TypeError(f"{type(self).__name__}: expected {name} to be a method of the class, got {value!r}")
         super()._check(name, value)
-
-
-def _has_partner(cls, inherited: str, given: str) -> bool:
-    """Return whether the inherited formula comes from a surrogate class that has the given one as well."""
-    source = next(base for base in cls.__mro__[1:] if inherited in base.__dict__)
-    return issubclass(source, Surrogate) and _is_given(source, given)
 
 
 def _is_given(cls, name: str) -> bool:
@@ -221,17 +212,14 @@ class Scaled(Surrogate):
     def _check(self, name, value):
         if name == "surrogate":
             check_surrogate(name, value)
-            if isinstance(value, Scaled):
-                raise TypeError("Scaled: expected surrogate to be one that is not scaled yet: write f.scaled(...)")
         super()._check(name, value)
-        known = name in ("height", "width") and not isinstance(value, jax.core.Tracer)
-        if known and not (np.size(value) and np.all(np.isfinite(value))):
-            raise ValueError(f"Scaled: expected {name} to be finite, got {value!r}")
+        if name in ("height", "width"):
+            check_number(f"Scaled: {name}", value, "that is finite", np.isfinite)
 
     @classmethod
     def _converted(cls, name, value):
         value = super()._converted(name, value)
-        return _floating(value) if name in ("height", "width") else value
+        return float(value) if type(value) is int else value  # `2 * f` has a derivative in its height
 
     @property
     def bounds(self):  # type: ignore[override]
@@ -267,13 +255,6 @@ class Scaled(Surrogate):
 
     def surrogate_grad(self, x):
         return self.height * self.surrogate.surrogate_grad(_quotient(x, self.width))
-
-
-def _floating(value):
-    """Convert integers to floats, whose products do not wrap around; return anything else unchanged."""
-    if isinstance(value, np.ndarray | np.generic | jax.Array) and jnp.issubdtype(value.dtype, jnp.integer):
-        return value.astype(jnp.result_type(float))
-    return float(value) if type(value) is int else value
 
 
 def _quotient(x, width):

@@ -43,7 +43,6 @@ class Value:
 
     bounds: ClassVar[dict[str, tuple[float, float]]] = {}
     _always_static: ClassVar[frozenset[str]] = frozenset()  # the names in `static=`
-    _first_flags: ClassVar[frozenset[str]] = frozenset()  # flags that every value has, with the default of its class
     _lower_limits: ClassVar[dict[str, float]] = {}  # exclusive lower limits of parameters, by name
     _checked: ClassVar[dict[str, Callable]] = {}  # by method name, a function that checks the arguments and calls it
 
@@ -66,8 +65,7 @@ class Value:
     def __new__(cls, *args, **kwargs):
         cls._check_class()
         value = super().__new__(cls)
-        vars(value).update({name: getattr(value, name) for name in cls._first_flags})
-        object.__setattr__(value, "_flags", cls._first_flags)
+        object.__setattr__(value, "_flags", frozenset())
         return value
 
     @classmethod

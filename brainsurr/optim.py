@@ -57,7 +57,7 @@ def project(bounds: Any) -> optax.GradientTransformation:
     The update of a bounded parameter becomes :math:`\mathrm{clip}(p + u) - p`, as in projected gradient descent. A
     parameter stops at an edge, stays there while updates point outwards, and leaves it with the first update inwards.
     The layers of brainsurr always clip the values they use. This transformation also keeps the stored value inside its
-    interval, so that it can leave an edge at once. It works for parameters and updates of any floating dtype: edges are
+    interval, so that it can leave an edge at once. It works for parameters and updates of 16 bits or more: edges are
     rounded to the dtype of the parameter, and rounding of the sum never leads outside.
 
     The transformation must receive the stored parameters, so put it last. An optimiser that wraps a chain and keeps
@@ -148,12 +148,10 @@ def _inside(interval, u, p):
     The update has the dtype of p + u, in which optax adds before it rounds to the dtype of p. Rounding is monotone, so
     a sum between edges in the dtype of p is also stored between these edges.
     """
-    stored = jnp.asarray(p).dtype
-    if stored.itemsize == 1:
-        raise TypeError(f"project: expected parameters in 16 bits or more, got {stored}: train them in bfloat16, say")
-    dtype = jnp.result_type(p, u)
-    wide = _computed(dtype)
-    low, high = _reachable((edge.astype(wide) for edge in edges(interval, stored)), stored)
+    stored, dtype = jnp.asarray(p).dtype, jnp.result_type(p, u)
+    wide = jnp.dtype(jnp.float32) if dtype.itemsize < 4 else dtype  # XLA may not round between operations
+    # An addition can't reach infinity, so the edges are finite.
+    low, high = (np.nan_to_num(edge.astype(wide)) for edge in edges(interval, stored))
     if np.broadcast_shapes(shape := np.shape(p), np.shape(low)) != shape:
         raise ValueError(f"project: expected bounds that broadcast into a parameter of {shape}, got {np.shape(low)}")
     p, u = jnp.asarray(p, wide), jnp.asarray(u, wide)
@@ -166,16 +164,3 @@ def _inside(interval, u, p):
     # float16 is rounded now, after the check: to a multiple of the unit of which p and the edges are multiples.)
     step = jnp.where(new < low, jnp.nextafter(step, jnp.full_like(step, most)), step)
     return jnp.where(new > high, jnp.nextafter(step, jnp.full_like(step, -most)), step)
-
-
-def _computed(dtype):
-    """Return the dtype that XLA computes in: float32 for a narrower one; it may not round between operations."""
-    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
-
-
-def _reachable(interval, stored):
-    """Return edges that an addition can reach: finite, and not subnormal, since a CPU flushes these to 0 in float32."""
-    low, high = map(np.nan_to_num, interval)
-    least = low.dtype.type(jnp.finfo(_computed(stored)).smallest_normal)
-    low = np.where((low > 0) & (low < least), least, low)
-    return low, np.where((high < 0) & (high > -least), -least, high)

@@ -194,22 +194,14 @@ def _over_time(name: str, x, dt: float, *shapes: str) -> np.ndarray:
 
 
 def _draw(axes: Axes, curve: Callable, xlim: tuple[float, float], color: str, style: str, label: str):
-    """Draw a curve, broken where it jumps; the jumps are found by bisection."""
+    """Draw a curve, broken where it jumps."""
     x = np.linspace(*xlim, 1001)
+    for _ in range(5):  # move the points until they are evenly spaced along the curve: then only a jump is steep
+        y = np.asarray(curve(x), np.float64)
+        dx, dy = (np.diff(each, prepend=each[0]) / (np.ptp(each) or 1.0) for each in (x, y))
+        along = np.cumsum(np.hypot(dx, dy))
+        x = np.interp(np.linspace(0, along[-1], len(x)), along, x)
     y = np.asarray(curve(x))
-    size = np.abs(np.diff(y))
-    visible = size > 0.01 * np.ptp(y)
-    if visible.any():
-        a, b, ya, yb = x[:-1], x[1:], y[:-1], y[1:]
-        for _ in range(20):
-            middle = (a + b) / 2
-            y_middle = np.asarray(curve(middle))
-            lower = np.abs(y_middle - ya) >= np.abs(yb - y_middle)
-            a, ya = np.where(lower, a, middle), np.where(lower, ya, y_middle)
-            b, yb = np.where(lower, middle, b), np.where(lower, y_middle, yb)
-        (jump,) = np.nonzero(visible & (np.abs(yb - ya) > 0.5 * size))
-        gap = np.full(len(jump), np.nan)
-        x = np.insert(x, np.repeat(jump + 1, 3), np.stack([a[jump], gap, b[jump]], -1).ravel())
-        y = np.insert(y, np.repeat(jump + 1, 3), np.stack([ya[jump], gap, yb[jump]], -1).ravel())
-        axes.vlines(a[jump], ya[jump], yb[jump], color=color, linestyle=":", linewidth=0.9)
-    axes.plot(x, y, color=color, linestyle=style, label=label)
+    (jump,) = np.nonzero(np.abs(np.diff(y)) > 0.02 * np.ptp(y))
+    axes.vlines(x[jump], y[jump], y[jump + 1], color=color, linestyle=":", linewidth=0.9)
+    axes.plot(*(np.insert(each, jump + 1, np.nan) for each in (x, y)), color=color, linestyle=style, label=label)

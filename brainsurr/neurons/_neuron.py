@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arrays import as_float, as_real, is_float, is_number
 from .._bounds import check_inside
-from .._checks import check_counts, shapes
+from .._checks import check_counts, check_number, shapes
 from .._hooks import hook
 from .._pytree import tuples
 from .._scan import iterations_at_once, scan_steps, typed_like
@@ -137,23 +137,21 @@ class Neuron(Value):
         owner = type(self).__name__
         dtypes = [part.dtype for part in jax.tree.leaves(state) if is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
-        before = state
-        if [dtype for dtype in dtypes if dtype != like.dtype]:
-            state = jax.tree.map(lambda part: part.astype(like.dtype) if is_float(part) else part, state)
-        mesh = jax.sharding.get_abstract_mesh()
-        if mesh.explicit_axes or mesh.manual_axes:
-            # An initial state may lack the sharding type of the input, and `jnp.where` needs equal types.
-            state = jax.tree.map(lambda part: typed_like(part, x), state)
-        neuron = self._matched(like)
+
+        def matched(
+            part,
+        ):  # an initial state may lack the sharding type of the input, and `jnp.where` needs equal types
+            return typed_like(part.astype(like.dtype) if is_float(part) else part, x)
 
         def cast(name, f):
             return f if isinstance(f, Surrogate) else functools.partial(call_function, f"{owner}: {name}", f)
 
-        new, y = type(self).step(with_spike_functions(cast, neuron), state, x.astype(like.dtype))
+        neuron = with_spike_functions(cast, self._matched(like))
+        new, y = type(self).step(neuron, jax.tree.map(matched, state), x.astype(like.dtype))
         y = as_float(y, f"the output of {owner}")
         if y.shape != x.shape:
             raise ValueError(f"{owner}: step returned an output of shape {y.shape} for an input of shape {x.shape}")
-        return _kept(self, before, new), y.astype(x.dtype)
+        return jax.tree.map(_in_dtype_of, state, new), y.astype(x.dtype)
 
     def _check(self, name, value):
         owner = type(self).__name__
@@ -161,7 +159,7 @@ class Neuron(Value):
             raise TypeError(f"{owner}: {name} is {value!r}, not a surrogate such as Sigmoid(4.0) or a function")
         super()._check(name, value)
         if is_number(value):
-            self._check_number(owner, name, value)
+            check_number(f"{owner}: {name}", value, "that is finite", np.isfinite)
             if name in self._decays:
                 check_inside(f"{owner}: {name}", value, self.bounds[name])
 
@@ -170,11 +168,6 @@ class Neuron(Value):
         if callable(value) and type(value).__hash__ is None and name in spike_fields(cls):
             return functools.partial(value)
         return super()._converted(name, value)
-
-    @classmethod
-    def _check_number(cls, owner: str, name: str, value):
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(value)):
-            raise ValueError(f"{owner}: expected {name} to be finite, got {value!r}")
 
     def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
         """Raise a ValueError if the state changes so slowly that its dtype rounds the change of a step to 0.
@@ -340,16 +333,7 @@ def take_one_step(step: Callable, neuron: Neuron, state, x, *, key=None):
 Neuron._checked = {"initial_state": make_first_state, "step": take_one_step}
 
 
-def _kept(neuron, before, after):
-    """Return the new state in the dtypes of the old state."""
-    owner = type(neuron).__name__
-    (old, structure), (new, same) = jax.tree.flatten(before), jax.tree.flatten(jax.tree.map(jnp.asarray, after))
-    if structure != same or [a.shape for a in old] != [b.shape for b in new]:  # type: ignore[operator]
-        raise ValueError(f"{owner}: step changed the shapes of the state from {shapes(before)} to {shapes(after)}")
-    for a, b, name in zip(old, new, neuron.states, strict=True):
-        if is_float(b) and not is_float(a):
-            raise TypeError(
-                f"{owner}: step changed the dtype of its state {name} from {a.dtype} to {b.dtype}. Start it as a float "
-                "in initial_state, or cast it"
-            )
-    return jax.tree.unflatten(structure, [b.astype(a.dtype) for a, b in zip(old, new, strict=True)])
+def _in_dtype_of(before, after):
+    """Return a part of the new state in its old dtype; a float in place of an integer is left to jax's error."""
+    after = jnp.asarray(after)
+    return after if is_float(after) and not is_float(before) else after.astype(before.dtype)

@@ -193,11 +193,11 @@ def run(host, kind, xs=XS, **fields):
 
 BAD_STEPS = [
     (QIF, lambda self, v, x: (v, x[..., :1]), "output"),
-    (QIF, lambda self, v, x: (v[..., :1], x), "shapes of the state"),
-    (QIF, lambda self, v, x: ((v, v), x), "shapes of the state"),
+    (QIF, lambda self, v, x: (v[..., :1], x), "shapes do not match"),
+    (QIF, lambda self, v, x: ((v, v), x), "shapes do not match"),
     (QIF, lambda self, v, x: x, "output|unpack"),
     (Counting, lambda self, v, x: (x, v), "output|real array|shape"),
-    (Counting, lambda self, v, x: ((v[0], v[1] + 0.5), x), "count"),
+    (Counting, lambda self, v, x: ((v[0], v[1] + 0.5), x), "dtypes do not match"),
 ]
 
 

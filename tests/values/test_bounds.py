@@ -107,14 +107,8 @@ def step(tx, params, grads, state=None):
     return optax.apply_updates(params, updates), state
 
 
-def test_eight_bits_are_not_the_fault_of_the_bounds():
-    params = {"alpha": jnp.ones(2, jnp.float8_e4m3fn)}
-    with pytest.raises(TypeError, match="project: expected parameters in 16 bits or more, got float8_e4m3fn"):
-        step(project({"alpha": (0.0, 1.0)}), params, {"alpha": jnp.ones(2)})
-
-
 DTYPES = ["bfloat16", pytest.param("float16", marks=needs_float16), "float32", "float64"]
-INTERVALS = [(0.01, 100.0), (0.0, 1.0), (-0.1, 1 / 3), (2e-7, 3e-5), (-6e4, 1e6), (0.0, np.inf), (1e-40, 1.0)]
+INTERVALS = [(0.01, 100.0), (0.0, 1.0), (-0.1, 1 / 3), (2e-7, 3e-5), (-6e4, 1e6), (0.0, np.inf)]
 
 
 def inside(interval, dtype):
@@ -170,7 +164,7 @@ def test_what_is_stored_is_inside_whatever_the_dtypes(own, theirs, lenient):
             for _ in range(8):  # the first steps may be too short by a rounding
                 new = whole(new, jax.tree.map(lambda p, push=push: jnp.full_like(p, push, dtype=theirs), new))
             for interval, ends in ranges.items():
-                if np.isfinite(ends[side]) and interval != (1e-40, 1.0):
+                if np.isfinite(ends[side]):
                     np.testing.assert_array_equal(new[interval], np.full(len(ends[0]), ends[side]))
 
 
