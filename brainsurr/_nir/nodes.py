@@ -308,8 +308,9 @@ def _neurons(decay, threshold, gain, metadata: dict[str, Any], to: GraphReader) 
     decay_input = metadata.get("decay_input", not np.all(near(gain, 1)) and not np.any(decay == 1))
     # The overrides don't apply to neurons without a reset, unless they set the reset itself.
     given = to.overrides if metadata["reset"] != "none" or "reset" in to.overrides else {}
-    resetting = {name: value for name, value in (metadata | given).items() if name in RESETTING}
-    dtype = _dtype_of(metadata)
+    reset, dtype = given.get("reset", metadata["reset"]), _dtype_of(metadata)
+    stated = given if reset == "none" else metadata | given
+    resetting = {name: stated[name] for name in RESETTING if name in stated} | {"reset": reset}
     threshold = to.each("v_threshold", threshold * (1 - decay if decay_input else 1.0) / gain, dtype)
     spike_fn = to.overrides.get("surrogate", metadata.get("surrogate", LIF.spike_fn))
     if isinstance(spike_fn, dict):

@@ -54,6 +54,7 @@ class ALIF(LIF, ALIFFields):
     Raises:
       TypeError: as in :class:`LIF`.
       ValueError: as in :class:`LIF`; ``adaptation_decay`` is outside [0, 1], or ``adapts`` is unknown.
+      ValueError: ``reset_adapted=False``, but the reset does not subtract an adaptation.
 
     References:
       Bellec, Salaj, Subramoney, Legenstein, Maass 2018, "Long short-term memory and learning-to-learn in networks of
@@ -85,6 +86,11 @@ class ALIF(LIF, ALIFFields):
         super()._check(name, value)
         if name == "adapts":
             check_word(f"{type(self).__name__}: adapts", value, ("threshold", "input"))
+        now = vars(self) | {name: value}
+        how = now.get("adapts"), now.get("reset")
+        if not now.get("reset_adapted", True) and how != ("threshold", "subtract"):
+            what = "expected adapts='threshold' and reset='subtract' with reset_adapted=False"
+            raise ValueError(f"{type(self).__name__}: {what}, got {how}: omit reset_adapted")
 
     @property
     def states(self):  # type: ignore[override]

@@ -107,7 +107,7 @@ class LIF(LI, LIFFields):
       spike_fn: a surrogate, or any other function of ``u - threshold``. The default has a gradient of 1 at the
         threshold and 0.07 at a distance of 1.
       reset: ``"subtract"`` the threshold, set the potential to ``"zero"``, or ``"none"``. With ``"zero"``, an infinite
-        potential becomes NaN. With ``"none"``, ``reset_delay`` and ``reset_grad`` do not change the spikes.
+        potential becomes NaN.
       reset_delay: if True, a spike resets the potential one step later, and the state is the potential before the
         reset. The subtracted threshold does not decay, and ``"zero"`` discards the input of that step.
       reset_grad: if True, the gradient flows through the reset. If None, it does unless ``reset="zero"``. With
@@ -119,7 +119,7 @@ class LIF(LI, LIFFields):
     Raises:
       TypeError: ``spike_fn`` is not callable, or an argument is not a number or a boolean as expected.
       ValueError: ``decay`` is outside [0, 1], ``threshold`` is not finite, or ``refractory`` is below 0.
-      ValueError: ``reset`` is unknown.
+      ValueError: ``reset`` is unknown, or it is ``"none"`` and ``reset_delay`` or ``reset_grad`` is set.
 
     References:
       Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks", eq. 5, with the
@@ -151,6 +151,12 @@ class LIF(LI, LIFFields):
             check_word(f"{type(self).__name__}: reset", value, RESETS)
         elif name == "reset_grad":
             check_flag(f"{type(self).__name__}: reset_grad", value, optional=True)
+        now = vars(self) | {name: value}
+        if now.get("reset") == "none" and (now.get("reset_delay") or now.get("reset_grad") is not None):
+            raise ValueError(
+                f"{type(self).__name__}: expected neither reset_delay nor reset_grad with reset='none', since there is "
+                "no reset: omit them, or pass False and None"
+            )
 
     @property
     def states(self):  # type: ignore[override]
