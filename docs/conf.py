@@ -63,9 +63,11 @@ redirects = {
     "docs/eight-bits": "docs/chips",
     "docs/fast-on-a-cpu": "docs/sparse-products",
 }
-redirects |= dict.fromkeys([f"docs/hosts/{page}" for page in ("nnx", "linen", "brainstate")], "docs/frameworks")
-LIBRARIES = "README brainevent brainpy brainspikes braintrace jaxpike jaxsnn no_argument slax sparx spyx".split()
-redirects |= {f"docs/hosts/{page}": "docs/other-libraries" for page in LIBRARIES} | {"docs/hosts/equinox": "docs/equinox"}
+LIBRARIES = ["README", "brainevent", "brainpy", "brainspikes", "braintrace", "jaxpike", "jaxsnn", "no_argument"]
+LIBRARIES += ["slax", "sparx", "spyx"]
+redirects |= {f"docs/hosts/{page}": "docs/other-libraries" for page in LIBRARIES}
+redirects |= {f"docs/hosts/{page}": "docs/frameworks" for page in ("nnx", "linen", "brainstate")}
+redirects["docs/hosts/equinox"] = "docs/equinox"
 html_additional_pages = dict.fromkeys(redirects, "redirect.html")
 html_context = {"redirects": redirects}
 templates_path = ["_templates"]

@@ -1,7 +1,7 @@
 """The other libraries of the extra `peers`: which of them are here, in which versions.
 
-``python -m tools.peers`` prints them, for docs/other-libraries.md. Run it in the environment of `make test-peers`, after
-that has passed.
+``python -m tools.peers`` prints them, for docs/other-libraries.md. Run it in the environment of `make test-peers`,
+after that has passed.
 """
 
 import importlib.metadata

@@ -155,7 +155,7 @@ def _sentences_about(name: str, layers: dict[str, LayerReport]) -> list[str]:
         "recoverable": f"{name} is silent but recoverable: {never}, but a gradient reaches {layer.reached:.1%} of its "
         f"membrane values ({level}). Remedy: train it, or {remedy}.",
         "cut off": f"{name} is cut off: {_explain_cut_off(layer, layers, after, suggestion)}.",
-        "blocked": f"{name} fires but lets hardly a gradient through: {layer.reached:.1%} of its membrane values get "
+        "blocked": f"{name} fires but lets hardly any gradient through: {layer.reached:.1%} of its membrane values get "
         f"one. Remedy: {suggestion}; or change the weights before it so that its membrane comes nearer.",
         "saturated": f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
         "little information. Remedy: scale down the weights before it or raise its threshold.",

@@ -138,9 +138,7 @@ class Neuron(Value):
         dtypes = [part.dtype for part in jax.tree.leaves(state) if is_float(part)]
         like = jax.ShapeDtypeStruct(x.shape, (*dtypes, x.dtype)[0])
 
-        def matched(
-            part,
-        ):  # an initial state may lack the sharding type of the input, and `jnp.where` needs equal types
+        def matched(part):  # `jnp.where` needs the sharding type of the input, which an initial state may lack
             return typed_like(part.astype(like.dtype) if is_float(part) else part, x)
 
         def cast(name, f):

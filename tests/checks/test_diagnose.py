@@ -207,7 +207,7 @@ def test_weights_that_are_far_too_large_are_named(gain, status):
     for f in (bs.Sigmoid(4.0), bs.ReluGrad()):
         report = bs.diagnose({"layer": f}, lambda fns, f=f: jnp.sum(fns["layer"](x)))
         assert report["layer"].status == status
-        assert (f"layer fires but lets hardly a gradient through: {advice}" in report.sentences[0]) == (
+        assert (f"layer fires but lets hardly any gradient through: {advice}" in report.sentences[0]) == (
             status != "fine"
         )
     dead = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](jnp.full((4, 4), -gain))))
