@@ -17,8 +17,8 @@ def max_pool(
 ) -> jax.Array:
     """Return the maximum of each window, with the values and gradients of ``flax.nnx.max_pool``.
 
-    On a CPU, the gradient takes a small part of the time of flax's function. If several entries of a window tie for the
-    maximum, as spikes often do, the first one gets the whole gradient. NaN propagates.
+    On a CPU, its gradient takes less time and memory than the gradient of flax's function. If entries of a window
+    tie for the maximum, as spikes often do, the first one gets the whole gradient. NaN propagates.
 
     Args:
       inputs: floats, ``[..., *spatial axes, channels]``, with any number of leading axes, such as time and batch.
@@ -28,6 +28,10 @@ def max_pool(
 
     Returns:
       The maxima, ``[..., *spatial axes, channels]``, in the dtype of ``inputs``.
+
+    Raises:
+      TypeError: ``inputs`` is not an array of real numbers.
+      ValueError: ``window_shape``, ``strides`` and ``padding`` have different lengths.
 
     Example:
       >>> import jax.numpy as jnp, brainsurr as bs

@@ -57,6 +57,7 @@ html_js_files = ["site.js"]
 redirects = {
     "index": root_doc,
     "docs/studies": "docs/appendix/studies",
+    "docs/plan": "docs/appendix/plan",
     "docs/units": "docs/cookbook",
     "docs/operations": "docs/spike-counts",
     "docs/rate-penalty": "docs/spike-counts",

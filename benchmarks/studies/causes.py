@@ -32,7 +32,7 @@ MEASURED = ("validation", "loss", "far", "flat", "seconds", "cpu_seconds")
 SETTINGS = {"counts": "", "deep": "fashion"}
 WIDTHS, FLAT = ("fixed", "follows"), 1e-3
 QUICK = Grid(FOUR[:1], (1e-3,), choosing=(1000,))
-FAILS = 5.0  # points, of docs/plan.md
+FAILS = 5.0  # points, of docs/appendix/plan.md
 
 
 def potentials(net, xs):

@@ -1,6 +1,6 @@
 """Comparison: configurations as people type them, in settings of several kinds, over learning rates.
 
-``docs/plan.md`` says what takes part, how rates are chosen and what is concluded; it was committed before the runs.
+docs/appendix/plan.md lists the configurations, rates and rules. We committed it before the runs.
 ``python -m benchmarks.studies.comparison --fashion FOLDER --speech FILE --series FOLDER`` goes through all settings
 that have their data, or those that are named, and adds to one file each what that file does not have yet. Several
 processes may work on different settings at once.

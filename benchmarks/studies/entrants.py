@@ -5,7 +5,7 @@ import brainsurr as bs
 # The layers' default when the plan was made, the one that everyone knows, and one of this library's centre.
 PRESENT, ARCTAN = "Sigmoid(4.0)", "Arctan(2.0)"
 FAST_SIGMOID, FOCUS = "InvSquareGrad(25.0)", "LogTailedRelu(0.1).scaled(width=0.25)"
-WHOSE: dict[str, str] = {  # in the order of docs/plan.md
+WHOSE: dict[str, str] = {  # in the order of docs/appendix/plan.md
     PRESENT: "SpikingJelly",
     ARCTAN: "snnTorch (`atan`) and sparx, and the `ATan` of SpikingJelly and jaxpike",
     "GaussianGrad(0.5, 1.0)": "",

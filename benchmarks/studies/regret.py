@@ -1,4 +1,4 @@
-"""Regret: by how many points each configuration is behind the best, in draws too, and what docs/plan.md concludes.
+"""Regret: how many points each configuration is behind the best, and the conclusions of docs/appendix/plan.md.
 
 Points are arrays ``[draws, entrants]`` by setting or by family: first what was measured, then bootstrap draws of it.
 """
@@ -138,7 +138,7 @@ class Choice(NamedTuple):
 
 
 def default(tuned: Points, costs: Points) -> Choice:
-    """Apply the rule of docs/plan.md to families."""
+    """Apply the rule of docs/appendix/plan.md to families."""
     cost, present = over(costs), NAMES.index(PRESENT)
     most = {name: furthest(tuned, i) for i, name in enumerate(CANDIDATES)}
     out = {name: family for name, (family, points) in most.items() if points[0] > OUT}

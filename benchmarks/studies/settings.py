@@ -1,4 +1,4 @@
-"""The settings of the comparison: data, a network, and how long it is trained; docs/plan.md lists them."""
+"""The settings of the comparison: data, a network, and how long it is trained; docs/appendix/plan.md lists them."""
 
 import itertools
 from collections.abc import Callable, Mapping
