@@ -8,9 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_INT32_MAX = 2**31 - 1
 _COMMON = frozenset(map(jnp.dtype, ("float16", "bfloat16", "float32", "float64")))
-_NO_ZERO_OR_SIGN = ("float8_e8m0fnu", "float4_e2m1fn")  # float4_e2m1fn is rejected because it has fewer than 8 bits
 
 
 def variable_value(x: Any) -> Any:
@@ -53,8 +51,6 @@ def as_float(x: Any, name: str = "x") -> jax.Array:
     if isinstance(x, jax.Array) and not isinstance(x, float) and x.dtype in _COMMON:  # jax has floats with a dtype
         return x
     x = as_real(as_parameter(variable_value(x), name), name)
-    if x.dtype.name in _NO_ZERO_OR_SIGN:
-        raise TypeError(f"expected {name} in a supported dtype, got {x.dtype}: cast it to jnp.bfloat16")
     return x if is_float(x) else x.astype(jnp.result_type(float))
 
 
@@ -91,9 +87,7 @@ def as_scalar(x: Any, loss: str) -> jax.Array:
 
 
 def as_parameter(value: Any, name: str) -> Any:
-    """Convert quantities to numbers, and integers that exceed int32 to floats, also in nested containers.
-
-    Lists become tuples. Everything else is unchanged.
+    """Convert quantities to numbers, also in nested containers. Lists become tuples; everything else is unchanged.
 
     Raises:
       TypeError: the value is a framework's variable, or has a unit.
@@ -107,13 +101,7 @@ def _as_number(value, name: str):
             f"{name} can't be a {type(value).__name__}, since optimisers would not find it: pass the array inside it. "
             "To train it, use a layer such as SpikingActivation, with learnable="
         )
-    value = without_unit(value, name)
-    # jax converts integers to int32: a larger Python integer raises an OverflowError, a NumPy integer wraps around.
-    if isinstance(value, int) and abs(value) > _INT32_MAX:
-        return float(value)
-    if isinstance(value, (np.integer, np.ndarray)) and value.dtype.kind in "iu":
-        return value.astype(np.float64) if np.any(np.abs(value.astype(np.float64)) > _INT32_MAX) else value
-    return value
+    return without_unit(value, name)
 
 
 def match_dtype_and_rank(parameter, x: jax.Array, name: str):

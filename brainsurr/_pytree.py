@@ -67,8 +67,7 @@ def leaf_names(paths) -> list[str]:
     return names
 
 
-def _join(path) -> str:
-    return "_".join(jax.tree_util.keystr((key,)).strip("[]'.") for key in path)
+_join = partial(jax.tree_util.keystr, simple=True, separator="_")
 
 
 def is_parameter(value) -> bool:

@@ -271,12 +271,6 @@ def metadata_of(node: Any) -> dict[str, Any]:
     return {key: as_python(value) for key, value in written.items()}
 
 
-def is_own(f: Any) -> bool:
-    """Return whether a surrogate, including any nested surrogate, is one of brainsurr's classes."""
-    inner = [value for value in vars(f).values() if isinstance(value, Surrogate)]
-    return EXPORTED.get(type(f).__name__) is type(f) and all(map(is_own, inner))
-
-
 def surrogate_to_dict(f: Surrogate) -> dict[str, Any]:
     """Return the name and parameters of a brainsurr surrogate."""
     values = {p: surrogate_to_dict(v) if isinstance(v, Surrogate) else plain(v) for p, v in vars(f).items()}

@@ -9,6 +9,7 @@ import nir
 import numpy as np
 
 from .._surrogate import Surrogate
+from .._value import is_built_in
 from ..neurons import LI, LIF, Delay, Synaptic
 from . import chain
 from .chain import GraphReader, GraphWriter, Shape, check_range, expect, metadata_of, near, plain
@@ -184,7 +185,7 @@ def _metadata(population: Population, to: GraphWriter) -> dict[str, Any]:
 
 def _surrogate_metadata(spike_fn: Any, to: GraphWriter) -> dict[str, Any]:
     expect(not getattr(spike_fn, "origin", True), "a surrogate with binary spikes, as in NIR", repr(spike_fn))
-    if chain.is_own(spike_fn):
+    if is_built_in(spike_fn):
         return {"surrogate": chain.surrogate_to_dict(spike_fn)}
     to.record_loss(f"the surrogate {type(spike_fn).__name__}, which is not a brainsurr class")
     return {}

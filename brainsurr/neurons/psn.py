@@ -41,8 +41,8 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
       spike_fn: a surrogate, or any other function of ``h - threshold``.
 
     Raises:
-      TypeError: ``weights`` are not real numbers, or ``spike_fn`` is not callable.
-      ValueError: ``weights`` are not one or more finite numbers, or ``threshold`` is not finite.
+      TypeError: ``spike_fn`` is not callable.
+      ValueError: ``weights`` are not one or more finite real numbers, or ``threshold`` is not finite.
 
     References:
       Fang, Yu, Zhou, Chen, Chen, Ma, Masquelier, Tian 2023, "Parallel Spiking Neurons with High Efficiency and Ability
@@ -69,11 +69,8 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
 
     def _check(self, name, value):
         super()._check(name, value)
-        if name == "weights":
-            if not is_number(value):
-                raise TypeError(f"{type(self).__name__}: expected weights to be an array [k], got {value!r}")
-            if jnp.ndim(value) != 1 or not jnp.size(value):
-                raise ValueError(f"{type(self).__name__}: expected weights of shape [k], got {jnp.shape(value)}")
+        if name == "weights" and not (is_number(value) and jnp.ndim(value) == 1 and jnp.size(value)):
+            raise ValueError(f"{type(self).__name__}: expected weights to be an array [k], got {value!r}")
 
     def _check_features(self, owner, features):
         Neuron._check_features(self._with(weights=1.0), owner, features)  # the weights are the same for all neurons
