@@ -238,6 +238,13 @@ def test_a_layer_that_mixes_time_steps_sees_all(host, make):
     assert_equal(jax.jit(run)(*args), jax.jit(layer_by_layer(run))(*args))
 
 
+def test_an_error_of_our_own_is_not_hidden(monkeypatch):
+    run, *args = made(Nnx)
+    monkeypatch.setattr(in_blocks, "unroll_blocks", lambda *args: args.missing)
+    with pytest.raises(AttributeError, match="missing"):
+        jax.jit(run)(*args)
+
+
 def test_the_last_layer_may_reduce_time():
     net, xs = bs.nnx.SpikingSequential([bs.nnx.LIF(FEATURES), lambda xs: xs.sum(0)]), made(Nnx)[2]
     carry = net.initialize_carry(xs.shape[1:])
