@@ -81,6 +81,8 @@ class Recurrent(Unmatched):
         return state if self._inside_has_spikes else (state, jnp.zeros_like(x))
 
     def step(self, state, x):
+        if (shape := jnp.shape(self.kernel)) != (x.shape[-1],) * 2:  # [features, 1] would broadcast
+            raise ValueError(f"Recurrent: the kernel has shape {shape}, not [{x.shape[-1]}, {x.shape[-1]}]")
         i = self.states.index("s")
         s = jax.tree.leaves(state)[i]
         state = state if self._inside_has_spikes else state[0]

@@ -144,7 +144,7 @@ MISTAKES = [
     (lambda: optim.project({"alpha": (1.0, 0.0)}), "low < high"),
     (lambda: encoders.delta(jnp.zeros(3), off="no"), "off"),
     (lambda: bs.operations(lambda x: x @ jnp.ones((4, 2)), XS, examples=-2), "examples"),
-    (lambda: neurons.Recurrent(LIF(), jnp.ones((3, 3)))((XS[0], XS[0]), XS), "contracting"),
+    (lambda: neurons.Recurrent(LIF(), jnp.ones((3, 3)))((XS[0], XS[0]), XS), "kernel"),
     (lambda: optim.project({"alpha": "ab"}), "bounds"),
 ]
 
