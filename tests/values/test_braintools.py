@@ -118,7 +118,7 @@ def rows():
     return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
 
 
-INF, IN_BFLOAT16 = jnp.asarray(jnp.inf), jnp.asarray([-2.0, 0.5], jnp.bfloat16)
+INF, X16 = jnp.asarray(jnp.inf), jnp.asarray([-2.0, 0.5], jnp.bfloat16)
 S12 = 1 / (1 + np.exp(-1.2))  # the sigmoid at 4 times 0.3, and its slope there
 SLOPE = S12 * (1 - S12)
 ROUNDED = np.cos(np.float32([np.pi / 4, 3 * np.pi / 4]).astype(float) * 2**27).mean()  # far out in a period of 8
@@ -160,13 +160,8 @@ NUMBERS_IN_FLOAT16 = [
 # Rows that are other values, which are compared as they are.
 VALUES = [
     ("equality", lambda S: S.Sigmoid(jnp.ones(3)) == S.Sigmoid(jnp.ones(3)), False, True),
-    ("dtype of the gradient", lambda S: S.LeakyRelu().surrogate_grad(IN_BFLOAT16).dtype, "float32", "bfloat16"),
-    (
-        "dtype of the gradient",
-        lambda S: S.PiecewiseLeakyRelu().surrogate_grad(IN_BFLOAT16).dtype,
-        "float32",
-        "bfloat16",
-    ),
+    ("dtype of the gradient", lambda S: S.LeakyRelu().surrogate_grad(X16).dtype, "float32", "bfloat16"),
+    ("dtype of the gradient", lambda S: S.PiecewiseLeakyRelu().surrogate_grad(X16).dtype, "float32", "bfloat16"),
 ]
 
 
