@@ -96,18 +96,20 @@ def test_an_activation_is_pickled(host):
 
 
 @every_host
-def test_a_subclass_with_its_own_constructor_passes_arguments(host):
-    class Own(host.layers.LIF):
-        more: int = 1
+def test_a_subclass_has_fields_or_its_own_constructor(host):
+    class Extra(host.layers.LIF):
+        extra: int = 0
 
-        if host.name != "linen":
+    def constructor(self, features, extra=1, **kwargs):
+        super(Own, self).__init__(features, **kwargs)
+        self.extra = extra
 
-            def __init__(self, features, more=1, **kwargs):
-                super().__init__(features, **kwargs)
-                self.more = more
-
-    own = Own(4, more=2, decay=0.5)
-    assert (own.more, own.decay) == (2, 0.5)
+    Own = type("Own", (Extra,), {} if host.name == "linen" else {"__init__": constructor})
+    for kind in (Extra, Own):
+        lif = kind(4, extra=2, decay=0.25)
+        assert (lif.extra, lif.neuron.decay) == (2, 0.25)
+        # A module of Linen or Equinox has its fields; what another layer does not keep is no attribute.
+        assert host.name in ("linen", "equinox") or not hasattr(lif, "learnable")
 
 
 def test_linen_clones_and_lifts():

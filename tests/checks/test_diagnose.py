@@ -197,32 +197,20 @@ def test_the_advice_opens_the_surrogate(surrogate, advice):
     assert advice in report.sentences[0]
 
 
-@pytest.mark.parametrize(("gain", "status"), [(9.0, "fine"), (11.0, "blocked"), (1000.0, "blocked")])
-def test_weights_that_are_far_too_large_are_named(gain, status):
-    """Ten thresholds away, where one value in 200 is near; also where no gradient passes at all."""
-    x = jnp.where(jnp.arange(200) % 200 == 0, 0.5, gain * jnp.where(jnp.arange(200) % 2 == 0, 1.0, -1.0))
-    advice = (
-        "0.5% of its membrane values get one. Remedy: scale down its inputs or the weights before it, or start again"
-    )
+LARGE = [(9.0, 1, "fine"), (11.0, 1, "blocked"), (1000.0, 1, "blocked"), (11.0, 8, "blocked"), (11.0, 12, "fine")]
+
+
+@pytest.mark.parametrize(("gain", "near", "status"), LARGE)
+def test_weights_that_are_far_too_large_are_named(gain, near, status):
+    """Ten thresholds away, where less than a twentieth of 200 values is near; also where no gradient passes at all."""
+    x = jnp.where(jnp.arange(200) < near, 0.5, gain * jnp.where(jnp.arange(200) % 2 == 0, 1.0, -1.0))
+    said = f"{near / 200:.1%} of its membrane values get one. Remedy: scale down its inputs or the weights before it"
     for f in (bs.Sigmoid(4.0), bs.ReluGrad()):
         report = bs.diagnose({"layer": f}, lambda fns, f=f: jnp.sum(fns["layer"](x)))
         assert report["layer"].status == status
-        assert (f"layer fires but lets hardly any gradient through: {advice}" in report.sentences[0]) == (
-            status != "fine"
-        )
+        assert (said in report.sentences[0]) == (status == "blocked")
     dead = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](jnp.full((4, 4), -gain))))
-    assert ("start again at a lower learning rate" in dead.sentences[0]) == (status == "blocked")
-
-
-@pytest.mark.parametrize(("near", "statuses_said"), [(4, "blocked, blocked"), (6, "fine, fine")])
-def test_far_off_and_reached_by_a_twentieth(near, statuses_said):
-    x = jnp.where(jnp.arange(100) < near, 0.5, jnp.where(jnp.arange(100) % 2 == 0, 11.0, -11.0))
-    report = bs.diagnose(
-        dict.fromkeys(("one", "two"), bs.Sigmoid(4.0)), lambda fns: jnp.sum(fns["one"](x)) + jnp.sum(fns["two"](x))
-    )
-    assert statuses(report) == statuses_said
-    told = re.findall("scale down its inputs or the weights before it, or start again", "\n".join(report.sentences))
-    assert len(told) == (2 if near == 4 else 0)
+    assert ("start again at a lower learning rate" in dead.sentences[0]) == (gain > 10)
 
 
 @pytest.mark.parametrize("f", [bs.PiecewiseQuadratic(1.0), bs.PiecewiseQuadratic(1.0).scaled(height=2.0, width=0.5)])
@@ -238,38 +226,28 @@ def statuses(report):
     return ", ".join(layer.status for layer in report.values())
 
 
-LEAKY, SHUT = bs.LogTailedRelu(0.1), bs.LogTailedRelu()
-IN_A_ROW = [  # surrogates, and the gain and the bias of what each is given; the statuses can be told by hand
-    ([LEAKY, SHUT, LEAKY], [(1, 0), (1, -2), (1, -0.5)], "cut off, dead, recoverable"),
-    ([LEAKY, SHUT], [(1, -2), (1, -2)], "cut off, dead"),  # the first is silent, but lets a gradient through
-    ([LEAKY, LEAKY], [(1, 0), (1, -0.5)], "saturated, saturated"),
-    ([LEAKY, bs.ReluGrad(width=0.5)], [(0.1, -0.05), (4, -0.75)], "cut off, blocked"),  # that is -0.75 or 3.25 away
-    ([1e-6 * LEAKY, LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (4, -2)], "vanishing, fine, fine"),
-    ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine"),
-    ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], "not finite, not finite, not finite"),
-    ([LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], "not finite, not finite, saturated"),
-    ([LEAKY, LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5)] * 3 + [(1, 0)], "not finite, not finite, not finite, saturated"),
-    # No gradient at all is sent to the layer before a step without a surrogate, which is counted all the same.
-    ([bs.Arctan(), lambda x: jnp.heaviside(x, 1.0)], [(1, -0.5), (1, -0.5)], "cut off, blocked"),
-]
-SAID = [
-    ["gets through layer 2, which is dead", "scale up the weights before it", "fix layer 2, which sends it no spike"],
-    ["layer 1 is cut off: .* layer 2, which is dead"],
-    ["^layer 1 is saturated"],
-    ["layer 2, which is blocked"],
-    ["norm .* at layer 2"],
-    ["^Every layer of the table fires, and a gradient reaches it.$"],
-    ["^layer 2 is the first layer with NaN in its membrane"],
-    ["^layer 2 is the last layer whose gradient"],
-    ["^layer 3 is the last layer whose gradient"],
-    ["no gradient gets through layer 2"],
+LEAKY, SHUT, a_step = bs.LogTailedRelu(0.1), bs.LogTailedRelu(), lambda x: jnp.heaviside(x, 1.0)
+CAUGHT = "gets through layer 2, which is dead.*\n.*scale up the weights before it.*\n.*fix layer 2, which sends it no"
+ALL_NAN, TWO_NAN = "not finite, not finite, not finite", "not finite, not finite, saturated"
+# Surrogates, the gain and the bias of what each is given, the statuses, which can be told by hand, and the beginning of
+# what is said. In the second row the first layer is silent, but lets a gradient through. In the fourth the membrane is
+# -0.75 or 3.25 away. In the last, no gradient at all is sent to the layer before a step, which is counted all the same.
+IN_A_ROW = [
+    ([LEAKY, SHUT, LEAKY], [(1, 0), (1, -2), (1, -0.5)], "cut off, dead, recoverable", CAUGHT),
+    ([LEAKY, SHUT], [(1, -2), (1, -2)], "cut off, dead", "^layer 1 is cut off: .* layer 2, which is dead"),
+    ([LEAKY, LEAKY], [(1, 0), (1, -0.5)], "saturated, saturated", "^layer 1 is saturated"),
+    ([LEAKY, bs.ReluGrad(width=0.5)], [(0.1, -0.05), (4, -0.75)], "cut off, blocked", "layer 2, which is blocked"),
+    ([1e-6 * LEAKY, LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (4, -2)], "vanishing, fine, fine", "norm .* at layer 2"),
+    ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine", "^Every layer of the table fires, and a .* reaches it.$"),
+    ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], ALL_NAN, "^layer 2 is the first layer with NaN in its membrane"),
+    ([LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], TWO_NAN, "^layer 2 is the last layer whose gra"),
+    ([LEAKY, LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5)] * 3 + [(1, 0)], f"not finite, {TWO_NAN}", "^layer 3 is the last"),
+    ([bs.Arctan(), a_step], [(1, -0.5), (1, -0.5)], "cut off, blocked", "no gradient gets through layer 2"),
 ]
 
 
-@pytest.mark.parametrize(("layers", "said"), list(zip(IN_A_ROW, SAID, strict=True)))
-def test_the_statuses_of_layers_in_a_row(layers, said):
-    surrogates, steps, expected = layers
-
+@pytest.mark.parametrize(("surrogates", "steps", "expected", "said"), IN_A_ROW)
+def test_the_statuses_of_layers_in_a_row(surrogates, steps, expected, said):
     def loss_fn(spike_fns):
         x = jnp.linspace(0.25, 1, 8 * 4).reshape(8, 4)
         for f, (gain, bias) in zip(spike_fns.values(), steps, strict=True):
@@ -278,8 +256,7 @@ def test_the_statuses_of_layers_in_a_row(layers, said):
 
     report = bs.diagnose({f"layer {i}": f for i, f in enumerate(surrogates, 1)}, loss_fn)
     assert statuses(report) == expected
-    for pattern, sentence in zip(said, report.sentences[: len(said)], strict=True):
-        assert re.search(pattern, sentence)
+    assert re.match(f".*({said})", "\n".join(report.sentences))  # in the first one
 
 
 def test_parameters_that_are_nan_are_named_in_any_mapping():
@@ -361,7 +338,6 @@ MISTAKES = [
         TypeError,
         r"spike_fns\['f'\].*a module, Partial",
     ),
-    (lambda: diagnosed(LENGTHS[:5], bs.nnx.LIF(F), lambda net: net(X32[0], X32)[1].sum()), ValueError, "12 time steps"),
     (lambda: diagnosed(LENGTHS.T, bs.nnx.LIF(F), lambda net: net(X32[0], X32)[1].sum()), ValueError, "12 time steps"),
     (lambda: diagnosed(LENGTHS, loss_fn=lambda fs: fs["f"](X32[0]).sum()), ValueError, "a cell in a loop of your own"),
     *(

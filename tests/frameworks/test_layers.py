@@ -77,17 +77,6 @@ def test_the_source_of_a_layer_is_its_type(host):
 
 
 @every_host
-def test_a_field_of_a_subclass_is_an_argument(host):
-    class Extra(host.layers.LIF):
-        extra: int = 0
-
-    lif = Extra(3, extra=2, decay=0.25)
-    assert (lif.extra, lif.neuron.decay) == (2, 0.25)
-    if host not in (Linen, Equinox):  # whose modules have their fields
-        assert not hasattr(lif, "learnable"), "what a layer does not keep is no attribute"
-
-
-@every_host
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
 def test_any_batch_shape_none_included(host, batch):
     _, ys = called(host, host.layers.LIF(F), (*batch, F), jnp.ones((T, *batch, F)))
@@ -255,10 +244,3 @@ def test_a_parameter_of_the_framework_is_one_of_a_surrogate(hold):
     ):
         with pytest.raises(TypeError, match="learnable="):
             make()
-
-
-@pytest.mark.parametrize("host", HOSTS, ids=[host.name for host in HOSTS])
-def test_recurrent_weights_are_square(host):
-    options = host.recurrent(jnp.ones((4, 1)))
-    with pytest.raises(ValueError, match="kernel"):
-        host().call(host.layers.LIF(4, **options), (2, 4), None, jnp.ones((3, 2, 4)))

@@ -58,21 +58,10 @@ def after(*blocks, held=(0.0, 1.0), momentum=MOMENTUM):
 
 
 @pytest.mark.slow
-def test_it_is_over_time_and_batch():
-    scope = run(COMMON, NORM)
-    ys, norm = currents(scope), scope["norm"]
-    assert_close(statistics(norm), after(ys), SUM)
-    norm.eval()
-    assert_close(norm(jnp.asarray(ys, jnp.float32)), normalised(ys, *after(ys)), SUM)
-    norm.train()
-    assert_close(norm(jnp.asarray(ys, jnp.float32)), normalised(ys, *moments(ys)), SUM)
-    assert pytest.approx(1 / 3, abs=0.04) == 0.99**100
-
-
-@pytest.mark.slow
 def test_blocks_have_their_own_statistics():
     scope = run(COMMON, NORM)
     net, carry, xs, norm, ys = *(scope[name] for name in ("net", "carry", "xs", "norm")), currents(scope)
+    assert_close(statistics(norm), after(ys), SUM)  # over time and batch
     parts = np.split(ys, 3)
     expected = after(*parts, held=statistics(norm))
     with distances() as near:

@@ -6,15 +6,12 @@ neurons, and writes what the page says of each row.
 """
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 import json
 import re
 
-import brainpy
-import brainstate
-import braintools
-import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +25,6 @@ from pages import DOCS
 import brainsurr as bs
 import brainsurr.nnx
 from brainsurr import encoders
-from brainsurr.nnx import LIF
 from tools import ports
 from tools.other_libraries import rows, table
 from tools.ports import TORCH, VALUES, network, with_gradient_here
@@ -113,13 +109,6 @@ def test_snntorch_has_no_port_for_potentials_above_threshold():
     np.testing.assert_array_equal(loop(row, xs, data.kernel)[0][:2, 0, 0], [1, 0])
 
 
-@pytest.mark.parametrize("layers", [brainsurr.linen, brainsurr.brainstate], ids=["linen", "brainstate"])
-def test_a_row_reads_the_same_in_every_framework(layers):
-    data = ports.drawn(np.random.default_rng(0), T, B, N)
-    for row in PORTS.values():
-        assert network(row, data, layers).layers
-
-
 # The libraries themselves --------------------------------------------------------------------------------------
 
 
@@ -178,23 +167,18 @@ def test_the_page_is_of_runs_of_every_row():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("lenient")
-@pytest.mark.filterwarnings("ignore")  # brainpy's own affair
-def test_a_potential_at_rest_that_is_not_0_is_counted_from():
+@with_library(["brainpy.LIF(n, tau=tau)"])
+def test_a_potential_at_rest_that_is_not_0_is_counted_from(key):
     """And the surrogate of brainpy gets (V - V_th) / (V_th - V_reset)."""
-    seen, spikes, xs = [], [], 6 * ports.drawn(np.random.default_rng(0), T, B, N).xs
-    volts = {"V_rest": -0.5 * u.mV, "V_reset": -0.5 * u.mV, "V_th": 0.75 * u.mV}
-    volts["V_initializer"] = braintools.init.Constant(-0.5 * u.mV)
-    neuron = brainpy.state.LIF(N, tau=6 * u.ms, spk_fun=lambda x: (seen.append(x), bs.Arctan()(x))[1], **volts)
-    neuron.init_state(B)
-    with brainstate.environ.context(dt=1 * u.ms):
-        for x in jnp.asarray(xs):
-            spikes.append(neuron(x * u.mA))
-            np.testing.assert_allclose(seen[-1], (neuron.V.value / u.mV - 0.75) / 1.25, atol=1e-5)
-    lif = LIF(N, decay=np.exp(-1 / 6), decay_input=True, threshold=1.25)
-    _, ours = lif(lif.initialize_carry((B, N)), xs)
-    np.testing.assert_array_equal(ours, jnp.stack(spikes))
-    assert 0.02 < ours.mean() < 0.9
+    data, volts = ports.drawn(np.random.default_rng(0), T, B, N), "V_rest=v, V_reset=v, V_th=0.75 * u.mV"
+    there = f"(lambda v: LIF(n, tau=tau, {volts}, V_initializer=braintools.init.Constant(v)))(-0.5 * u.mV)"
+    row = dataclasses.replace(PORTS[key], there=there, here=PORTS[key].here[:-1] + ", threshold=1.25)")
+    f, xs = bs.Arctan(2.0).scaled(height=1 / 1.25, width=1.25), ports.inputs(row, data)
+    expected, gradient = ports.of_library(row, data, xs)
+    ys, gx = with_gradient_here(network(row, data, spike_fn=f), xs, data.weight)
+    np.testing.assert_array_equal(ys, expected)
+    assert 0.02 < ys.mean() < 0.9
+    assert_close(gx, gradient, 10 * T)
 
 
 # The networks of the page --------------------------------------------------------------------------------------

@@ -108,11 +108,6 @@ def test_its_derivatives_are_those_of_the_primitive(entry):
     jax.tree.map(np.testing.assert_array_equal, derivatives(f, x, KEY), derivatives(f, x, None))
 
 
-def test_a_probability_of_0_never_fires_and_one_of_1_always():
-    f, x = bs.PiecewiseQuadratic(1.0), jnp.repeat(jnp.array([-1.0, 1.0, -jnp.inf, jnp.inf]), DRAWS)
-    np.testing.assert_array_equal(bs.spike(x, f, key=KEY), np.repeat([0, 1, 0, 1], DRAWS))
-
-
 @pytest.mark.parametrize("drawn", [0.0, 1 - 2.0**-23])
 def test_the_tails_are_rounded_to_the_nearest_drawn_number(drawn, monkeypatch):
     monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype: jnp.full(shape, drawn, dtype))
@@ -289,10 +284,7 @@ def test_two_layers_draw_apart(host):
     def make(layers, activation):
         return [lambda xs: xs - 1, activation(), lambda s: 0.2 * s - 0.1, activation()]
 
-    def firsts(layers, activation):
-        return [lambda xs: xs - 1, activation()]
-
-    ys, xs = np.asarray(Drawing(host, make, XS)()), np.asarray(Drawing(host, firsts, XS)())
+    ys, xs = (np.asarray(Drawing(host, each, XS)()) for each in (make, lambda *of: make(*of)[:2]))
     p = 1 / (1 + np.exp(-0.4 * (2 * xs - 1)))
     assert z_of(((ys - p) * (xs - P)).ravel(), 0) < Z
 
