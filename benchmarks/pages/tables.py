@@ -40,8 +40,8 @@ def pages() -> dict[str, str]:
         "docs/appendix/speed.md": {"tables": speed.tables(RESULTS / "speed")},
         "docs/field.md": {"answer": published["answer"]},
         "docs/appendix/field.md": {"tables": published["tables"]},
-        "docs/sparse-products.md": {"events": speed.events_gain(RESULTS / "speed")},
-        "docs/every-core.md": {"gains": speed.cores_gain(RESULTS / "speed")},
+        "docs/sparse-products.md": {"events": speed.part(RESULTS / "speed", "events", speed.events.networks)},
+        "docs/every-core.md": {"gains": speed.part(RESULTS / "speed", "peers", speed.peers.gains)},
         "docs/appendix/accelerators.md": {
             "tables": f"{accelerators.table_of(compiled)}\n\n{claim_table(accelerators.claims(compiled))}"
         },

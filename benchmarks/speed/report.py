@@ -37,8 +37,7 @@ def draw(name, result, out):
 
 def load(folder):
     """Return what was measured, by claim."""
-    files = {name: folder / f"{name}.json" for name in CLAIMS}
-    return {name: read(path) for name, path in files.items() if path.exists()}
+    return {name: read(path) for name in CLAIMS if (path := folder / f"{name}.json").exists()}
 
 
 def _where(result):
@@ -52,16 +51,10 @@ def readme(folder):
     return f"{peers.chooser(result, of_jax=True)}\n\nOn {_where(result)}{_elsewhere(of_jax)}."
 
 
-def events_gain(folder):
-    """Return the part of docs/sparse-products.md: what events gain, and where it was measured."""
-    result = load(folder)["events"]
-    return f"{events.networks(result)}\n\nOn {_where(result)}."
-
-
-def cores_gain(folder):
-    """Return the part of docs/every-core.md: what devices and kept pages gain, and where it was measured."""
-    result = load(folder)["peers"]
-    return f"{peers.gains(result)}\n\nOn {_where(result)}."
+def part(folder, name, make):
+    """Return a table that ``make`` makes of a claim's result, and where it was measured."""
+    result = load(folder)[name]
+    return f"{make(result)}\n\nOn {_where(result)}."
 
 
 def _elsewhere(result):
@@ -80,8 +73,7 @@ def all_claims(folder):
     """Return the table of all claims."""
     by_claim = load(folder)
     claims = [claim for name, result in by_claim.items() for claim in CLAIMS[name].claims(result)]
-    place = f"On {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
-    return f"{claim_table(claims)}\n\n{place}"
+    return f"{claim_table(claims)}\n\nOn {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
 
 
 def tables(folder):

@@ -76,9 +76,10 @@ def cheapest_first(found: Comparison) -> Iterator[tuple[int, str]]:
 
 def gaps(found: Comparison) -> str:
     """Make the table of what users choose by: both gaps, and the libraries in whose layers it is the default."""
-    lines = []
-    for i, what in cheapest_first(found):
-        lines.append((what, *(number(found.over[kind][:, i]) for kind in (TUNED, GIVEN)), WHOSE[NAMES[i]]))
+    lines = [
+        (what, *(number(found.over[kind][:, i]) for kind in (TUNED, GIVEN)), WHOSE[NAMES[i]])
+        for i, what in cheapest_first(found)
+    ]
     return table(("surrogate", "gap, tuned learning rate", "gap, fixed learning rate", "default of"), lines)
 
 

@@ -25,22 +25,14 @@ from .train_step import step_of
 SPIKING, RELU, FLAX = "LIF, all steps", "ReLU, one step", "LIF, all steps, flax's max_pool"
 
 
-def network(side, neurons, readout, max_pool=bs.max_pool):
-    """Make two convolutions with pooling and two linear layers; ``neurons(features)`` follow all but the last."""
+def network(side, neuron, readout, max_pool=bs.max_pool):
+    """Make two convolutions with pooling and two linear layers; ``neuron(features)`` follows all but the last."""
     rngs = nnx.Rngs(0)
     convolutions = [nnx.Conv(i, o, (3, 3), rngs=rngs) for i, o in ((1, 16), (16, 32))]
     linear = [nnx.Linear(i, o, rngs=rngs) for i, o in ((32 * (side // 4) ** 2, 128), (128, 10))]
     pooled = functools.partial(max_pool, window_shape=(2, 2), strides=(2, 2))
-    images = [layer for c in convolutions for layer in (c, *neurons(c.out_features), pooled)]
-    return [*images, flat, linear[0], *neurons(128), linear[1], *readout]
-
-
-def lif(features):
-    return [LIF(features, spike_fn=bs.Arctan(ALPHA))]
-
-
-def relu(features):
-    return [jax.nn.relu]
+    images = [layer for c in convolutions for layer in (c, neuron(c.out_features), pooled)]
+    return [*images, flat, linear[0], neuron(128), linear[1], *readout]
 
 
 def measure(quick):
@@ -61,10 +53,11 @@ def of_both(batch, side, steps, rounds):
     def spiking(net, images):
         return averaged(net, jnp.broadcast_to(images, (steps, *images.shape)))
 
+    lif = functools.partial(LIF, spike_fn=bs.Arctan(ALPHA))
     ways = {
         SPIKING: (SpikingSequential(network(side, lif, [LI(10)])), spiking),
         FLAX: (SpikingSequential(network(side, lif, [LI(10)], nnx.max_pool)), spiking),
-        RELU: (nnx.Sequential(*network(side, relu, [])), lambda net, images: net(images)),
+        RELU: (nnx.Sequential(*network(side, lambda features: jax.nn.relu, [])), lambda net, images: net(images)),
     }
     rng, programs = np.random.default_rng(0), {}
     given = cpu.split((rng.random((batch, side, side, 1), np.float32), rng.integers(10, size=batch)))
