@@ -12,6 +12,8 @@ import importlib
 import json
 import re
 
+import braintools
+import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -168,10 +170,12 @@ def test_the_page_is_of_runs_of_every_row():
 
 @pytest.mark.slow
 @with_library(["brainpy.LIF(n, tau=tau)"])
-def test_a_potential_at_rest_that_is_not_0_is_counted_from(key):
+def test_a_potential_at_rest_that_is_not_0_is_counted_from(key, monkeypatch):
     """And the surrogate of brainpy gets (V - V_th) / (V_th - V_reset)."""
-    data, volts = ports.drawn(np.random.default_rng(0), T, B, N), "V_rest=v, V_reset=v, V_th=0.75 * u.mV"
-    there = f"(lambda v: LIF(n, tau=tau, {volts}, V_initializer=braintools.init.Constant(v)))(-0.5 * u.mV)"
+    volts = {"rest": -0.5 * u.mV, "top": 0.75 * u.mV, "init": braintools.init.Constant(-0.5 * u.mV)}
+    monkeypatch.setitem(VALUES, "brainpy", VALUES["brainpy"] | volts)
+    there = "LIF(n, tau=tau, V_rest=rest, V_reset=rest, V_th=top, V_initializer=init)"
+    data = ports.drawn(np.random.default_rng(0), T, B, N)
     row = dataclasses.replace(PORTS[key], there=there, here=PORTS[key].here[:-1] + ", threshold=1.25)")
     f, xs = bs.Arctan(2.0).scaled(height=1 / 1.25, width=1.25), ports.inputs(row, data)
     expected, gradient = ports.of_library(row, data, xs)

@@ -111,8 +111,9 @@ def test_its_derivatives_are_those_of_the_primitive(entry):
 @pytest.mark.parametrize("drawn", [0.0, 1 - 2.0**-23])
 def test_the_tails_are_rounded_to_the_nearest_drawn_number(drawn, monkeypatch):
     monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype: jnp.full(shape, drawn, dtype))
-    x = jnp.array([-7.0, -3.9, 3.9, 7.0])  # probabilities of 7e-13 and 1.7e-7, of which one is drawn
-    np.testing.assert_array_equal(bs.spike(x, F, key=KEY), [0, drawn == 0, drawn == 0, 1])
+    """Probabilities of 7e-13 and 1.7e-7, of which one is drawn; one of 0 never fires, and one of 1 always."""
+    x = jnp.array([-jnp.inf, -7.0, -3.9, 3.9, 7.0, jnp.inf])
+    np.testing.assert_array_equal(bs.spike(x, F, key=KEY), [0, 0, drawn == 0, drawn == 0, 1, 1])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
