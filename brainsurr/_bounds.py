@@ -9,6 +9,7 @@ import numpy as np
 
 from ._arrays import is_float
 from ._checks import check_dtype
+from ._pytree import short
 
 Interval = tuple[float, float]
 
@@ -75,7 +76,7 @@ def check_inside(name: str, value, interval: Interval):
     number = np.asarray(value)  # NumPy computes inside a trace as well
     low, high = edges(interval, number.dtype if is_float(number) else np.float64)
     if not np.all((number >= low) & (number <= high)):
-        raise ValueError(f"{name} = {value} is outside {list(interval)}; choose another value, or other bounds")
+        raise ValueError(f"{name} = {short(value)} is outside {list(interval)}; choose another value, or other bounds")
 
 
 def initial_value(value, dtype) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import is_number
+from ._pytree import short
 
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
@@ -86,7 +87,7 @@ def check_number(name: str, value: Any, what: str, fits: Callable[[np.ndarray], 
     """Raise a ValueError unless the value is a finite number that fits, or an array of them, or traced."""
     number = None if isinstance(value, jax.core.Tracer) else np.asarray(value if is_number(value) else [])
     if not (number is None or (number.size and np.all(np.isfinite(number) & fits(number)))):
-        raise ValueError(f"{_expected(name)} a number {what}, got {value!r}")
+        raise ValueError(f"{_expected(name)} a number {what}, got {short(value)}")
 
 
 def check_dtype(name: str, value: Any, any_real: bool = False):

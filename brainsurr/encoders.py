@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_real, drawing_dtype, is_float, match_dtype_and_rank
-from ._checks import check_dtype, check_flag, check_number
+from ._checks import check_dtype, check_flag, check_number, check_positive_integer
 
 __all__ = ["delta", "latency", "population", "rate"]
 
@@ -40,6 +40,7 @@ def rate(x: Any, steps: int, *, key: jax.Array, dtype: Any = None) -> jax.Array:
       >>> print(spikes.shape, spikes.mean(0).round(1))
       (1000, 3) [0.  0.2 1. ]
     """
+    check_positive_integer("rate: steps", steps)
     x, dtype = _read("rate", x, dtype)
     # In 32 bits: in half precision, at least one in 128 random numbers is 0.
     return _spikes(jax.random.uniform(key, (steps, *x.shape), x.dtype) < x[None], x, dtype)
@@ -89,6 +90,7 @@ def latency(x: Any, steps: int, *, tau: Any = None, threshold: Any = 0.01, dtype
        [0. 1. 0. 0.]
        [0. 0. 0. 0.]]
     """
+    check_positive_integer("latency: steps", steps)
     x, dtype = _read("latency", x, dtype)
     threshold = _number("latency: threshold", threshold, x, "in [0, 1)", lambda n: (n >= 0) & (n < 1))
     time, above = (steps - 1) * (1 - x), x > threshold
@@ -174,6 +176,7 @@ def population(x: Any, count: int, *, width: Any = None) -> jax.Array:
       >>> print(encoders.population(jnp.array([0.0, 0.5]), 3).round(2))
       [1.   0.61 0.14 0.61 1.   0.61]
     """
+    check_positive_integer("population: count", count)
     x, dtype = _read("population", x)
     distance = x[..., None] - jnp.broadcast_to(jnp.linspace(0, 1, count, dtype=x.dtype), (*x.shape, count))
     width = _number("population: width", 1 / max(count - 1, 1) if width is None else width, distance)

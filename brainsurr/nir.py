@@ -322,9 +322,10 @@ def _before_and_after(name: str, net: Any, reader: str, lowest: Any, bits: Any) 
     host = _host_of(net, name)
     check_word(f"{name}: reader", reader, [key for key, target in TARGETS.items() if target.round])
     with error_prefix(name):
-        fits = lowest is None or (reader == "speck" and -np.inf < lowest < 0)
+        option = TARGETS[reader].option
+        fits = lowest is None or (option == "lowest" and -np.inf < lowest < 0)
         expect(fits, "lowest to be None, or a finite number below 0 for speck", repr(lowest))
-        fits = bits == 8 or (reader == "lava" and bits in range(2, 8))
+        fits = bits == 8 or (option == "bits" and bits in range(2, 8))
         expect(fits, "bits to be 8, or an integer from 2 to 8 for lava", repr(bits))
         return host, *rounded(host, net.layers, reader, TARGETS[reader], lowest=lowest, bits=bits)
 

@@ -58,7 +58,8 @@ def project(bounds: Any) -> optax.GradientTransformation:
     parameter stops at an edge, stays there while updates point outwards, and leaves it with the first update inwards.
     The layers of brainsurr always clip the values they use. This transformation also keeps the stored value inside its
     interval, so that it can leave an edge at once. It works for parameters and updates of 16 bits or more: edges are
-    rounded to the dtype of the parameter, and rounding of the sum never leads outside.
+    rounded to the dtype of the parameter, and rounding of the sum never leads outside. An edge smaller than the
+    smallest normal number may count as 0.
 
     The transformation must receive the stored parameters, so put it last. An optimiser that wraps a chain and keeps
     other parameters for it, such as ``optax.contrib.schedule_free``, goes before it:

@@ -17,7 +17,7 @@ from .._context import setting
 from .._hooks import overriding
 from .._kernel import spike_of
 from .._modules import NeuronModule, SurrogateModule
-from .._report import Report, as_text, framework_of, named_leaves, user_line
+from .._report import Report, as_text, framework_of, listed, named_leaves, user_line
 from .._surrogate import Surrogate
 from .._time.sequential import apply_layers
 from ..neurons import Neuron, Recurrent
@@ -206,7 +206,8 @@ def examine(
     if unseen:
         said += (_UNSEEN.format(", ".join(unseen)),)
     if all(layer.status == "unused" for layer in layers.values()):
-        raise ValueError(f"expected a loss that depends on spikes, of a plain function: {' '.join(said)}")
+        why = said[-1] if unseen else "look for a stop_gradient, an unused output or an empty batch"
+        raise ValueError(f"expected a loss that depends on the spikes of {listed(layers)}: {why}")
     return Diagnosis(value, layers, said)
 
 

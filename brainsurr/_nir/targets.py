@@ -35,6 +35,7 @@ class Target(NamedTuple):
       round: a function that rounds layers to the integers of the chip, see `rounding`. None if there is no chip.
       chain: a regular expression for the sequence of node types; types with recurrent weights are prefixed with
         ``recurrent``.
+      option: the argument of ``quantized`` that the chip supports, ``"lowest"`` or ``"bits"``.
       on_chip: a chain for rounding, if the chip is stricter than the library.
     """
 
@@ -49,6 +50,7 @@ class Target(NamedTuple):
     convert: Callable[[Any, Discretization], Any] = lambda node, how: node
     round: Callable[..., list[Any]] | None = None
     chain: str = ".*"
+    option: str = ""
     on_chip: str = ""
 
 
@@ -225,10 +227,12 @@ TARGETS: dict[str | None, Target] = {
     "jaxpike": Target("exp", "1", f"{IMAGES} AvgPool2d LIF LI", "", JAXPIKE, convert=_for_jaxpike),
     "sparx": Target("exp", "tau/dt", f"{IMAGES} LIF IF LI", "LIF", (ONE_THRESHOLD, ALL_IN)),
     "sinabs": Target("exp", "tau/dt", f"{POOLS} LIF IF LI", "", SINABS, 1.0, SUBTRACT, convert=_for_sinabs),
-    "speck": Target("exp", "tau/dt", f"{POOLS} IF", "", SPECK, 1.0, SUBTRACT, False, _for_speck, speck, ON_SPECK),
-    "lava": Target("euler", "tau/dt", f"{DENSE} {FIRE}", "LIF IF", LAVA, round=lava, chain=ON_LOIHI),
+    "speck": Target(
+        "exp", "tau/dt", f"{POOLS} IF", "", SPECK, 1.0, SUBTRACT, False, _for_speck, speck, ON_SPECK, "lowest"
+    ),
+    "lava": Target("euler", "tau/dt", f"{DENSE} {FIRE}", "LIF IF", LAVA, round=lava, chain=ON_LOIHI, option="bits"),
     "rockpool": Target(
-        "exp", "tau/dt", f"{DENSE} CubaLIF", "", XYLO, None, SUBTRACT, False, _for_xylo, rockpool, ".*", ON_XYLO
+        "exp", "tau/dt", f"{DENSE} CubaLIF", "", XYLO, None, SUBTRACT, False, _for_xylo, rockpool, ".*", "", ON_XYLO
     ),
     None: Target("euler", "1", "CubaLIF"),  # NIR's own definitions
 }

@@ -181,7 +181,10 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 @hook
 def outputs_of(block, carry, xs):
     """Return the carry and the outputs of a block, and check that there is one output per step."""
-    carry, ys = block(carry, xs)
+    returned = block(carry, xs)
+    if not isinstance(returned, tuple):  # an array of length 2 could be unpacked
+        raise TypeError(f"expected block to return (carry, outputs), got {type(returned).__name__}")
+    carry, ys = returned
     steps = len(jax.tree.leaves(xs)[0])
     if _steps("the outputs of block", ys) != steps:
         raise ValueError(f"expected block to return an output for each of {steps} steps, got {shapes(ys)}")

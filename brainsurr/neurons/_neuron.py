@@ -217,7 +217,10 @@ def fields_of(kind: type[Neuron]) -> list[dataclasses.Field]:
 
 def call_function(name: str, function: Callable, x):
     """Call a function that is used instead of a surrogate; return its result in the dtype of ``x``."""
-    return as_float(function(x), f"the result of {name}").astype(x.dtype)
+    y = as_float(function(x), f"the result of {name}")
+    if y.shape != x.shape:
+        raise ValueError(f"{name} returned an array of shape {y.shape} for an input of shape {x.shape}")
+    return y.astype(x.dtype)
 
 
 @hook
@@ -283,9 +286,8 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
         leaves = [convert(leaf, "carry") for convert, leaf in zip(kinds, leaves, strict=True)]
     if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
         raise ValueError(
-            f"{owner}: the carry has shapes {shapes(state)}, but a step of shape {shape} needs {shapes(expected)}. "
-            "Make it with initialize_carry((batch, features)) or init_state(batch). If xs is batch-first, pass "
-            "jnp.swapaxes(xs, 0, 1); for one step, xs[None]"
+            f"{owner}: the carry has shapes {shapes(state)}, a step of shape {shape} needs {shapes(expected)}. Make it "
+            "with initialize_carry or init_state; swap the axes of batch-first xs (jnp.swapaxes)"
         )
     return jax.tree.unflatten(wanted, leaves)
 
