@@ -83,7 +83,6 @@ def diagnose(
       TypeError: the arguments are in the wrong order, or the loss is not a scalar.
       ValueError: no spike function was used, none received a value that the loss depends on, or layers of different
         sizes share a function.
-      jax.errors.UnexpectedTracerError: a ``custom_vjp`` of your own calls a spike function.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs

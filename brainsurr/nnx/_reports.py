@@ -28,7 +28,6 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
     Raises:
       ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
         or ``mask`` does not match the inputs.
-      flax.errors.TraceContextError: ``loss_fn`` writes to the variables of another network than its argument.
 
     Example:
       >>> import brainsurr as bs, jax.numpy as jnp
@@ -74,7 +73,6 @@ def check_gradients(net: nnx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
     Raises:
       TypeError: the loss is not a scalar.
       ValueError: the network has no parameter, or the loss is not finite.
-      flax.errors.TraceContextError: ``loss_fn`` writes to the variables of another network than its argument.
 
     Example:
       >>> import jax.numpy as jnp
