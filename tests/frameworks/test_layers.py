@@ -63,6 +63,7 @@ def test_layers_draw_their_own_first_potentials(host):
 def test_the_source_of_a_layer_is_its_type(host):
     """A class that inherits the fields of its neuron, with its own after them, and no neuron."""
     layers = host.layers
+    assert set(layers.__all__) <= set(vars(layers))
     for name in set(layers.__all__) & {*bs.neurons.__all__, "LIFCell", "ALIFCell"}:
         made = getattr(layers, name)
         assert inspect.getsource(made).startswith(f"class {name}(")
