@@ -169,7 +169,7 @@ def test_what_is_set_later_is_checked_as_at_first(host):
         with pytest.raises(TypeError, match=f"{name} is a (nnx.|)Param: set the value inside it"):
             setattr(layer, name, 3.0)
     wrong = [(lif, "decay", 1.5), (lif, "decay", "fast"), (lif, "reset", "never"), (act, "height", np.nan)]
-    wrong += [(host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", 1), (lif, "reset_grad", "a")]
+    wrong += [(host.layers.ALIF(4), "adapts", "soft"), (lif, "reset_delay", None), (lif, "reset_grad", "a")]
     half = host.layers.LIFCell(4, decay=0.5, param_dtype=jnp.bfloat16)
     wrong += [(half, "decay", 0.9999), (lif, "decay", np.full(7, 0.5)), (host.layers.LI(4), "recurrent", True)]
     later = [(lif, name) for name in ("recurrent", "self_connections", "carry_init", "param_dtype")]
