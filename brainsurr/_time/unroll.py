@@ -65,6 +65,7 @@ def unroll(
       The state after the last step, from which a stream can continue, and the outputs.
 
     Raises:
+      TypeError: ``block`` does not return a carry and outputs.
       ValueError: invalid ``block_size``, ``remat`` or ``reduce``, or ``reduce`` does not fit the outputs.
       ValueError: the inputs have no time axis, or time axes of different lengths.
       ValueError: a reduction over zero time steps, or ``block`` does not return an output for each step.
@@ -182,7 +183,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
 def outputs_of(block, carry, xs):
     """Return the carry and the outputs of a block, and check that there is one output per step."""
     returned = block(carry, xs)
-    if not isinstance(returned, tuple):  # an array of length 2 could be unpacked
+    if not isinstance(returned, tuple | list):  # an array of length 2 could be unpacked
         raise TypeError(f"expected block to return (carry, outputs), got {type(returned).__name__}")
     carry, ys = returned
     steps = len(jax.tree.leaves(xs)[0])
