@@ -36,7 +36,7 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
         self._set_neuron(features, **given)
         if self.recurrent:
             if not isinstance(rngs, nnx.Rngs):
-                raise TypeError(f"{type(self).__name__}: recurrent=True needs rngs=nnx.Rngs(seed), got rngs={rngs!r}")
+                raise ValueError(f"{type(self).__name__}: recurrent=True needs rngs=nnx.Rngs(seed), got rngs={rngs!r}")
             shape, init = (features, features), given["recurrent_kernel_init"]
             kernel = nnx.Param(init(rngs.params(), shape, drawing_dtype(self.param_dtype)))
             kernel.set_value(kernel.get_value().astype(self.param_dtype))  # with nnx.with_partitioning too
