@@ -192,7 +192,7 @@ class Value:
                 raise TypeError(f"{what} {kind}, got {value!r}")
         low = self._lower_limits.get(name)
         if low is not None and not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > low):
-            raise ValueError(f"{what} above {low:g}, got {value!r}")
+            raise ValueError(f"{what} above {low:g}, got {_pytree.short(value)}")
 
     def __copy__(self):
         return self._with(**{name: _own(value) for name, value in vars(self).items()})

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import is_number, match_dtype_and_rank
+from .._pytree import short
 from ..surrogates.algebraic import Arctan
 from ._history import InputHistory
 from ._neuron import Neuron, by_position, call_function
@@ -70,7 +71,7 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
     def _check(self, name, value):
         super()._check(name, value)
         if name == "weights" and not (is_number(value) and jnp.ndim(value) == 1 and jnp.size(value)):
-            raise ValueError(f"{type(self).__name__}: expected weights to be an array [k], got {value!r}")
+            raise ValueError(f"{type(self).__name__}: expected weights to be an array [k], got {short(value)}")
 
     def _check_features(self, owner, features):
         Neuron._check_features(self._with(weights=1.0), owner, features)  # the weights are the same for all neurons
