@@ -64,14 +64,14 @@ def pages() -> dict[str, str]:
 
 def of_library(library: str) -> str:
     """Return the page of a library: the tables of its encoders and losses, neurons and surrogates."""
-    parts = []
+    parts, listed = [], []
     for kind, (heading, tables) in TABLES.items():
-        if listed := [row for row in rows(kind) if row.library == library]:
+        if of_kind := [row for row in rows(kind) if row.library == library]:
             about = table()[library].get("about") if kind == "surrogate" else None
-            parts += [f"## {heading}\n", *([f"{about}\n"] if about else []), *tables(listed)]
-    version = next(row.version for kind in TABLES for row in rows(kind) if row.library == library)
+            parts += [f"## {heading}\n", *([f"{about}\n"] if about else []), *tables(of_kind)]
+            listed += of_kind
     columns = "[How to read the tables](../coming-from-elsewhere.md)\n"
-    return "\n".join([f"# {table()[library]['title']} {version}\n", columns, *parts])
+    return "\n".join([f"# {title(listed[0])} {listed[0].version}\n", columns, *parts])
 
 
 def functions(listed: list[Row]) -> list[str]:

@@ -46,14 +46,14 @@ def _where(result):
 
 def readme(folder):
     """Return the README's part: a line for each library on jax, and where it was measured."""
-    result = load(folder)["peers"]
+    result = read(folder / "peers.json")
     of_jax = result | {"runs": [run for run in result["runs"] if "jax" in run["versions"]]}
     return f"{peers.chooser(result, of_jax=True)}\n\nOn {_where(result)}{_elsewhere(of_jax)}."
 
 
 def part(folder, name, make):
     """Return a table that ``make`` makes of a claim's result, and where it was measured."""
-    result = load(folder)[name]
+    result = read(folder / f"{name}.json")
     return f"{make(result)}\n\nOn {_where(result)}."
 
 
