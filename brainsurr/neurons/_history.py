@@ -37,10 +37,10 @@ class InputHistory(Unmatched):
         both = jnp.concatenate([before, xs])
         return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
 
-    def _filtered(self, past, xs, kernel):
+    def _filtered(self, past, xs, kernel, multiply=jnp.multiply):
         """Return the new state, and the inputs filtered with a kernel over time."""
         both, past = self._joined(past, xs.astype(past.dtype))
-        return past, sum(kernel[i] * both[i : i + len(xs)] for i in range(len(kernel)))
+        return past, sum(multiply(both[i : i + len(xs)], kernel[i]) for i in range(len(kernel)))
 
 
 class AnyDtypeHistory(InputHistory):

@@ -197,6 +197,10 @@ class Neuron(Value):
             if is_number(value) and jnp.shape(value) not in ((), (1,), (features,)):
                 raise ValueError(f"{owner}: {name} has shape {jnp.shape(value)}, but must be () or ({features},)")
 
+    def _outputs(self, features: int) -> int:
+        """Return the number of features of the output."""
+        return features
+
 
 class Unmatched(Neuron):
     """A neuron whose step receives parameters, state and input unchanged instead of cast to one dtype."""
