@@ -18,8 +18,8 @@ class AdExFields:
     rate: Any = 0.1
     sharpness: Any = 0.1
     adaptation_rate: Any = 0.01
-    voltage_adaptation: Any = 0.0
-    spike_adaptation: Any = 0.1
+    adaptation_coupling: Any = 0.0
+    adaptation_jump: Any = 0.1
     reset_to: Any = 0.0
     peak: Any = 2.0
     spike_fn: Callable = Sigmoid(alpha=4.0)
@@ -33,12 +33,12 @@ class AdEx(Neuron, AdExFields):
        u &= v + \mathrm{rate} \left(-v + \Delta\, e^{(v - 1) / \Delta} - w + x\right), \qquad
        s = \mathrm{spike\_fn}(u - \mathrm{peak}) \\
        v' &= (1 - s)\, u + s\, \mathrm{reset\_to} \\
-       w' &= w + \mathrm{adaptation\_rate}\, (\mathrm{voltage\_adaptation} \cdot v - w) + s\, \mathrm{spike\_adaptation}
+       w' &= w + \mathrm{adaptation\_rate}\, (\mathrm{adaptation\_coupling} \cdot v - w) + s\, \mathrm{adaptation\_jump}
 
     These are Euler steps of the published equations in dimensionless form: potentials are measured from the resting
     potential :math:`E_L` in units of :math:`V_T - E_L`, and currents in units of :math:`g_L (V_T - E_L)`. The published
     parameters translate to ``rate`` :math:`= \mathrm{dt}\, g_L / C`, ``sharpness`` :math:`= \Delta_T / (V_T - E_L)`,
-    ``adaptation_rate`` :math:`= \mathrm{dt} / \tau_w`, ``voltage_adaptation`` :math:`= a / g_L`, ``spike_adaptation``
+    ``adaptation_rate`` :math:`= \mathrm{dt} / \tau_w`, ``adaptation_coupling`` :math:`= a / g_L`, ``adaptation_jump``
     :math:`= b / (g_L (V_T - E_L))` and ``reset_to`` :math:`= (V_r - E_L) / (V_T - E_L)`. No gradient flows through the
     reset of the potential.
 
@@ -50,8 +50,8 @@ class AdEx(Neuron, AdExFields):
       sharpness: :math:`\Delta`, the width of the exponential upstroke, at least 0.01. A number or ``[features]``.
       adaptation_rate: the step size relative to the time constant of the adaptation, in [0, 1]. A number or
         ``[features]``.
-      voltage_adaptation: the coupling of the adaptation to the potential. A number or ``[features]``.
-      spike_adaptation: the increase of the adaptation at each spike. A number or ``[features]``.
+      adaptation_coupling: the coupling of the adaptation to the potential. A number or ``[features]``.
+      adaptation_jump: the increase of the adaptation at each spike. A number or ``[features]``.
       reset_to: the potential after a spike. A number or ``[features]``.
       peak: the potential at which the neuron fires, above 1. A number or ``[features]``.
       spike_fn: a surrogate, or any other function of ``u - peak``.
@@ -65,7 +65,7 @@ class AdEx(Neuron, AdExFields):
     Example:
       >>> import jax.numpy as jnp
       >>> from brainsurr.neurons import AdEx
-      >>> neuron, xs = AdEx(rate=0.5, spike_adaptation=1.0), jnp.full((12, 1), 2.0)
+      >>> neuron, xs = AdEx(rate=0.5, adaptation_jump=1.0), jnp.full((12, 1), 2.0)
       >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
       >>> print(spikes.ravel())
       [0.]
@@ -89,5 +89,5 @@ class AdEx(Neuron, AdExFields):
         u = v + self.rate * (upstroke - v - w + x)
         s = self.spike_fn(u - self.peak)
         fired = detached(s)
-        w = w + self.adaptation_rate * (self.voltage_adaptation * v - w) + s * self.spike_adaptation
+        w = w + self.adaptation_rate * (self.adaptation_coupling * v - w) + s * self.adaptation_jump
         return (u + fired * (self.reset_to - u), w), s
