@@ -83,10 +83,10 @@ def trained_intervals(
             check_inside(f"{owner}: {name}", values[name], interval)
         scale = learnable[name] if isinstance(learnable, Mapping) else "identity"
         check_word(f"{owner}: learnable[{name!r}]", scale, ("identity", *SCALES))
-        intervals[name] = interval if scale == "identity" else ScaledInterval(interval, scale)
-        if isinstance(scaled := intervals[name], ScaledInterval) and not isinstance(values[name], jax.core.Tracer):
-            if not np.all(np.isfinite(scaled.to_scale(values[name]))):
-                raise ValueError(f"{owner}: {name} = {short(values[name])} has no finite {scale}: choose another value")
+        intervals[name] = interval if scale == "identity" else (scaled := ScaledInterval(interval, scale))
+        known = scale != "identity" and not isinstance(values[name], jax.core.Tracer)
+        if known and not np.all(np.isfinite(scaled.to_scale(values[name]))):
+            raise ValueError(f"{owner}: {name} = {short(values[name])} has no finite {scale}: choose another value")
     return intervals
 
 

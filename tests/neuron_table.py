@@ -324,7 +324,14 @@ TABLE = [
         neurons.Izhikevich,
         [
             {"b": 2.0, "spike_fn": F0},
-            {"a": DECAY, "b": np.array([2.0, 3.0, 1.0, 2.5], np.float32), "c": -55.0, "d": 4.0, "dt": 0.25, "spike_fn": F4},
+            {
+                "a": DECAY,
+                "b": np.array([2.0, 3.0, 1.0, 2.5], np.float32),
+                "c": -55.0,
+                "d": 4.0,
+                "dt": 0.25,
+                "spike_fn": F4,
+            },
         ],
         izhikevich,
         start=at_rest,

@@ -65,7 +65,9 @@ class LinenModule(ParameterModule, nn.Module):
                 path = next(iter(flatten_dict({name: self.get_variable("params", name)}, sep=".")))
                 raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), path)
         for name, interval in self._intervals.items():
-            stored = self.param(name, lambda key, value=now[name], pair=interval: initial_value(value, self.param_dtype, pair))
+            stored = self.param(
+                name, lambda key, value=now[name], pair=interval: initial_value(value, self.param_dtype, pair)
+            )
             now[name] = clip_straight_through(stored, interval)
         self._now = now  # the current values, trainable ones clipped to their bounds
 
@@ -88,8 +90,8 @@ class SpikingActivation(SurrogateModule, LinenModule):
     Attributes:
       surrogate_init: the surrogate before training, such as ``LogTailedRelu(alpha=0.1)``. A parameter may be an array,
         one number per channel (last axis).
-      learnable: the name or names of the trainable parameters, or a dict from names to scales, as in layers. Each is stored as a parameter of that name in the
-        collection "params".
+      learnable: the name or names of the trainable parameters, or a dict from names to scales, as in layers. Each is
+        stored as a parameter of that name in the collection "params".
       bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's bounds. If None,
         parameters are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge,
         so that the parameter can leave the edge. To clip the stored value too, add

@@ -68,7 +68,7 @@ class AdEx(Neuron, AdExFields):
       >>> neuron, xs = AdEx(rate=0.5, adaptation_jump=1.0), jnp.full((12, 1), 2.0)
       >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
       >>> print(spikes.ravel())
-      [0.]
+      [0. 0. 1. 0. 0. 0. 0. 0. 0. 0. 0. 1.]
     """
 
     states: ClassVar[tuple[str, ...]] = ("v", "w")

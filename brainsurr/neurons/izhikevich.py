@@ -54,8 +54,8 @@ class Izhikevich(Neuron, IzhikevichFields):
       >>> from brainsurr.neurons import Izhikevich
       >>> neuron, xs = Izhikevich(), jnp.full((200, 1), 10.0)
       >>> state, spikes = neuron(neuron.initial_state(xs[0]), xs)
-      >>> print(int(spikes.sum()))
-      0
+      >>> print(int(spikes.sum()), "spikes in 100 ms")
+      3 spikes in 100 ms
     """
 
     states: ClassVar[tuple[str, ...]] = ("v", "u")

@@ -76,10 +76,11 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
     def _check_bounds(self, owner, intervals):
         for name, interval in intervals.items():
             what = f"{owner}: {name}" if interval is None else f"{owner}: bounds of {name}"
-            check_inside(what, getattr(self, name) if interval is None else interval, self._all_bounds()[name])
+            widest = self._all_bounds().get(name, (-jnp.inf, jnp.inf))
+            check_inside(what, getattr(self, name) if interval is None else interval, widest)
 
     def _fractions(self, like) -> jax.Array:
-        """Return the fraction of each of the last inputs in an output, the oldest first: ``[longest + 1, *like.shape]``."""
+        """Return the fraction of each of the last inputs in an output, the oldest first: ``[longest + 1, ...]``."""
         delay, width = (match_dtype_and_rank(n, like, type(self).__name__) for n in (self.delay, self.width))
         back = jnp.arange(self.longest, -1, -1, dtype=like.dtype)
         return jax.nn.softmax(jax.vmap(lambda n: -(((n - delay) / width) ** 2) / 2)(back), axis=0)

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -53,7 +54,10 @@ class SynapticDelays(LearnableDelay, SynapticDelaysFields):
       >>> import jax.numpy as jnp
       >>> from brainsurr.neurons import SynapticDelays
       >>> kernel, delay = jnp.array([[1.0, 10.0]]), jnp.array([[0.0, 2.0]])
-      >>> layer, xs = SynapticDelays(longest=3, kernel=kernel, delay=delay, width=0.1), jnp.arange(1.0, 5.0)[:, None]
+      >>> layer, xs = (
+      ...     SynapticDelays(longest=3, kernel=kernel, delay=delay, width=0.1),
+      ...     jnp.arange(1.0, 5.0)[:, None],
+      ... )
       >>> state, ys = layer(layer.initial_state(xs[0]), xs)
       >>> print(jnp.rint(ys))
       [[ 1.  0.]
@@ -70,16 +74,13 @@ class SynapticDelays(LearnableDelay, SynapticDelaysFields):
     def _check(self, name, value):
         super()._check(name, value)
         if name == "kernel" and jnp.ndim(value) != 2:
-            raise ValueError(f"{type(self).__name__}: expected kernel to be an array [features, out], got {short(value)}")
+            raise ValueError(f"{type(self).__name__}: expected a kernel [features, out], got {short(value)}")
 
     def _check_features(self, owner, features):
-        shape = jnp.shape(self.kernel)
-        given = [jnp.shape(value) for value in (self.delay, self.width)]
-        if shape[0] != features or any(size not in ((), shape) for size in given):
-            raise ValueError(
-                f"{owner}: expected a kernel [{features}, out], and delay and width to be numbers or arrays of its shape, "
-                f"got {shape}, {given[0]} and {given[1]}"
-            )
+        shape, *others = map(jnp.shape, (self.kernel, self.delay, self.width))
+        if shape[0] != features or any(other not in ((), shape) for other in others):
+            got = f"a kernel {list(shape)}, and a delay and width of {others}"
+            raise ValueError(f"{owner}: expected arrays [{features}, out] of one shape, or numbers, got {got}")
 
     def _outputs(self, features):
         return jnp.shape(self.kernel)[1]
@@ -88,5 +89,6 @@ class SynapticDelays(LearnableDelay, SynapticDelaysFields):
         """Return the new state and the sums of the delayed inputs, ``[time, ..., out]``."""
         self._check_features(type(self).__name__, xs.shape[-1])
         kernel = jnp.asarray(self.kernel, past.dtype)
-        past, ys = self._filtered(past, xs, kernel * self._fractions(kernel), jnp.matmul)
+        kernels = jax.vmap(lambda fraction: fraction * kernel)(self._fractions(kernel))
+        past, ys = self._filtered(past, xs, kernels, jnp.matmul)
         return past, ys.astype(xs.dtype)
