@@ -66,8 +66,6 @@ class AnyDtypeHistory(InputHistory):
         if past is None:
             return xs, past
         if not np.can_cast(xs.dtype, past.dtype):
-            raise ValueError(
-                f"{type(self).__name__}: a {past.dtype} carry can't represent every number of a {xs.dtype} input: set "
-                f"state_dtype=jnp.{xs.dtype}"
-            )
+            what = f"a {past.dtype} carry can't represent every number of a {xs.dtype} input"
+            raise ValueError(f"{type(self).__name__}: {what}: set state_dtype=jnp.{xs.dtype}")
         return super()._joined(past, xs)
