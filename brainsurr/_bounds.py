@@ -146,7 +146,5 @@ def checked_interval(name: str, interval) -> Interval:
 
 def not_trained(owner: str, name: str) -> ValueError:
     """Return the error for a trained parameter, say of a checkpoint, that the layer does not train."""
-    return ValueError(
-        f"{owner}: {name} is fixed in the layer but trained in the values given: make the layer with "
-        f"learnable={name!r}, or leave {name} out of the values"
-    )
+    how = f"make the layer with learnable={name!r}, or leave {name} out of the values"
+    return ValueError(f"{owner}: {name} is fixed in the layer but trained in the values given: {how}")

@@ -33,10 +33,8 @@ def check_surrogate(name: str, value: Any):
 def check_distribution(name: str, surrogate: Any):
     """Raise a ValueError unless the primitive of a surrogate rises from 0 to 1, and so is a probability."""
     if not (surrogate.is_distribution and _rises_from_0_to_1(surrogate)):
-        raise ValueError(
-            f"{name} is {surrogate!r}. Random spikes need a surrogate function that rises from 0 to 1, such as "
-            "Sigmoid(4.0); in your own class, set is_distribution = True"
-        )
+        how = "such as Sigmoid(4.0); in your own class, set is_distribution = True"
+        raise ValueError(f"{name} is {surrogate!r}: random spikes need one that rises from 0 to 1, {how}")
 
 
 @jax.jit

@@ -96,8 +96,7 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
     with fresh_trace():
         transform.make_jaxpr(lambda: loss(find))()
     if not any(use.name for use in shapes):
-        how = "call the layers that it gets, and wrap a surrogate outside of a layer in SpikingActivation"
-        raise ValueError(f"diagnose: loss_fn used no spiking layer: {how}")
+        raise ValueError("diagnose: loss_fn used no spiking layer: wrap a bare surrogate in SpikingActivation")
     if differentiated:
         raise ValueError(f"diagnose: leave out the term of the loss that differentiates {', '.join(differentiated)}")
     with fresh_trace():

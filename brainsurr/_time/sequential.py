@@ -265,8 +265,7 @@ def _check_first_axes(index: int, layer, xs, source: int, moved_by, sizes: tuple
     """Raise a ValueError if a neuron would run over examples, which an earlier layer has moved to the time axis."""
     if xs.shape[:2] != sizes:
         moved = f"layers[{source}], {name_of(moved_by)}, put examples on the time axis: {xs.shape[:2]}, not {sizes}"
-        how = "use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
-        raise ValueError(f"SpikingSequential: {moved}, before layers[{index}], {name_of(layer)}: {how}")
+        raise ValueError(f"SpikingSequential: {moved}, before layers[{index}], {name_of(layer)}: keep both axes")
 
 
 def _call_batch_first(layer, xs):
