@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from . import brainstate, cpu, encoders, equinox, events, initializers, interop, linen  # noqa: F401
 
     # isort: split
-    from . import nir, nnx, optim, plot  # noqa: F401
+    from . import losses, nir, nnx, optim, plot  # noqa: F401
 
 
 __version__ = "0.3.0"
@@ -29,8 +29,8 @@ __all__ += ["ProductOperations", "Scaled", "Surrogate"]
 __all__ += ["check_gradients", "detached", "diagnose", "max_pool", "operations", "spike", "target_platform", "unroll"]
 __all__ += surrogates.NAMES
 
-_OPTIONAL = ["brainstate", "cpu", "encoders", "equinox", "events", "initializers", "interop", "linen", "nir", "nnx"]
-_OPTIONAL += ["optim", "plot"]
+_OPTIONAL = ["brainstate", "cpu", "encoders", "equinox", "events", "initializers", "interop", "linen", "losses", "nir"]
+_OPTIONAL += ["nnx", "optim", "plot"]
 
 
 def __dir__():

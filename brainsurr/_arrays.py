@@ -97,10 +97,7 @@ def as_parameter(value: Any, name: str) -> Any:
 
 def _as_number(value, name: str):
     if variable_value(value) is not value:
-        raise TypeError(
-            f"{name} can't be a {type(value).__name__}, since optimisers would not find it: pass the array inside it. "
-            "To train it, use a layer such as SpikingActivation, with learnable="
-        )
+        raise TypeError(f"{name} can't be a {type(value).__name__}: pass its array, or train it with learnable=")
     return without_unit(value, name)
 
 

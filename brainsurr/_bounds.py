@@ -1,6 +1,7 @@
-"""Trained parameters and the closed intervals they stay in, for the layers of every framework."""
+"""Trained parameters, the closed intervals they stay in, and the scales they are trained on, for every framework."""
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -8,26 +9,56 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import is_float
-from ._checks import check_dtype
+from ._checks import check_dtype, check_word
 from ._pytree import short
 
 Interval = tuple[float, float]
+# By scale: from a value to the stored number (``xp`` is NumPy, or jax.numpy if the value is traced), and back.
+SCALES: dict[str, tuple[Callable, Callable]] = {
+    "logit": (lambda xp, x: xp.log(x) - xp.log1p(-x), jax.nn.sigmoid),
+    "log": (lambda xp, x: xp.log(x), jnp.exp),
+    "log_tau": (lambda xp, x: -xp.log(-xp.log(x)), lambda w: jnp.exp(-jnp.exp(-w))),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaledInterval:
+    """The bounds of a parameter that is trained on another scale. It iterates over its edges on that scale."""
+
+    bounds: Interval | None
+    scale: str
+
+    def __iter__(self) -> Iterator[float]:
+        edges = zip(self.bounds or (np.nan, np.nan), (-np.inf, np.inf), strict=True)
+        return (end if np.isnan(stored := float(self.to_scale(edge))) else stored for edge, end in edges)
+
+    def to_scale(self, value) -> Any:
+        """Return the number to store for a value, NaN if the scale does not contain the value."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            is_traced = isinstance(value, jax.core.Tracer)
+            return SCALES[self.scale][0](*((jnp, value) if is_traced else (np, np.asarray(value, np.float64))))
+
+
+def scales_of(intervals: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments ``learnable`` and ``bounds`` that lead to these intervals."""
+    scales = {name: getattr(interval, "scale", "identity") for name, interval in intervals.items()}
+    return {"learnable": scales, "bounds": {name: getattr(i, "bounds", i) for name, i in intervals.items()}}
 
 
 def trained_intervals(
     owner: str,
     values: Mapping[str, Any],
-    learnable: str | Iterable[str],
+    learnable: str | Iterable[str] | Mapping[str, str],
     bounds: Mapping[str, Interval | None] | None,
     defaults: Mapping[str, Interval],
     param_dtype: Any,
-) -> dict[str, Interval | None]:
+) -> dict[str, Interval | ScaledInterval | None]:
     """Return the interval of each parameter to be trained, or None where it is unbounded.
 
     Args:
       owner: the layer, for messages.
       values: every parameter by name.
-      learnable: the names of those to be trained.
+      learnable: the names of those to be trained; or their scales by name.
       bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
       defaults: intervals by name.
       param_dtype: of a parameter that was given as a Python number.
@@ -44,13 +75,18 @@ def trained_intervals(
     for name in bounds or ():
         if name not in names:
             raise ValueError(f"{owner}: bounds name {name!r}, which is not learnable; add it to learnable=")
-    intervals = {}
+    intervals: dict[str, Interval | ScaledInterval | None] = {}
     for name in names:
         interval = None if bounds is None else {**defaults, **bounds}.get(name)
         if interval is not None:
             interval = checked_interval(f"{owner}: {name}", interval)
             check_inside(f"{owner}: {name}", values[name], interval)
-        intervals[name] = interval
+        scale = learnable[name] if isinstance(learnable, Mapping) else "identity"
+        check_word(f"{owner}: learnable[{name!r}]", scale, ("identity", *SCALES))
+        intervals[name] = interval if scale == "identity" else (scaled := ScaledInterval(interval, scale))
+        known = scale != "identity" and not isinstance(values[name], jax.core.Tracer)
+        if known and not np.all(np.isfinite(scaled.to_scale(values[name]))):
+            raise ValueError(f"{owner}: {name} = {short(values[name])} has no finite {scale}: choose another value")
     return intervals
 
 
@@ -79,24 +115,26 @@ def check_inside(name: str, value, interval: Interval):
         raise ValueError(f"{name} = {short(value)} is outside {list(interval)}; choose another value, or other bounds")
 
 
-def initial_value(value, dtype) -> jax.Array:
-    """Convert to the initial array: keep the dtype of a floating array, and cast any other number to ``dtype``."""
+def initial_value(value, dtype, interval=None) -> jax.Array:
+    """Convert to the stored array: keep the dtype of a floating array, and cast any other number to ``dtype``."""
     # Give the dtype in both cases: a weakly typed parameter would change its type, and recompile, at the first
     # step of the optimiser.
     own = isinstance(value, (jax.Array, np.ndarray)) and is_float(value)
-    return jnp.array(value, jnp.asarray(value).dtype if own else dtype)
+    dtype = jnp.asarray(value).dtype if own else dtype
+    return jnp.array(interval.to_scale(value) if isinstance(interval, ScaledInterval) else value, dtype)
 
 
-def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:
-    """Clip the value into its interval, with the derivative of the value itself.
+def clip_straight_through(stored: jax.Array, interval: Interval | ScaledInterval | None) -> jax.Array:
+    """Return the value of a stored parameter, clipped into its interval with the derivative of the parameter itself.
 
     The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is needed.
     :func:`brainsurr.optim.project` keeps the stored parameter inside.
     """
     if interval is None:
-        return value
-    constant = jax.lax.stop_gradient(value)
-    return jnp.clip(constant, *interval) + (value - constant)
+        return stored
+    constant = jax.lax.stop_gradient(stored)
+    inside = jnp.clip(constant, *interval) + (stored - constant)
+    return SCALES[interval.scale][1](inside) if isinstance(interval, ScaledInterval) else inside
 
 
 def checked_interval(name: str, interval) -> Interval:
@@ -108,7 +146,5 @@ def checked_interval(name: str, interval) -> Interval:
 
 def not_trained(owner: str, name: str) -> ValueError:
     """Return the error for a trained parameter, say of a checkpoint, that the layer does not train."""
-    return ValueError(
-        f"{owner}: {name} is fixed in the layer but trained in the values given: make the layer with "
-        f"learnable={name!r}, or leave {name} out of the values"
-    )
+    how = f"make the layer with learnable={name!r}, or leave {name} out of the values"
+    return ValueError(f"{owner}: {name} is fixed in the layer but trained in the values given: {how}")

@@ -33,10 +33,8 @@ def check_surrogate(name: str, value: Any):
 def check_distribution(name: str, surrogate: Any):
     """Raise a ValueError unless the primitive of a surrogate rises from 0 to 1, and so is a probability."""
     if not (surrogate.is_distribution and _rises_from_0_to_1(surrogate)):
-        raise ValueError(
-            f"{name} is {surrogate!r}. Random spikes need a surrogate function that rises from 0 to 1, such as "
-            "Sigmoid(4.0); in your own class, set is_distribution = True"
-        )
+        how = "such as Sigmoid(4.0); in your own class, set is_distribution = True"
+        raise ValueError(f"{name} is {surrogate!r}: random spikes need one that rises from 0 to 1, {how}")
 
 
 @jax.jit
@@ -71,10 +69,7 @@ def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
         check_distribution(f"{owner}: the surrogate of random spikes", surrogate)
         for name in ("height", "width") if hasattr(surrogate, "surrogate") else ():  # a scaled one
             if name not in fixed or not isinstance(getattr(surrogate, name), int | float | np.generic):
-                raise ValueError(
-                    f"{owner}: {name} can't be trained with random=True, where height times width must stay 1. Train a "
-                    "parameter of the inner surrogate"
-                )
+                raise ValueError(f"{owner}: {name} can't be trained with random=True; train the inner surrogate")
 
 
 def check_positive_integer(name: str, value: Any):
@@ -111,10 +106,8 @@ def is_integer(value: Any) -> bool:
 
 def check_counts(name: str, count: int, dtype: Any):
     """Raise a ValueError unless a dtype has each integer up to a count."""
-    if count > 2 / float(jnp.finfo(dtype).eps):
-        raise ValueError(
-            f"{_expected(name)} in a dtype that counts so far, such as float32, got {count} in {jnp.dtype(dtype)}"
-        )
+    if count > (most := 2 / float(jnp.finfo(dtype).eps)):
+        raise ValueError(f"{_expected(name)} at most {most:.0f} in {jnp.dtype(dtype)}, got {count}: use float32")
 
 
 def shapes(tree: Any) -> Any:

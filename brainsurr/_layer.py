@@ -61,13 +61,15 @@ class Trained:
     """The options of a layer.
 
     Args:
-      learnable: the name or names of the trainable fields.
+      learnable: the name or names of the trainable fields. A dict such as ``{"decay": "logit"}`` also names the scale
+        on which each is stored and trained: ``"identity"``, ``"logit"``, ``"log"`` or ``"log_tau"``, the logarithm of
+        -1 / log(decay).
       bounds: closed intervals by name for trainable fields, instead of the neuron's bounds. If None, all are unbounded.
       carry_init: initialiser of the first array of the state. If None, the neuron initialises it.
       param_dtype: dtype of the parameters and the state. The output has the dtype of the input.
     """
 
-    learnable: str | Iterable[str] = ()
+    learnable: str | Iterable[str] | Mapping[str, str] = ()
     bounds: Mapping[str, Interval | None] | None = NoBounds()
     carry_init: Callable | None = None
     param_dtype: Any = NeuronModule.param_dtype
@@ -78,7 +80,9 @@ class Spiking(Trained):
     """The options of a layer that fires.
 
     Args:
-      learnable: the name or names of the trainable fields and surrogate parameters, such as ``"spike_fn.alpha"``.
+      learnable: the name or names of the trainable fields and surrogate parameters, such as ``"spike_fn.alpha"``. A
+        dict such as ``{"decay": "logit"}`` also names the scale on which each is stored and trained: ``"identity"``,
+        ``"logit"``, ``"log"`` or ``"log_tau"``, the logarithm of -1 / log(decay).
       recurrent: If True, the spikes of the last step are fed back through trainable weights, ``recurrent_kernel``.
       recurrent_kernel_init: initialiser of the recurrent weights.
       self_connections: If False, neurons have no connection to themselves: the diagonal is neither used nor trained.
@@ -208,7 +212,7 @@ def _docstring(cls) -> str | None:
     before, _, after = inspect.cleandoc(kind.__doc__).partition("\n\nExample:")[0].partition("Args:\n")
     parts = [opening.replace("LIF", kind.__name__, 1), before, _section("Args", fields)]
     parts += [_section("Keyword Args", options), after.partition("\n\n")[2]]
-    if _is_exported(kind) and not hasattr(kind, "outputs_per_input"):
+    if _is_exported(kind) and kind._outputs is Neuron._outputs:
         shown = "LIFCell" if "LIFCell" in example else "LIF"
         parts.append(f"Example:\n{example.replace(shown, cls.__name__)}")
     return "\n\n".join(part.rstrip() for part in parts if part)

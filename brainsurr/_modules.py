@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _checks
 from ._arrays import is_number, variable_value, without_unit
-from ._bounds import initial_value, names_of, trained_intervals
+from ._bounds import initial_value, names_of, scales_of, trained_intervals
 from ._event_driven import is_on
 from ._hooks import hook
 from ._pytree import unflatten
@@ -44,7 +44,7 @@ class ParameterModule:
 
     def _variable(self, name: str, value: Any, intervals: dict[str, Any], param_dtype: Any):
         if name in intervals:
-            return self._param(initial_value(value, param_dtype), intervals[name])
+            return self._param(initial_value(value, param_dtype, intervals[name]), intervals[name])
         return self._array(jnp.asarray(value)) if isinstance(value, self._arrays) else value
 
 
@@ -155,7 +155,6 @@ class NeuronModule(ParameterModule):
             if not given["recurrent"] and given[name] is not default:
                 raise ValueError(f"{owner}: {name} requires recurrent=True, got recurrent=False")
         given.pop("recurrent_kernel_init", None)
-        learnable = names_of(owner, learnable)
         fields = {field.name: given.pop(field.name) for field in fields_of(kind)}
         modules = {name: value for name, value in fields.items() if isinstance(value, SurrogateModule)}
         # A Linen module has no values before it is bound.
@@ -163,7 +162,7 @@ class NeuronModule(ParameterModule):
         # The neuron does not check trainable numbers, since the caller's bounds may replace the neuron's.
         trained = {
             name: _number(owner, kind, name, values.pop(name))
-            for name in learnable
+            for name in names_of(owner, learnable)
             if name in values and not isinstance(values[name], Surrogate)
         }
         neuron = kind(**values)._with(**trained)
@@ -179,7 +178,7 @@ class NeuronModule(ParameterModule):
             parameters |= {f"{field}.{name}": value for name, value in surrogate.named_parameters()[1].items()}
             defaults = {f"{field}.{name}": pair for name, pair in surrogate._all_bounds().items()} | defaults
         intervals = trained_intervals(owner, parameters, learnable, bounds, defaults, param_dtype)
-        neuron._check_bounds(owner, intervals)
+        neuron._check_bounds(owner, scales_of(intervals)["bounds"])
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
         self._set_values(numbers, {name: pair for name, pair in intervals.items() if name in numbers}, param_dtype)
         for field, surrogate in surrogates.items():
@@ -195,7 +194,7 @@ class NeuronModule(ParameterModule):
 
     def _activate(self, field, surrogate, intervals, param_dtype):
         """Return an activation for a field's surrogate. The names in ``intervals`` are trainable; None is unbounded."""
-        return self._activation(surrogate, learnable=intervals, bounds=intervals, param_dtype=param_dtype)
+        return self._activation(surrogate, **scales_of(intervals), param_dtype=param_dtype)
 
     def _check_changed(self, changed):
         owner = type(self).__name__

@@ -82,9 +82,7 @@ class Value:
                 is_parameter = not name.startswith("_") and (is_number(value) or _is_value(value))
                 is_lost = is_parameter or (name in names and not isinstance(value, property))
             if is_lost:
-                raise TypeError(
-                    f"{cls.__name__}: expected {name} to be a field: annotate it in a dataclasses.dataclass"
-                )
+                raise TypeError(f"{cls.__name__}: expected {name} to be a field: annotate it in a dataclass")
 
     def replace(self, **changes) -> Self:
         """Return a copy with some parameters or flags changed, such as ``f.replace(alpha=0.3, origin=True)``."""
@@ -153,10 +151,8 @@ class Value:
     def __setattr__(self, name, value):
         cls = type(self)
         if getattr(self, "_hashed", False):
-            raise TypeError(
-                f"can't set {name}: this {cls.__name__} has been hashed, by jax.jit, as a key or as a default, so "
-                f"functions compiled for it would be stale. Make a copy: f = f.replace({name}={value!r})"
-            )
+            how = f"make a copy, f = f.replace({name}={value!r})"
+            raise TypeError(f"can't set {name}: this {cls.__name__} has been hashed, for example by jax.jit: {how}")
         _pytree.register_with_flax()  # flax may have been loaded since the class was made
         fields = cls.__dict__.get("__dataclass_fields__")
         if fields is not None and name not in fields:

@@ -55,10 +55,8 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
     """
     given, wanted = _by_name(source, "source"), _by_name(target, "target")
     if given.keys() != wanted.keys():
-        raise ValueError(
-            f"the parameters differ: {sorted(given.keys() - wanted.keys())} only in the source, "
-            f"{sorted(wanted.keys() - given.keys())} only in the target"
-        )
+        only = sorted(given.keys() - wanted.keys()), sorted(wanted.keys() - given.keys())
+        raise ValueError(f"the parameters differ: {only[0]} only in the source, {only[1]} only in the target")
     kernels = None if transposed is None else names_of("transfer", transposed, "transposed")
     known = [name for name, (_, new) in given.items() if name.endswith("kernel") and getattr(new, "ndim", 0) > 2]
     for name in kernels or ():
@@ -75,10 +73,8 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
         if new.ndim > 2 and _is_brainstates(origin) != _is_brainstates(path):  # a convolution
             other = jnp.flip(new, range(new.ndim - 2)).swapaxes(-1, -2)
             if kernels is None and new.shape == other.shape:
-                raise ValueError(
-                    f"transfer: {name}, of shape {new.shape}, may be the kernel of a ConvTranspose of flax (without "
-                    f"transpose_kernel=True): name all such kernels in transposed=({name!r},), or give transposed=()"
-                )
+                how = "add it to transposed= if it is, without transpose_kernel=True; otherwise pass transposed=()"
+                raise ValueError(f"transfer: {name} of {new.shape} may be the kernel of a ConvTranspose of flax: {how}")
             if name in (kernels or ()):
                 moved = other
         if _ending(name, moved.shape) != _ending(name, like.shape):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._arrays import as_float, is_number, match_dtype_and_rank
-from ._bounds import edges
+from ._bounds import ScaledInterval, edges
 from ._extras import needs
 from ._modules import ParameterModule
 from ._report import package_of
@@ -87,7 +87,8 @@ def project(bounds: Any) -> optax.GradientTransformation:
     """
 
     def is_interval(node):  # a pair of numbers; the layers of an Equinox model may be a tuple as well
-        return node is None or (isinstance(node, tuple) and len(node) == 2 and all(map(is_number, node)))
+        is_pair = isinstance(node, tuple) and len(node) == 2 and all(map(is_number, node))
+        return node is None or is_pair or isinstance(node, ScaledInterval)
 
     for interval in jax.tree.leaves(bounds, is_leaf=is_interval):
         if not is_interval(interval):

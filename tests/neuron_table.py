@@ -197,6 +197,27 @@ def integers(fire, state, x, *, decay, decay_input, threshold, levels, **_):
     return (u - threshold * s,), s
 
 
+def adex(
+    fire, state, x, *, rate, sharpness, adaptation_rate, adaptation_coupling, adaptation_jump, reset_to, peak, **_
+):
+    v, w = state
+    u = v + rate * (sharpness * np.exp((v - 1) / sharpness) - v - w + x)
+    s = fire(u - peak)
+    w = w + adaptation_rate * (adaptation_coupling * v - w) + adaptation_jump * s
+    return (np.where(s > 0, reset_to, u), w), s
+
+
+def izhikevich(fire, state, x, *, a, b, c, d, dt, **_):
+    v, u = state
+    p = v + dt * (0.04 * v**2 + 5 * v + 140 - u + x)
+    s = fire((p - 30) / 100)
+    return (np.where(s > 0, c, p), u + dt * a * (b * v - u) + d * s), s
+
+
+def at_rest(x, *, b, **_):
+    return np.full((B, F), -65.0), -65.0 * b * np.ones((B, F))
+
+
 def sliding(fire, state, x, *, weights, threshold, **_):
     past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
     return (past[:, 1:],), fire(np.einsum("btc,t->bc", past, weights) - threshold)
@@ -206,6 +227,12 @@ def bell(fire, state, x, *, longest, delay, width):
     past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
     kernel = np.exp(-((np.arange(longest, -1, -1)[:, None] - delay) ** 2) / (2 * width**2)) * np.ones(F)
     return (past[:, 1:],), np.einsum("btc,tc->bc", past, kernel / kernel.sum(0))
+
+
+def synapses(fire, state, x, *, longest, delay, width, kernel):
+    past = np.concatenate([*state, x[:, None]], axis=1)  # [batch, time, features]
+    bell = np.exp(-((np.arange(longest, -1, -1)[:, None, None] - delay) ** 2) / (2 * width**2)) * np.ones((F, F))
+    return (past[:, 1:],), np.einsum("btc,tcd,cd->bd", past, bell / bell.sum(0), kernel)
 
 
 def delay(fire, state, x, *, steps, state_dtype):
@@ -284,6 +311,33 @@ TABLE = [
         integers,
     ),
     Entry(
+        neurons.AdEx,
+        [
+            {"rate": 0.5, "sharpness": 0.5, "peak": 1.25, "spike_fn": F0},
+            {"rate": TURN, "sharpness": THRESHOLD, "adaptation_rate": DECAY, "adaptation_coupling": 0.5, "spike_fn": F4}
+            | {"adaptation_jump": np.array([0.5, 0.0, 1.0, 0.25], np.float32), "reset_to": -0.25, "peak": 1.5},
+        ],
+        adex,
+        rounded=32,
+    ),
+    Entry(  # with so large a b, it fires within a few steps
+        neurons.Izhikevich,
+        [
+            {"b": 2.0, "spike_fn": F0},
+            {
+                "a": DECAY,
+                "b": np.array([2.0, 3.0, 1.0, 2.5], np.float32),
+                "c": -55.0,
+                "d": 4.0,
+                "dt": 0.25,
+                "spike_fn": F4,
+            },
+        ],
+        izhikevich,
+        start=at_rest,
+        rounded=64,
+    ),
+    Entry(
         neurons.SlidingPSN,
         [
             {"weights": (0.5, -0.25, 1.0), "threshold": 0.75, "spike_fn": F0},
@@ -302,6 +356,17 @@ TABLE = [
         bell,
         start=lambda x, *, longest, **_: (np.zeros((B, longest, F)),),
         rounded=16,
+    ),
+    Entry(
+        neurons.SynapticDelays,
+        [
+            {"longest": 3, "delay": 1.25, "kernel": KERNEL.astype(np.float32)},
+            {"longest": 3, "delay": np.linspace(0, 3, F * F, dtype=np.float32).reshape(F, F)}
+            | {"width": 0.75, "kernel": KERNEL.astype(np.float32)},
+        ],
+        synapses,
+        start=lambda x, *, longest, **_: (np.zeros((B, longest, F)),),
+        rounded=32,
     ),
     Entry(neurons.Delay, [{"steps": 2}, {"steps": (1, 3, 0, 2)}], delay, start=nothing_yet),
     Entry(neurons.Window, [{"length": 3}], window, start=lambda x, length, **_: (np.zeros((B, length - 1, F)),)),

@@ -17,6 +17,11 @@ STEPS = np.select([TIME < 10, TIME < 40, TIME < 50, TIME < 90], [0.0, 0.08, 0.0,
 PULSES = np.float32(np.isin(TIME, [10, 40, 44, 48, 80, 84, 88, 92, 96]))
 RHYTHMS = 0.9 * np.where(TIME < 80, TIME % 17 == 2, TIME % 8 == 0)  # that of the neurons, then twice as fast
 STAIRS = 0.5 * np.array([0, 1, 2, 4, 6, 10])[TIME // 20]
+CURRENT = np.repeat([0.0, 1.0, 0.0], [50, 500, 50])
+# Adapting, bursting, and delayed and accelerating, at steps of 0.5 ms: table 1 of Naud et al. 2008 without dimensions.
+ADAPTING = {"rate": 0.03, "adaptation_rate": 1 / 600, "adaptation_coupling": 1 / 6, "adaptation_jump": 0.25}
+BURSTING = {"rate": 0.025, "sharpness": 0.25, "adaptation_rate": 1 / 240, "adaptation_coupling": 0.2}
+DELAYED = {"rate": 0.03, "adaptation_rate": 1 / 600, "adaptation_coupling": -5 / 6, "adaptation_jump": 0.0}
 # Of each neuron: its input, and with what arguments it is shown.
 SHOWN = {
     "LIF": (STEPS, {}, {"refractory": 8}),
@@ -26,6 +31,8 @@ SHOWN = {
     "BRF": (RHYTHMS, {"frequency": 0.35, "damping": 0.05}),
     "BHRF": (RHYTHMS, {"frequency": 0.35}),
     "ILIF": (STAIRS, {"decay": 0.5}),
+    "AdEx": (2.1 * CURRENT, ADAPTING, BURSTING | {"adaptation_jump": 1.25, "reset_to": 1.5}, DELAYED),
+    "Izhikevich": (10 * CURRENT, {}, {"c": -50.0, "d": 2.0}, {"a": 0.1, "d": 2.0}),
 }
 
 
@@ -36,8 +43,9 @@ def watch(neuron: neurons.Neuron, xs: np.ndarray) -> np.ndarray:
         before = dict(zip(neuron.states, jax.tree.leaves(state), strict=True))
         state, s = neuron.step(state, x)
         after = dict(zip(neuron.states, jax.tree.leaves(state), strict=True))
-        threshold = neuron.threshold + before.get("a", before.get("q", 0.0))  # of ALIF, of BRF
-        rows.append((after["u"] if "u" in after else after["v"] + threshold * s, threshold, s))
+        threshold = getattr(neuron, "threshold", np.nan) + before.get("a", before.get("q", 0.0))  # of ALIF, of BRF
+        subtracts = hasattr(neuron, "threshold") and "u" not in after
+        rows.append((after[neuron.states[0]] + (threshold * s if subtracts else 0), threshold, s))
     return np.array(rows).T
 
 
@@ -47,14 +55,16 @@ def neuron_picture(name: str):
     rows = 1 + len(chosen)
     sizes = {"figsize": (6.4, 0.9 + 1.3 * len(chosen)), "height_ratios": [1] + [2] * len(chosen)}
     figure, axes = plt.subplots(rows, 1, sharex=True, layout="constrained", **sizes)
-    axes[0].step(TIME, xs, where="mid", color="0.4")
+    time = np.arange(len(xs))
+    axes[0].step(time, xs, where="mid", color="0.4")
     axes[0].set(ylabel="input")
     for axis, given in zip(axes[1:], chosen, strict=True):
         potential, threshold, spikes = watch(getattr(neurons, name)(**given), xs)
-        axis.plot(TIME, potential, color="C0")
-        axis.plot(TIME, threshold, "--", color="0.4", linewidth=1)
-        top = 1.1 * max(potential.max(), threshold.max())
-        axis.vlines(TIME, top, top * (1 + 0.25 * spikes), color="C1")
+        axis.plot(time, potential, color="C0")
+        axis.plot(time, threshold, "--", color="0.4", linewidth=1)
+        low, high = potential.min(), np.nanmax([potential, threshold])
+        top = high + 0.1 * (high - low)
+        axis.vlines(time, top, top + 0.25 * (high - low) * spikes, color="C1")
         call = f"{name}({', '.join(f'{argument}={value}' for argument, value in given.items())})"
         axis.set_title(call, loc="left", fontsize=9, family="monospace")
         axis.set(ylabel="potential")

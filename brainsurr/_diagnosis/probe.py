@@ -83,10 +83,7 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
         s = spike_fn(x, **key)
         sharding = jax.typeof(s).sharding
         if sharding.mesh.manual_axes or (sharding.mesh.explicit_axes and any(sharding.spec)):
-            raise ValueError(
-                "diagnose can't add up values that are split over explicit mesh axes or in shard_map: call it "
-                "outside of the mesh, or on one whose axes are AxisType.Auto"
-            )
+            raise ValueError("diagnose can't sum over explicit mesh axes or shard_map: use AxisType.Auto, or no mesh")
         return _noticing(lambda: differentiated.update({use.name: None}), s)
 
     def tapping(totals):
@@ -99,17 +96,9 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
     with fresh_trace():
         transform.make_jaxpr(lambda: loss(find))()
     if not any(use.name for use in shapes):
-        raise ValueError(
-            "diagnose: no layer of neurons, SpikingActivation or named function was used. It can't see a bare "
-            "surrogate in a module of your own: wrap it in SpikingActivation. loss_fn must use its argument, and must "
-            "not be cached"
-        )
+        raise ValueError("diagnose: loss_fn used no spiking layer: wrap a bare surrogate in SpikingActivation")
     if differentiated:
-        raise ValueError(
-            "diagnose: expected a loss that holds no derivative, got one that differentiates "
-            f"{', '.join(differentiated)} itself, so gradients also come from slopes of the surrogate. Leave that term "
-            "out, such as a penalty on a gradient"
-        )
+        raise ValueError(f"diagnose: leave out the term of the loss that differentiates {', '.join(differentiated)}")
     with fresh_trace():
         totals, value = transform.jit(transform.grad(tapping, has_aux=True))(jax.tree.map(jnp.zeros_like, shapes))
     sums = jax.tree.map(lambda total: np.asarray(total, np.float64), totals)
@@ -165,10 +154,8 @@ def mask_for(x: jax.Array) -> jax.Array | None:
     if mask is None:
         return None
     if x.shape[: mask.ndim] != mask.shape:
-        raise ValueError(
-            f"diagnose: the mask is {mask.shape}, and an input {x.shape}. Layers over time and unroll split the mask "
-            "into steps, [time, batch]; a cell in a loop of your own, or vmap, does not"
-        )
+        how = "use layers over time or unroll, which split the mask, instead of a loop of your own or vmap"
+        raise ValueError(f"diagnose: the mask is {mask.shape}, and an input {x.shape}: {how}")
     return mask.reshape(*mask.shape, *[1] * (x.ndim - mask.ndim))
 
 

@@ -101,32 +101,23 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
     poisoned = [name for name, layer in layers.items() if layer.nan > 0]
     broken = [name for name, layer in layers.items() if layer.status == "not finite"]
     if outside:
-        texts.append(
-            f"Stored outside of the bounds: {listed(outside)}. A layer uses the nearest edge until training has led "
-            "the stored value back: set a value inside, and keep it there with brainsurr.optim.project."
-        )
+        how = "set a value inside, and keep it there with brainsurr.optim.project"
+        texts.append(f"Stored outside of the bounds, so that the layer uses an edge: {listed(outside)}; {how}.")
     if broken_names:
-        texts.append(
-            f"The parameters are NaN or infinite: {listed(broken_names)}. A step made them so: look at the data, the "
-            "labels and the learning rate, and start from new parameters."
-        )
+        how = "look at the data, the labels and the learning rate, and start from new parameters"
+        texts.append(f"The parameters are NaN or infinite: {listed(broken_names)}. A step made them so: {how}.")
     if rows:
-        texts.append(
-            f"The inputs have NaN or infinity in rows {listed(map(str, rows))} of the batch: look at the data."
-        )
+        bad = listed(map(str, rows))
+        texts.append(f"The inputs have NaN or infinity in rows {bad} of the batch: look at the data.")
     # NaN comes from the first layer with NaN in the forward pass, or the loss, or the first in the backward pass.
     if poisoned:
         texts.append(f"{poisoned[0]} is the first layer with NaN in its membrane. Look at what goes into it.")
     elif not math.isfinite(loss):  # the mask may exclude the example that is not finite
-        texts.append(
-            f"The loss is {loss}, and the membranes are finite. Look at the loss: a label outside of the classes, "
-            "0 / 0 for an example without values, the logarithm of 0, NaN that a mask leaves out."
-        )
+        what = "a label outside of the classes, 0 / 0 for an example without values, the logarithm of 0"
+        texts.append(f"The loss is {loss}, and the membranes are finite. Look at the loss: {what}.")
     elif broken:
-        texts.append(
-            f"{broken[-1]} is the last layer whose gradient is NaN or too large for its dtype, though its membrane is "
-            "finite. Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'."
-        )
+        how = "Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'"
+        texts.append(f"{broken[-1]} is the last layer whose gradient is NaN or overflows its dtype. {how}.")
     for name in layers:
         texts += _sentences_about(name, layers)
     partly = [
@@ -161,9 +152,8 @@ def _sentences_about(name: str, layers: dict[str, LayerReport]) -> list[str]:
         "little information. Remedy: scale down the weights before it or raise its threshold.",
         "vanishing": f"{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
         f"{layers[strongest].grad_norm:.2g} at {strongest}. Remedy: wider surrogates or larger weights between them.",
-        "unused": f"{name}: the loss does not depend on its spikes in any way that can be differentiated, or no value "
-        "reached it. Look for a stop_gradient, an unused output, an empty batch or time axis, a branch that was not "
-        "taken, or a loss_fn that is cached or compiled.",
+        "unused": f"{name}: the loss has no derivative in its spikes, or no value reached it. Look for a stop_gradient,"
+        " an unused output, an empty batch, a branch that was not taken, or a loss_fn that is cached or compiled.",
     }
     said = [of_status[layer.status]] if layer.status in of_status else []
     if not before and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
@@ -182,10 +172,8 @@ def _explain_cut_off(layer, layers, after, suggestion) -> str:
     for other in after:
         if layers[other].arriving and not layers[other].reached:
             return f"no gradient gets through {other}, which is {layers[other].status}; fix that first"
-    return (
-        "no gradient of the loss arrives at its spikes, though no later layer stops it; look for weights of 0, a "
-        "stop_gradient, or a step without a surrogate after it"
-    )
+    how = "look for weights of 0, a stop_gradient, or a step without a surrogate after it"
+    return f"no gradient of the loss arrives at its spikes, though no later layer stops it; {how}"
 
 
 def _suggest(layer: LayerReport) -> str:

@@ -183,10 +183,7 @@ def _measured(scalar, values) -> tuple[float, dict[str, Slope]]:
     losses = {name: np.asarray(line(values, direction)) for name, direction in _directions(values)}
     value = float(next(iter(losses.values()))[0])
     if not np.isfinite(value):
-        raise ValueError(
-            f"expected loss_fn to return a finite loss, got {value} of the smooth network: if it is finite with "
-            "spikes, shorten the sequence, since a primitive can grow without bounds; else diagnose finds the layer"
-        )
+        raise ValueError(f"expected a finite loss, got {value} of the smooth network: use fewer steps or diagnose")
     return value, {name: along(points) for name, points in losses.items()}
 
 

@@ -201,11 +201,8 @@ def sentences(reports, casts: list, stops: list[str], stepped, grown: float, len
             far = max(growth(pairs), growth((measured, slope) for slope, measured in pairs))
             said.append(text.format(names=listed(those), casts=where, far=far, **facts))
     if stepped:
-        said.append(
-            f"No gradient passes the step in {listed(stepped)}, such as x >= 0 as a float, and what comes out "
-            "of it is added to something, or multiplied by a weight. Make a spike function a surrogate, such as "
-            "brainsurr.Arctan(2.0); if it is meant, put a stop_gradient around it."
-        )
+        how = "Make it a surrogate, such as brainsurr.Arctan(2.0), or, if it is meant, put a stop_gradient around it"
+        said.append(f"No gradient passes the step in {listed(stepped)}, such as x >= 0, and its result is used. {how}.")
     for mode in ("reverse", "forward"):
         if any(getattr(report, mode) is None for report in reports.values()):
             said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")

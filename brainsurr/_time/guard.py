@@ -92,10 +92,7 @@ def check_stateless_layer(
     if is_dropout(layer):
         shares_mask = {0, -xs.ndim} & {*layer.broadcast_dims} and not getattr(layer, "deterministic", False)
         if shares_mask and run.kind == "unroll":
-            raise ValueError(
-                f"{name} draws one mask for all time steps, and in unroll one for each block: leave axis 0, time, out "
-                "of its broadcast_dims"
-            )
+            raise ValueError(f"{name} draws one mask for all time steps: leave axis 0 out of its broadcast_dims")
         return False
     with setting(running, CHECK):
         function = as_function(layer)
@@ -103,16 +100,11 @@ def check_stateless_layer(
             return False
         mixed, is_moved = _mixed_by(function, (run.steps or len(xs), *xs.shape[1:]), xs.dtype, axes)
     if TIME in mixed:
-        raise ValueError(
-            f"{name} has no state, but its output at one time step depends on other steps, or on the position in "
-            "time, which unroll changes. Process each time step separately, or keep earlier steps in a state"
-        )
+        how = "treat each step alone, or keep earlier steps in a state"
+        raise ValueError(f"{name} mixes time steps, or depends on the position in time, which unroll changes: {how}")
     if BATCH in mixed:
-        raise ValueError(
-            f"{name} mixes the examples of a batch: its output for one depends on others in xs [time, batch, ...], "
-            f"{xs.shape}. x.reshape(*x.shape[:2], -1) flattens an example. If it is meant, "
-            "SpikingSequential(layers, mixes_examples=True)"
-        )
+        how = "x.reshape(*x.shape[:2], -1) flattens each one, and mixes_examples=True in SpikingSequential allows it"
+        raise ValueError(f"{name} mixes the examples of a batch, in xs [time, batch, ...] of {xs.shape}: {how}")
     return is_moved
 
 

@@ -93,10 +93,8 @@ def apply_layer(layer: Any, carry, xs, call: Callable = call_layer):
     shapes_before, shapes_after = ([getattr(a, "shape", ()) for a in jax.tree.leaves(c)] for c in (carry, after))
     time = getattr(xs, "shape", ())[:1]
     if time and any(new == (*time, *old) for old, new in zip(shapes_before, shapes_after, strict=False)):
-        raise ValueError(
-            f"SpikingSequential: expected {type(layer).__name__} to keep the shape of its state, {shapes_before}, got "
-            f"{shapes_after}: use a layer over time, or wrap a flax cell in RNN(cell, time_major=True)"
-        )
+        changed = f"{type(layer).__name__} turned a state of {shapes_before} into {shapes_after}"
+        raise ValueError(f"SpikingSequential: {changed}: wrap a flax cell in RNN(cell, time_major=True)")
     if getattr(layer, "return_spikes", False) is not True:
         return after, ys, None
     if not isinstance(ys, tuple):
@@ -225,10 +223,8 @@ def apply_layers(net, carry, xs, host: Host):
     """
     layers = net.layers
     if not isinstance(carry, tuple | list) or len(carry) != len(layers):
-        raise ValueError(
-            f"SpikingSequential: the carry is {shown(carry)}, not an entry for each of {len(layers)} layers. Call "
-            "net(carry, xs) with the carry of initialize_carry"
-        )
+        what = f"the carry of initialize_carry, with {len(layers)} entries"
+        raise ValueError(f"SpikingSequential: expected {what}, got {shown(carry)}")
     run, carries, spikes, given, xs, are_spikes = running.get(), [], {}, xs, as_float(xs, "xs"), False
     moved: Any = None  # the layer that moved examples to the time axis, and the sizes of both axes before it
     for index, (layer, before) in enumerate(zip(layers, carry, strict=True)):
@@ -268,11 +264,8 @@ def apply_layers(net, carry, xs, host: Host):
 def _check_first_axes(index: int, layer, xs, source: int, moved_by, sizes: tuple[int, int]):
     """Raise a ValueError if a neuron would run over examples, which an earlier layer has moved to the time axis."""
     if xs.shape[:2] != sizes:
-        raise ValueError(
-            f"SpikingSequential: layers[{index}], {name_of(layer)}, runs over the first axis, where layers[{source}], "
-            f"{name_of(moved_by)}, has put examples of the batch: expected [{sizes[0]}, {sizes[1]}, ...], got "
-            f"{xs.shape}. Use xs.reshape(*xs.shape[:2], -1), or SpikingSequential(layers, mixes_examples=True)"
-        )
+        moved = f"layers[{source}], {name_of(moved_by)}, put examples on the time axis: {xs.shape[:2]}, not {sizes}"
+        raise ValueError(f"SpikingSequential: {moved}, before layers[{index}], {name_of(layer)}: keep both axes")
 
 
 def _call_batch_first(layer, xs):

@@ -74,7 +74,7 @@ class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.M
             with brainstate.environ.context(precision=max(32, brainstate.environ.get_precision())):  # see drawing_dtype
                 kernel = given["recurrent_kernel_init"](shape)
             self.recurrent_kernel = make_param(jnp.asarray(kernel, self.param_dtype))
-        self.out_size = (*size[:-1], size[-1] * getattr(self.neuron, "outputs_per_input", 1))
+        self.out_size = (*size[:-1], self.neuron._outputs(size[-1]))
 
     @property
     def _size(self):

@@ -42,10 +42,7 @@ class Fixed:
     def array(self) -> jax.Array:
         """The array."""
         if self.bits.dtype != _bits_of(self.dtype):
-            raise TypeError(
-                f"a fixed array is held as its bits, {_bits_of(self.dtype)}, and was averaged or cast to "
-                f"{self.bits.dtype}: choose what is trained by eqx.is_inexact_array, not by eqx.is_array"
-            )
+            raise TypeError(f"a fixed array became {self.bits.dtype}: filter by eqx.is_inexact_array, not by is_array")
         return jax.lax.bitcast_convert_type(self.bits, self.dtype)
 
 
@@ -111,10 +108,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
             if isinstance(value, Fixed):
                 return value.array
             if path not in intervals and isinstance(value, jax.Array):
-                raise TypeError(
-                    f"{type(self).__name__}: {path[1:]} is fixed, and an array in its place would be trained without "
-                    "bounds: make a new layer, with its name in learnable= to train it"
-                )
+                raise TypeError(f"{type(self).__name__}: {path[1:]} is fixed: to train it, make a new layer")
             return clip_straight_through(value, intervals.get(path))
 
         return jax.tree_util.tree_map_with_path(now, getattr(self, name), is_leaf=lambda node: isinstance(node, Fixed))

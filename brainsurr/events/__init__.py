@@ -242,10 +242,8 @@ class Available:
     def __str__(self) -> str:
         if self.reason:
             return f"all products are dense: {self.reason}"
-        return (
-            "products skip zeros if x is float32, uint8 or bool and the weights are float32, on a CPU, but not under "
-            "explicit mesh axes, in shard_map over some axes, with symbolic shapes or in exported programs"
-        )
+        but = "explicit mesh axes, in shard_map over some axes, with symbolic shapes or in exported programs"
+        return f"products skip zeros if x is float32, uint8 or bool and w is float32, on a CPU, but not under {but}"
 
 
 def available() -> Available:

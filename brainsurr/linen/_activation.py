@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from flax.typing import Dtype
 
 from .._arrays import is_number
-from .._bounds import Interval, clip_straight_through, initial_value, not_trained
+from .._bounds import Interval, clip_straight_through, initial_value, not_trained, scales_of
 from .._modules import ParameterModule, SurrogateModule
 from .._pytree import value_key
 from .._surrogate import Surrogate
@@ -47,7 +47,7 @@ class LinenModule(ParameterModule, nn.Module):
     def _set_values(self, values, intervals, param_dtype):
         """Store which values are trainable, before flax freezes the fields and requires them to be hashable."""
         self._numbers, self._intervals = values, intervals
-        vars(self).update(learnable=tuple(intervals), bounds=FrozenDict(intervals))
+        vars(self).update({name: FrozenDict(given) for name, given in scales_of(intervals).items()})
         self._fixed = tuple(name for name in values if name not in intervals)
 
     def __post_init__(self):
@@ -65,7 +65,9 @@ class LinenModule(ParameterModule, nn.Module):
                 path = next(iter(flatten_dict({name: self.get_variable("params", name)}, sep=".")))
                 raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), path)
         for name, interval in self._intervals.items():
-            stored = self.param(name, lambda key, value=now[name]: initial_value(value, self.param_dtype))
+            stored = self.param(
+                name, lambda key, value=now[name], pair=interval: initial_value(value, self.param_dtype, pair)
+            )
             now[name] = clip_straight_through(stored, interval)
         self._now = now  # the current values, trainable ones clipped to their bounds
 
@@ -88,8 +90,8 @@ class SpikingActivation(SurrogateModule, LinenModule):
     Attributes:
       surrogate_init: the surrogate before training, such as ``LogTailedRelu(alpha=0.1)``. A parameter may be an array,
         one number per channel (last axis).
-      learnable: the name or names of the trainable parameters. Each is stored as a parameter of that name in the
-        collection "params".
+      learnable: the name or names of the trainable parameters, or a dict from names to scales, as in layers. Each is
+        stored as a parameter of that name in the collection "params".
       bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's bounds. If None,
         parameters are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge,
         so that the parameter can leave the edge. To clip the stored value too, add
@@ -120,7 +122,7 @@ class SpikingActivation(SurrogateModule, LinenModule):
 
     surrogate_init: Surrogate
     _: dataclasses.KW_ONLY
-    learnable: str | Iterable[str] = ()
+    learnable: str | Iterable[str] | Mapping[str, str] = ()
     bounds: Mapping[str, Interval | None] | None = FrozenDict()
     param_dtype: Dtype = jnp.float32
     random: bool = False

@@ -6,15 +6,18 @@
 """
 
 from ._neuron import Neuron
+from .adex import *
 from .alif import *
 from .delay import *
 from .ilif import *
+from .izhikevich import *
 from .learnable_delay import *
 from .lif import *
 from .psn import *
 from .recurrent import *
 from .resonate import *
 from .synaptic import *
+from .synaptic_delays import *
 from .window import *
 
 __all__ = ["Neuron"]

@@ -37,10 +37,10 @@ class InputHistory(Unmatched):
         both = jnp.concatenate([before, xs])
         return both, jnp.moveaxis(both[len(xs) :], 0, -2).astype(past.dtype)
 
-    def _filtered(self, past, xs, kernel):
+    def _filtered(self, past, xs, kernel, multiply=jnp.multiply):
         """Return the new state, and the inputs filtered with a kernel over time."""
         both, past = self._joined(past, xs.astype(past.dtype))
-        return past, sum(kernel[i] * both[i : i + len(xs)] for i in range(len(kernel)))
+        return past, sum(multiply(both[i : i + len(xs)], kernel[i]) for i in range(len(kernel)))
 
 
 class AnyDtypeHistory(InputHistory):
@@ -66,8 +66,6 @@ class AnyDtypeHistory(InputHistory):
         if past is None:
             return xs, past
         if not np.can_cast(xs.dtype, past.dtype):
-            raise ValueError(
-                f"{type(self).__name__}: a {past.dtype} carry can't represent every number of a {xs.dtype} input: set "
-                f"state_dtype=jnp.{xs.dtype}"
-            )
+            what = f"a {past.dtype} carry can't represent every number of a {xs.dtype} input"
+            raise ValueError(f"{type(self).__name__}: {what}: set state_dtype=jnp.{xs.dtype}")
         return super()._joined(past, xs)

@@ -90,9 +90,7 @@ class Neuron(Value):
         names = [field.name for field in dataclasses.fields(cls)]
         for path in cls.bounds:
             if path.partition(".")[0] not in names:
-                raise ValueError(
-                    f"{cls.__name__}: bounds contains {path!r}, which is not a field. Fields: {', '.join(names)}"
-                )
+                raise ValueError(f"{cls.__name__}: bounds contains {path!r}, not one of the fields {', '.join(names)}")
 
     def initial_state(self, x) -> Any:
         """Return the state before the first step.
@@ -181,10 +179,8 @@ class Neuron(Value):
                 continue
             change = 1 - np.float64(value) if name.endswith("decay") else np.float64(value)
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
-                raise ValueError(
-                    f"{owner}: with {name}={value}, {jnp.dtype(dtype)} rounds the change per step to 0. Use a wider "
-                    "param_dtype for a layer, or a wider input dtype for a neuron"
-                )
+                what = f"with {name}={value}, {jnp.dtype(dtype)} rounds the change per step to 0"
+                raise ValueError(f"{owner}: {what}: use a wider param_dtype of the layer, or dtype of the input")
         for name in self._counts:
             check_counts(f"{owner}: {name}", getattr(self, name), dtype)
 
@@ -196,6 +192,10 @@ class Neuron(Value):
         for name, value in vars(self).items():
             if is_number(value) and jnp.shape(value) not in ((), (1,), (features,)):
                 raise ValueError(f"{owner}: {name} has shape {jnp.shape(value)}, but must be () or ({features},)")
+
+    def _outputs(self, features: int) -> int:
+        """Return the number of features of the output."""
+        return features
 
 
 class Unmatched(Neuron):
@@ -285,10 +285,8 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
         kinds = [neuron._as_input if is_float(like) else as_real for like in likes]
         leaves = [convert(leaf, "carry") for convert, leaf in zip(kinds, leaves, strict=True)]
     if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
-        raise ValueError(
-            f"{owner}: the carry has shapes {shapes(state)}, a step of shape {shape} needs {shapes(expected)}. Make it "
-            "with initialize_carry or init_state; swap the axes of batch-first xs (jnp.swapaxes)"
-        )
+        what = f"the carry has shapes {shapes(state)}, a step of shape {shape} needs {shapes(expected)}"
+        raise ValueError(f"{owner}: {what}. Use initialize_carry or init_state; jnp.swapaxes if xs is batch-first")
     return jax.tree.unflatten(wanted, leaves)
 
 

@@ -58,9 +58,7 @@ class Delay(AnyDtypeHistory, DelayFields):
         steps = value.tolist() if hasattr(value, "tolist") and not isinstance(value, jax.core.Tracer) else value
         each = steps if isinstance(steps, tuple | list) else [steps]
         if not each or not all(is_integer(n) and n >= 0 for n in each):
-            raise ValueError(
-                f"{cls.__name__}: expected steps to be a non-negative integer, or one for each channel, got {value!r}"
-            )
+            raise ValueError(f"{cls.__name__}: expected steps to be one or several integers from 0, got {value!r}")
         return tuple(map(int, each)) if each is steps else int(steps)
 
     def _check(self, name, value):

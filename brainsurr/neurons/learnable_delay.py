@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from .._arrays import match_dtype_and_rank
 from .._bounds import check_inside
 from ._history import InputHistory
 
@@ -75,13 +76,17 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
     def _check_bounds(self, owner, intervals):
         for name, interval in intervals.items():
             what = f"{owner}: {name}" if interval is None else f"{owner}: bounds of {name}"
-            check_inside(what, getattr(self, name) if interval is None else interval, self._all_bounds()[name])
+            widest = self._all_bounds().get(name, (-jnp.inf, jnp.inf))
+            check_inside(what, getattr(self, name) if interval is None else interval, widest)
+
+    def _fractions(self, like) -> jax.Array:
+        """Return the fraction of each of the last inputs in an output, the oldest first: ``[longest + 1, ...]``."""
+        delay, width = (match_dtype_and_rank(n, like, type(self).__name__) for n in (self.delay, self.width))
+        back = jnp.arange(self.longest, -1, -1, dtype=like.dtype)
+        return jax.nn.softmax(jax.vmap(lambda n: -(((n - delay) / width) ** 2) / 2)(back), axis=0)
 
     def over_time(self, past, xs):
         """Return the new state and the delayed inputs."""
-        super()._check_features(type(self).__name__, xs.shape[-1])
-        back = jnp.arange(self.longest, -1, -1, dtype=past.dtype)[:, None]
-        delay, width = (jnp.atleast_1d(jnp.asarray(n, past.dtype))[None] for n in (self.delay, self.width))
-        kernel = jax.nn.softmax(-(((back - delay) / width) ** 2) / 2, axis=0)
-        past, ys = self._filtered(past, xs, kernel.reshape(len(back), *(1,) * (xs.ndim - 1), -1))
+        self._check_features(type(self).__name__, xs.shape[-1])
+        past, ys = self._filtered(past, xs, self._fractions(jax.ShapeDtypeStruct(xs.shape[1:], past.dtype)))
         return past, ys.astype(xs.dtype)

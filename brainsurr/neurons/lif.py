@@ -153,10 +153,7 @@ class LIF(LI, LIFFields):
             check_flag(f"{type(self).__name__}: reset_grad", value, optional=True)
         now = vars(self) | {name: value}
         if now.get("reset") == "none" and (now.get("reset_delay") or now.get("reset_grad") is not None):
-            raise ValueError(
-                f"{type(self).__name__}: expected neither reset_delay nor reset_grad with reset='none', since there is "
-                "no reset: omit them, or pass False and None"
-            )
+            raise ValueError(f"{type(self).__name__}: omit reset_delay and reset_grad, since reset='none'")
 
     @property
     def states(self):  # type: ignore[override]

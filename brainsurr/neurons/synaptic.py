@@ -65,10 +65,8 @@ class Synaptic(LIF, SynapticFields):
         for base in [base for base in cls.__mro__ if issubclass(base, Neuron) and "step" in vars(base)]:
             is_first = cls.__mro__.index(base) < cls.__mro__.index(Synaptic)
             if not issubclass(base, Synaptic) and (is_first or not issubclass(base, LIF)) and base not in LIF.__mro__:
-                raise TypeError(
-                    f"{cls.__name__}: expected Synaptic before a LIF neuron among the bases, as in class "
-                    f"{cls.__name__}(Synaptic, ALIF), got {', '.join(base.__name__ for base in cls.__bases__)}"
-                )
+                bases = ", ".join(base.__name__ for base in cls.__bases__)
+                raise TypeError(f"{cls.__name__}: expected Synaptic before the LIF neuron among its bases, got {bases}")
 
     @property
     def states(self):  # type: ignore[override]

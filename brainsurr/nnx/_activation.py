@@ -46,8 +46,9 @@ class SpikingActivation(SurrogateModule, NNXModule):
     Args:
       surrogate: the surrogate, such as ``LogTailedRelu(alpha=0.1)``. A parameter may be an array, one number per
         channel (last axis).
-      learnable: the name or names of the trainable parameters. Each is stored as an ``nnx.Param`` of that name. The
-        others are attributes of the same name: a number, or an ``nnx.Variable`` for an array.
+      learnable: the name or names of the trainable parameters, or a dict from names to scales, as in layers. Each is
+        stored as an ``nnx.Param`` of that name. The others are attributes of the same name: a number, or an
+        ``nnx.Variable`` for an array.
       bounds: closed intervals by name, ``{"alpha": (0.0, 1.0)}``, instead of the surrogate's bounds. If None,
         parameters are unbounded. The layer clips the value it uses to the interval, and passes the gradient at an edge,
         so that the parameter can leave the edge. To clip the stored value too, add
@@ -78,7 +79,7 @@ class SpikingActivation(SurrogateModule, NNXModule):
         self,
         surrogate: Surrogate,
         *,
-        learnable: str | Iterable[str] = (),
+        learnable: str | Iterable[str] | Mapping[str, str] = (),
         bounds: Mapping[str, Interval | None] | None = MappingProxyType({}),
         param_dtype: Dtype = jnp.float32,
         random: bool = False,

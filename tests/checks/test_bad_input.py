@@ -188,7 +188,7 @@ def test_a_mistake_in_a_layer_raises_an_error_that_names_it(host):
     if host is not Brainstate:
         call = functools.partial(net.apply, {}) if host.name == "linen" else net
         for carry in ((jnp.zeros((2, 4)),), jnp.zeros((2, 4))):
-            with pytest.raises(ValueError, match="the carry is"):
+            with pytest.raises(ValueError, match="the carry of initialize_carry"):
                 call(carry, XS)
 
 

@@ -160,7 +160,7 @@ def test_on_a_mesh():
         lambda f: f["a"](split).sum(),
         lambda f: jax.shard_map(f["a"], mesh=auto, in_specs=P("a"), out_specs=P("a"))(xs).sum(),
     ):
-        with pytest.raises(ValueError, match=r"diagnose can't add up values .* call it outside of the mesh"):
+        with pytest.raises(ValueError, match="diagnose can't sum over explicit mesh axes"):
             bs.diagnose(f, loss_fn)
 
 
@@ -339,7 +339,7 @@ MISTAKES = [
         r"spike_fns\['f'\].*a module, Partial",
     ),
     (lambda: diagnosed(LENGTHS.T, bs.nnx.LIF(F), lambda net: net(X32[0], X32)[1].sum()), ValueError, "12 time steps"),
-    (lambda: diagnosed(LENGTHS, loss_fn=lambda fs: fs["f"](X32[0]).sum()), ValueError, "a cell in a loop of your own"),
+    (lambda: diagnosed(LENGTHS, loss_fn=lambda fs: fs["f"](X32[0]).sum()), ValueError, "a loop of your own"),
     *(
         (lambda mask=mask: diagnosed(mask), ValueError, "mask")
         for mask in (LENGTHS[:, 0], np.full((T, B), 2), 0 * LENGTHS)
@@ -401,5 +401,5 @@ def test_a_loss_that_holds_a_derivative_is_refused(by):
         return jnp.mean(fs["act"](x @ jnp.ones((F, 2))) ** 2)
 
     x = jnp.linspace(-1.0, 1.0, B * F).reshape(B, F)
-    with pytest.raises(ValueError, match="a loss that holds no derivative, got one that differentiates act itself"):
+    with pytest.raises(ValueError, match="the term of the loss that differentiates act"):
         bs.diagnose({"act": bs.Arctan()}, lambda fs: error(fs, x) + jnp.sum(by(lambda x: error(fs, x))(x) ** 2))

@@ -285,7 +285,7 @@ def test_a_surrogate_in_a_module_of_ones_own_is_seen_if_wrapped(host, own):
             return host.layers.diagnose({}, lambda variables: jnp.sum(module.apply(variables, xs)))
         return host.layers.diagnose(module, lambda *net: jnp.sum((net or (module,))[0](xs)))
 
-    with pytest.raises(ValueError, match="a bare surrogate in a module of your own: wrap it in SpikingAct"):
+    with pytest.raises(ValueError, match="wrap a bare surrogate in SpikingActivation"):
         report(own(bs.Arctan()))
     act = host.layers.SpikingActivation(bs.Arctan())
     (layer,) = report(own(act)).values()

@@ -177,10 +177,8 @@ def test_a_fixed_array_is_no_number_for_others():
     carry = lif.initialize_carry((1, 2))
     arrays, rest = eqx.partition(lif, eqx.is_array)
     for changed in (jax.tree.map(lambda a: 0.5 * a + 0.5 * a, arrays), jax.tree.map(lambda a: a.astype("i4"), arrays)):
-        with pytest.raises(
-            TypeError, match=r"held as its bits, uint32, .* by eqx.is_inexact_array, not by eqx.is_array"
-        ):
+        with pytest.raises(TypeError, match=r"a fixed array became .* eqx.is_inexact_array"):
             eqx.combine(changed, rest)(carry, xs)
     placed = eqx.tree_at(lambda lif: lif.decay, lif, jnp.full(2, 0.7))
-    with pytest.raises(TypeError, match=r"^LIF: decay is fixed, .* make a new layer, with its name in learnable="):
+    with pytest.raises(TypeError, match=r"^LIF: decay is fixed: to train it, make a new layer"):
         placed(carry, xs)

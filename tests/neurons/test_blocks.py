@@ -215,7 +215,7 @@ def test_attention_among_tokens_passes_the_guard(monkeypatch):
     assert run(net, QKV, block_size=2).any()
 
 
-@pytest.mark.parametrize(("axis", "message"), [(0, "has no state, but its output"), (1, "mixes the examples")])
+@pytest.mark.parametrize(("axis", "message"), [(0, "mixes time steps"), (1, "mixes the examples")])
 def test_attention_over_time_or_batch_is_refused(axis, message):
     net = SpikingSequential([Residual([attention_over(axis), nnx.Linear(FEATURES, 3 * FEATURES, rngs=nnx.Rngs(0))])])
     with pytest.raises(ValueError, match=rf"layers\[0\], attend, {message}"):

@@ -255,7 +255,7 @@ OF_ANY = [
     *((made(base, ["reset"], reset="none"), TypeError, NO_FIELD) for base in (Neuron, QIF, LIF)),
     # Which a dataclass would leave as it is in the base.
     (dataclasses.dataclass(made(LIF, reset="none")), TypeError, NO_FIELD),
-    (made(bounds={"Rate": (0.0, 1.0)}), ValueError, "bounds contains 'Rate', which is not a field"),
+    (made(bounds={"Rate": (0.0, 1.0)}), ValueError, "bounds contains 'Rate', not one of the fields"),
 ]
 BAD_CLASSES = [(host, *row) for row in OF_A_LAYER for host in HOSTS]
 BAD_CLASSES += [(host, *row) for row in OF_ANY for host in (laws.Plain, *HOSTS)]

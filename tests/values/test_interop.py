@@ -124,7 +124,7 @@ def test_a_convolution_gives_the_same_outputs_elsewhere(case, transpose):
 def test_a_kernel_that_may_be_transposed_is_refused(shape):
     flax, host = {"layers_0": {"kernel": jnp.ones(shape)}}, {("layers", 0, "weight"): {"weight": jnp.zeros(shape)}}
     for pair in ((flax, host), (host, flax)):
-        with pytest.raises(ValueError, match=r"0.kernel, of shape .* transposed=\('layers.0.kernel',\), or give tr"):
+        with pytest.raises(ValueError, match=r"0.kernel of .* ConvTranspose .* transposed="):
             transfer(*pair)
         assert jax.tree.leaves(transfer(*pair, transposed=()))[0].shape == shape
     for tree in (flax, host):
