@@ -12,12 +12,12 @@ from brainsurr.nnx import SpikingSequential
 
 
 class Residual(nnx.Module):
-    """Layers and a shortcut around them, whose outputs are added.
+    """Add the outputs of some layers and of a shortcut around them.
 
-    The shortcut has layers too, or it is the input itself.
+    A shortcut without layers is the unchanged input.
     """
 
-    return_spikes = True  # beside the outputs; a SpikingSequential tells them apart
+    return_spikes = True  # in addition to the outputs; SpikingSequential separates the two
 
     def __init__(self, layers, shortcut=()):
         self.long = SpikingSequential(layers, return_spikes=True)
@@ -39,9 +39,9 @@ class Residual(nnx.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Attention:
-    """The tokens of an example read one another: Q K^T V times a scale, no softmax.
+    """Self-attention between the tokens of an example: Q K^T V times a scale, without a softmax.
 
-    Inputs are [time, batch, tokens, 3 * features]: Q, K and V, each of some heads.
+    Inputs are [time, batch, tokens, 3 * features]: Q, K and V, each split into heads.
     """
 
     heads: int
@@ -55,7 +55,7 @@ class Attention:
 
 
 def normalised(layer, rngs):
-    """Put a normalisation behind a layer: of each channel, over time and batch too."""
+    """Append batch normalisation to a layer: per channel, over all examples and time steps."""
     return [layer, nnx.BatchNorm(layer.out_features, momentum=0.9, rngs=rngs)]
 
 
@@ -76,7 +76,7 @@ def stem(inputs, outputs, rngs):
 
 
 def tokens(xs):
-    """Take each pixel as a token: [time, batch, height * width, channels]."""
+    """Turn each pixel into a token: [time, batch, height * width, channels]."""
     return xs.reshape(*xs.shape[:2], -1, xs.shape[-1])
 
 
@@ -86,7 +86,7 @@ def linear(inputs, outputs, rngs):
 
 
 def spike_block(inputs, outputs, neurons, rngs, stride=1):
-    """Make a block that adds spikes (SEW-ADD, Fang et al. 2021): each way ends in neurons."""
+    """Make a block that adds spikes (SEW-ADD, Fang et al. 2021): each branch ends in neurons."""
     first, last = convolution(inputs, outputs, rngs, 3, stride), convolution(outputs, outputs, rngs)
     shortcut = []
     if stride > 1 or inputs != outputs:
@@ -104,7 +104,7 @@ def current_block(inputs, outputs, neurons, rngs, stride=1):
 
 
 def attention_block(features, heads, neurons, rngs):
-    """Make attention and two layers for each token by itself (Spikformer, Zhou et al. 2023); both add spikes."""
+    """Make attention and two layers per token (Spikformer, Zhou et al. 2023), whose shortcuts add spikes."""
     if features % heads:
         raise ValueError(f"attention_block: expected features for {heads} heads alike, got {features}")
     qkv, out = linear(features, 3 * features, rngs), linear(features, features, rngs)
