@@ -306,7 +306,7 @@ NOT_KNOWN = [
     lambda r: lambda xs: jax.lax.cummax(xs, axis=0),
     lambda r: lambda xs: jnp.clip(xs, -1e3, 1e3),
 ]
-NO_NODES = (bs.nnx.ALIF, bs.nnx.RF, bs.nnx.SlidingPSN, bs.nnx.Synaptic, bs.nnx.LearnableDelay)
+NO_NODES = (bs.nnx.ALIF, bs.nnx.RF, bs.nnx.SlidingPSN, bs.nnx.Synaptic, bs.nnx.LearnableDelay, bs.nnx.AdEx)
 REFUSED = [  # the input, what is said, and the layer
     *[((6,), "a layer that NIR has", make) for make in NOT_KNOWN],
     *[((6,), f"a layer that NIR has, got {kind.__name__}", lambda r, kind=kind: kind(6)) for kind in NO_NODES],
