@@ -96,7 +96,7 @@ def products():
 
 
 def brainsurr():
-    """`unroll` with the `remat` of the mode, or layer by layer over all steps; with sparse products if the mode says so."""
+    """`unroll` with the `remat` of the mode, or layer by layer; with sparse products if the mode says so."""
     from flax import nnx
 
     import brainsurr as bs
