@@ -124,7 +124,7 @@ def store_recall(seed):
 
 
 def spikes(rng, groups, noise=0.0):
-    """Draw spikes of all lines; ``groups`` fire in each period, ``[examples, periods, BITS]``, and others fire as noise."""
+    """Draw spikes of the lines in the ``groups`` of each period, ``[examples, periods, BITS]``, and noise elsewhere."""
     rates = np.maximum(0.4 * groups, noise).repeat(LINES, -1).repeat(RECALL, 1)
     return (rng.random(rates.shape) < rates).astype(np.uint8)
 
