@@ -1,1 +1,1 @@
-"""Programs that write pages and check the site, the package and the tests; `adapters`, for tests and benchmarks."""
+"""Programs that write pages and check the site, the package and the tests, and `adapters` for tests and benchmarks."""

@@ -1,13 +1,12 @@
-"""Look at the site as a reader's browser draws it: ``python -m tools.check_site site``.
+"""Check the built site in a headless browser: ``python -m tools.check_site site``.
 
-Every page is opened at the widths of a desk, a tablet and a phone, in light and dark. Reported is what a reader would
-stumble over: a page that scrolls sideways, code or a table that is cut at the width of a desk, one that scrolls on
-a smaller screen without showing it, a picture that is broken or has no link to its full size, text that is hard to
-tell from its background. Sphinx checks the links.
+This opens every page at the widths of a desktop, a tablet and a phone, in light and dark mode. It reports pages that
+scroll sideways, code or tables that are cut off on a desktop or that scroll on a smaller screen without showing it,
+broken pictures, pictures without a link to their full size, and text with too little contrast. Sphinx checks the links.
 
-A headless Chromium does it, of any name under which it is installed (``CHROMIUM=path`` names another). It loads
-``check_site.html`` from a server on this machine, which opens the pages in a frame and sends back what it saw. Where
-there is none this says so.
+It needs a headless Chromium, which it finds under any of its usual names (``CHROMIUM=path`` names another). The
+browser loads ``check_site.html`` from a local server, which opens the pages in a frame and sends back the problems.
+Without a browser, the program prints that it skipped the check.
 """
 
 import functools
@@ -28,7 +27,7 @@ LIMIT = 600  # seconds for all pages
 
 
 def main(site: Path) -> int:
-    """Print what is wrong with a site; return 1 if there is anything, for the shell."""
+    """Print the problems of a site, and return 1 if there are any, as an exit status."""
     if not (browser := find_browser()):
         print(f"check_site: skipped: no browser looked at the pages, as none of {', '.join(BROWSERS)} is installed")
         return 0
@@ -44,16 +43,16 @@ def find_browser() -> str | None:
 
 
 def pages(site: Path) -> list[str]:
-    """Return the addresses of the pages below a site; not those that Sphinx makes of code, which nobody lays out."""
+    """Return the addresses of the pages of a site, except the source code pages that Sphinx generates."""
     generated = ("_modules/", "genindex.html", "py-modindex.html", "search.html", "index.html")
     names = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
     return [name for name in names if not name.startswith(generated)]
 
 
 def look(site: Path, names: list[str], browser: str) -> list[str]:
-    """Return what is wrong with some pages of a site, as sentences."""
+    """Return the problems of some pages of a site, as sentences."""
     report: list[list[str]] = []
-    done = threading.Event()  # set once there is a report
+    done = threading.Event()  # set when the browser has sent its report
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def do_GET(self):
@@ -79,7 +78,7 @@ def look(site: Path, names: list[str], browser: str) -> list[str]:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        # No sandbox: root, as in a container, can't have one; the pages are our own.
+        # The sandbox does not work for root, as in a container, and it is not needed for our own pages.
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--mute-audio"]
         options += [f"--user-data-dir={profile}", "--window-size=1500,1000"]
         url = f"http://127.0.0.1:{server.server_port}/look"

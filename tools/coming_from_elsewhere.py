@@ -12,9 +12,9 @@ from .other_libraries import Row, rows, table
 from .parts import ROOT, filled
 
 PAGE = "docs/coming-from-elsewhere.md"
-RUNS = "benchmarks/results/ports/result.json"  # of `tools.ports`
+RUNS = "benchmarks/results/ports/result.json"  # written by `tools.ports`
 
-# Names that mean several functions: the surrogates that have them, and those here with their formulas.
+# Names that mean several functions: the surrogates with that name elsewhere, and those here with their formulas.
 NAMES = {
     "SuperSpike": (
         "spyx.superspike jaxsnn.superspike norse.super spikingjelly.SuperSpike snnax.superspike_surrogate",
@@ -50,12 +50,12 @@ NAMES = {
     ),
 }
 
-# Classes with several shapes: their defaults are not compared.
+# Classes that change their shape with their parameters: their defaults are not compared.
 SHAPES = (bs.LeakyRelu, bs.PiecewiseLeakyRelu, bs.ReluGrad)
 
 
 def pages() -> dict[str, str]:
-    """Return the text of each page, by its path: the page about all libraries, and the tables of each library."""
+    """Return the text of each page by its path: the page about all libraries, and one page per library."""
     parts = {"arguments": arguments(), "defaults": defaults()}
     parts |= {name: same_name(*members) for name, members in NAMES.items()}
     libraries = dict.fromkeys(row.library for kind in TABLES for row in rows(kind))
@@ -63,7 +63,7 @@ def pages() -> dict[str, str]:
 
 
 def of_library(library: str) -> str:
-    """Return the page of a library: the tables of its encoders and losses, neurons and surrogates."""
+    """Return the page of a library: the tables of its encoders and losses, its neurons and its surrogates."""
     parts, listed = [], []
     for kind, (heading, tables) in TABLES.items():
         if of_kind := [row for row in rows(kind) if row.library == library]:
@@ -80,7 +80,7 @@ def functions(listed: list[Row]) -> list[str]:
 
 
 def neurons(listed: list[Row]) -> list[str]:
-    """Return the table of a library's neurons with the measured differences, and the neurons that have no port."""
+    """Return the table of a library's neurons with the measured differences, and a list of neurons without a port."""
     runs, lines = json.loads((ROOT / RUNS).read_text())["rows"], []
     for row in listed:
         if row.here:
@@ -99,7 +99,7 @@ def surrogates(listed: list[Row]) -> list[str]:
     return [markdown(["original, defaults", "gradient as computed", "spikes at 0", "here", "notes"], lines)]
 
 
-# The tables of a library: the kind of rows, and their heading.
+# The tables of a library: the kind of row and the heading.
 TABLES = {
     "function": ("Encoders, losses, resets", functions),
     "neuron": ("Neurons", neurons),
@@ -108,7 +108,7 @@ TABLES = {
 
 
 def arguments() -> str:
-    """Return the table of the arguments of neurons."""
+    """Return the table that translates the arguments of neurons."""
     lines = []
     for row in table()["argument"]:
         ours = row["here"].split()[0]
@@ -119,7 +119,7 @@ def arguments() -> str:
 
 
 def same_name(members: str, ours: dict[str, bs.Surrogate]) -> str:
-    """Return a table of surrogates with one name, and of those here, with numbers at their defaults."""
+    """Return a table that compares the surrogates of one name with ours, at their default parameters."""
     known = {f"{row.library}.{row.name}": row for row in rows("surrogate")}
     theirs = [known[name] for name in members.split()]
     lines = [[title(row), code(row.there), code(row.gradient), *numbers(at_defaults(row)), here(row)] for row in theirs]
@@ -128,13 +128,13 @@ def same_name(members: str, ours: dict[str, bs.Surrogate]) -> str:
 
 
 def defaults() -> str:
-    """Return a table of each class with its default, and the surrogates of other libraries that equal it at others."""
+    """Return a table of our classes with their defaults, and of the surrogates elsewhere with other defaults."""
     by_class: dict[type, dict[str, list[str]]] = {}
     for row in rows("surrogate"):
         f = at_defaults(row)
         if row.why_none or isinstance(f, (bs.Scaled, *SHAPES)) or required(row) or f == type(f)():
             continue
-        # 25 and 25.0 are one default.
+        # 25 and 25.0 are the same default
         floats = {name: float(v) for name, v in vars(f).items() if type(v) is int and name not in f._always_static}
         others = by_class.setdefault(type(f), {}).setdefault(repr(f.replace(**floats)), [])
         others.append(f"{title(row)} `{row.name}`")
@@ -146,43 +146,43 @@ def defaults() -> str:
 
 
 def title(row: Row) -> str:
-    """Return what people call a library."""
+    """Return the name of a library as people write it."""
     return table()[row.library]["title"]
 
 
 def required(row: Row) -> dict[str, int]:
-    """Return the parameters that have no default, with a value."""
+    """Return the parameters that have no default, each with a value to use."""
     return {name: 1 for name, p in row.parameters.items() if p.default is p.empty}
 
 
 def at_defaults(row: Row) -> bs.Surrogate:
-    """Return the surrogate here, at the defaults of the original."""
+    """Return our equivalent of a row, at the defaults of the original."""
     return row.make(**required(row))
 
 
 def numbers(f: bs.Surrogate) -> tuple[str, str]:
-    """Return the gradient at 0 and the area, the difference of the primitive's limits."""
+    """Return the gradient at 0 and the area under it, which is the difference between the limits of the primitive."""
     area = float(f.surrogate_fun(float("inf")) - f.surrogate_fun(float("-inf")))
     return f"{float(f.surrogate_grad(0.0)):.3g}", "-" if area != area else f"{area:.3g}"
 
 
 def at_0(row: Row) -> str:
-    """Say whether a surrogate spikes at 0."""
+    """Return whether a surrogate spikes at 0, as text."""
     return {0: "no", 1: "yes", "random": "drawn"}.get(row.at_0, f"{row.at_0}")
 
 
 def here(row: Row) -> str:
-    """Return the equivalent, or why there is none."""
+    """Return our equivalent of a row, or the reason why there is none."""
     return f"none: {row.why_none.format(code(row.here))}" if row.why_none else code(row.here)
 
 
 def code(text) -> str:
-    """Return something as code."""
+    """Format text as inline code."""
     return f"`{text}`"
 
 
 def markdown(heads: list[str], lines: Iterable[list[str]]) -> str:
-    """Return a table."""
+    """Return a Markdown table."""
     body = [heads, ["---"] * len(heads), *([cell.replace("|", r"\|") for cell in line] for line in lines)]
     return "\n".join(f"| {' | '.join(line)} |" for line in body) + "\n"
 

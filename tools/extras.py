@@ -1,4 +1,4 @@
-"""Install the wheel alone and with each extra of the package, each in an environment; check what is there and imports.
+"""Install the wheel alone and with each extra in a new environment, and check which modules import and run there.
 
 python tools/extras.py dist/brainsurr-0.3.0-py3-none-any.whl    # as `make test-extras` does
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from packaging.metadata import Metadata  # of `build`, which made the wheel
 from packaging.utils import canonicalize_name
 
-OURS = {"docs", "peers", "speech", "test"}  # that only this repository's own programs need
-# The extra that the ImportError of each module names.
+OURS = {"docs", "peers", "speech", "test"}  # needed only by this repository's own programs
+# The extra that the ImportError of each module must name.
 NAMES = {
     "nnx": "flax",
     "linen": "flax",
@@ -30,16 +30,16 @@ NAMES = {
     "events._kernels": "events",
     "events._llvm": "events",
 }
-# The modules that import with an extra; with other extras none does. Flax brings optax.
+# The modules that import with each extra, and with no other. Flax requires optax.
 IMPORTS = {extra: {module for module, named in NAMES.items() if named == extra} for extra in NAMES.values()}
 IMPORTS |= {"flax": {"nnx", "linen", "optim"}, "train": {"plot", "optim"}, "all": set(NAMES)}
-FOLLOW = {"flax": {"optax", "orbax-checkpoint"}}  # requirements of other extras that a library of this one requires too
-# What the examples of a module need, besides it.
+FOLLOW = {"flax": {"optax", "orbax-checkpoint"}}  # extras whose requirements this extra's library also installs
+# Packages that the examples of a module need in addition.
 NEED = {"brainsurr.nir": {"nnx"}, "brainsurr.events": {"nnx"}}
 
 
 def requirements(wheel: Path) -> dict[str, set[str]]:
-    """Read the requirements of the wheel by extra; those of the extra "" are always installed."""
+    """Return the requirements of the wheel by extra; the extra "" lists those that are always installed."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = Metadata.from_email(archive.read(name))
@@ -53,12 +53,12 @@ def requirements(wheel: Path) -> dict[str, set[str]]:
 
 
 def install(wheel: Path, extra: str) -> dict:
-    """Run `tools/inspect_environment.py` in a new environment that holds the wheel with one extra."""
+    """Run `tools/inspect_environment.py` in a new environment that contains the wheel with one extra."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=False)
         python = Path(folder) / "bin" / "python"
         pip = [sys.executable, "-m", "pip", "--quiet", "--python", python]
-        # Of what is installed little is imported, so Python compiles it then and not pip.
+        # pip need not compile the packages: few of their modules are imported, and Python compiles those.
         subprocess.run([*pip, "install", "--no-compile", f"{wheel}[{extra}]" if extra else wheel], check=True)
         subprocess.run([*pip, "check"], check=True)
         inspect = [python, "-I", Path(__file__).with_name("inspect_environment.py")]
@@ -70,7 +70,7 @@ def install(wheel: Path, extra: str) -> dict:
 
 
 def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> list[str]:
-    """List the problems in the environment of an extra."""
+    """List what is wrong in the environment of an extra."""
     there = optional & report["installed"]
     says = [f"{name} is asked for and not installed" for name in asked - report["installed"]]
     says += [f"{name} comes along, and nothing here says why" for name in there - asked - FOLLOW.get(extra, set())]
@@ -84,7 +84,7 @@ def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> l
         elif f'pip install ".[{named}]"' not in message:
             says.append(f"brainsurr.{module} is refused, and does not name the extra {named}: {message}")
     core = report["refused"].keys() - {f"brainsurr.{module}" for module in NAMES}
-    if extra != "all":  # what a framework has for NIR needs both
+    if extra != "all":  # the NIR layers of a framework need both extras
         core = {name for name in core if not (name.endswith("._nir") and ".[nir]" in report["refused"][name])}
     says += [f"{module} is refused: {report['refused'][module]}" for module in core]
     there = IMPORTS.get(extra, set())
@@ -93,7 +93,7 @@ def problems(extra: str, report: dict, asked: set[str], optional: set[str]) -> l
 
 
 def main(wheel: Path) -> None:
-    """Print what each extra brings, and exit with the problems, if any."""
+    """Print what each extra installs, and exit with an error if there are problems."""
     asked = requirements(wheel)
     optional = set().union(*(names for extra, names in asked.items() if extra))
     with ThreadPoolExecutor(2) as pool:

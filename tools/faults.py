@@ -1,11 +1,11 @@
-"""Plant faults that no one chose in copies of the tree, one in each, and see whether `make test` finds it.
+"""Mutation testing: plant random faults in copies of the tree, one in each, and check whether `make test` finds them.
 
-``python -m tools.faults --draw 40 --seed 1`` draws from the whole package: the folders have the same share, and in each
-the kinds of faults. A copy is tested until its first failure, which must come again by itself: first the tests that run
-the line, then all. Which tests those are is measured once for each state of package and tests, with coverage.py, in two
-minutes on two cores; a fault takes ten seconds, or five minutes if nothing finds it. It prints each survivor as a diff,
-and the score with its interval. What survives and changes nothing is written down with its reason, by hand, in
-`tools/equivalent_faults.toml`, and is not counted.
+``python -m tools.faults --draw 40 --seed 1`` draws faults from the whole package. Each folder has the same share, as
+has each kind of fault within a folder. Each copy is tested until the first failure, which must occur again when that
+test runs alone. The tests that run the changed line come first, then all others. coverage.py finds these tests once for
+each state of package and tests, which takes two minutes on two cores. A fault takes ten seconds, or five minutes if no
+test finds it. The program prints each surviving fault as a diff, and the score with its interval. Faults that survive
+but change nothing are listed by hand, with the reason, in `tools/equivalent_faults.toml`, and are not counted.
 """
 
 import argparse
@@ -33,10 +33,10 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).parent.parent
 EQUIVALENT = Path(__file__).with_name("equivalent_faults.toml")
-LEFT_OUT = (".git", ".venv", ".*_cache", "__pycache__", "runs", "site", "dist")  # of a copy of the tree
-QUICK = re.search(r"^QUICK := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]  # what `make test` selects
-FOCUSED = 300  # tests that run the line, before all others
-LIMIT_S = 1800  # for one fault, six times what `make test` takes in one process; one that hangs the tests is found
+LEFT_OUT = (".git", ".venv", ".*_cache", "__pycache__", "runs", "site", "dist")  # not copied with the tree
+QUICK = re.search(r"^QUICK := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]  # the selection of `make test`
+FOCUSED = 300  # number of tests of the changed line that run before all others
+LIMIT_S = 1800  # six times `make test` in one process; a fault that hangs the tests counts as found
 
 _PAIRS = (
     "Lt LtE, LtE Lt, Gt GtE, GtE Gt, Eq NotEq, NotEq Eq, Is IsNot, IsNot Is, In NotIn, NotIn In, Add Sub, Sub Add, "
@@ -50,13 +50,13 @@ _SYMMETRIC = ("min", "max", "jnp.minimum", "jnp.maximum", "np.minimum", "np.maxi
 
 
 class Fault(NamedTuple):
-    """A part of a file of the package, and what takes its place.
+    """A changed part of a file of the package.
 
     Attributes:
-      path: of the file, below the tree.
-      kind: of the rule that made it.
-      lines: of the part, from its first to its last.
-      text: of the file with the fault.
+      path: the file, relative to the tree.
+      kind: the kind of rule that made the change.
+      lines: the lines of the changed part.
+      text: the whole file with the fault.
     """
 
     path: str
@@ -65,13 +65,13 @@ class Fault(NamedTuple):
     text: str
 
     def diff(self) -> str:
-        """Return the lines that the fault changes, before and after."""
+        """Return the changed lines as a diff."""
         pair = (ROOT / self.path).read_text().splitlines(), self.text.splitlines()
         return "\n".join(line.rstrip() for line in [*difflib.unified_diff(*pair, lineterm="", n=0)][3:])
 
 
 def faults_of(path: str) -> dict[str, list[tuple]]:
-    """Return by kind what the rules can change in a file: ``(path, kind, lines, first byte, last byte, text)``."""
+    """Return all possible changes to a file, by kind: ``(path, kind, lines, first byte, last byte, text)``."""
     source = (ROOT / path).read_text().encode()
     starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
     found = defaultdict(list)
@@ -82,7 +82,7 @@ def faults_of(path: str) -> dict[str, list[tuple]]:
 
 
 def planted(path, kind, lines, first, last, text) -> Fault | None:
-    """Return the fault that a change makes, None if what results is the same program, or none."""
+    """Return the file with a change, or None if the change is invalid or leaves the program the same."""
     source = (ROOT / path).read_text().encode()
     changed = (source[:first] + text.encode() + source[last:]).decode()
     try:
@@ -93,7 +93,7 @@ def planted(path, kind, lines, first, last, text) -> Fault | None:
 
 
 def changes(tree) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
-    """Yield ``(kind, node, text)`` for each part of a program that a rule can change, and what takes its place."""
+    """Yield ``(kind, node, text)`` for each part of a program that a rule can change, and its replacement text."""
     for node in _code(tree):
         if isinstance(node, ast.Compare | ast.BinOp | ast.BoolOp | ast.UnaryOp):
             yield from _operators(node)
@@ -118,7 +118,7 @@ def changes(tree) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
 
 
 def _code(node) -> Iterator[ast.AST]:
-    """Walk over what runs: no annotation, docstring or text of an error, nor a `strict`, which the linter asks for."""
+    """Walk over the code that runs: no annotations, docstrings, error messages, or `strict`, which ruff asks for."""
     yield node
     for name, value in ast.iter_fields(node):
         children = [child for child in (value if isinstance(value, list) else [value]) if isinstance(child, ast.AST)]
@@ -175,7 +175,7 @@ def _defaults(node):
 
 
 def drawn(n: int, seed: int) -> list[Fault]:
-    """Draw faults: each folder has the same share, and in each folder each kind."""
+    """Draw faults, with equal shares for all folders and, within a folder, for all kinds of faults."""
     rng, by_folder = random.Random(seed), defaultdict(lambda: defaultdict(list))
     for path in sorted((ROOT / "brainsurr").rglob("*.py")):
         for kind, changes in faults_of(path.relative_to(ROOT).as_posix()).items():
@@ -190,7 +190,7 @@ def drawn(n: int, seed: int) -> list[Fault]:
 
 
 def measured() -> Path:
-    """Return the file in which coverage.py has the tests that run each line, as package and tests stand."""
+    """Return the coverage file that lists the tests of each line; run the tests first if code or tests have changed."""
     files = (path for folder in ("brainsurr", "tests") for path in sorted((ROOT / folder).rglob("*.py")))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files))
     path = ROOT / ".pytest_cache" / f"quick-{digest.hexdigest()[:16]}"
@@ -205,7 +205,7 @@ def measured() -> Path:
 
 
 def tests_of(faults: list[Fault]) -> list[list[str]]:
-    """Return for each fault the tests that run its lines, or those around it, or the file; the most focused first."""
+    """Return for each fault the tests that run its lines, else nearby lines, else the file; the most focused first."""
     data = CoverageData(basename=str(measured()))
     data.read()
     runs = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
@@ -214,7 +214,7 @@ def tests_of(faults: list[Fault]) -> list[list[str]]:
     def of(fault):
         lines = runs.get(str(ROOT / fault.path), {})
         found, near = set[str](), range(fault.lines[0], fault.lines[-1] + 30)
-        for some in (fault.lines, near, lines):  # the last for a line that runs at the import
+        for some in (fault.lines, near, lines):  # the last one for a line that runs on import
             found = found or set().union(*(lines.get(line, ()) for line in some)) - {""}
         return list(dict.fromkeys(name.rpartition("|")[0] for name in sorted(found, key=extent.__getitem__)))[:FOCUSED]
 
@@ -229,7 +229,7 @@ def _tested(tree, arguments, limit=None, **variables):
 
 
 def found_by(fault: Fault, tests: list[str]) -> str | None:
-    """Return the first test that fails with the fault, or what it broke instead; None if nothing does."""
+    """Return the first test that fails because of the fault, or a description of what broke; None if nothing fails."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
@@ -238,18 +238,18 @@ def found_by(fault: Fault, tests: list[str]) -> str | None:
             try:
                 done = _tested(tree, ["-x", *names], LIMIT_S)
                 failed = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-                if failed and _tested(tree, failed[:1], LIMIT_S).returncode:  # not by the order of the tests
+                if failed and _tested(tree, failed[:1], LIMIT_S).returncode:  # the test must also fail by itself
                     return failed[0]
             except subprocess.TimeoutExpired:
                 return "a test that hangs"
-            names_changed = names is tests and done.returncode == 4  # a default is a part of a test's name
+            names_changed = names is tests and done.returncode == 4  # names of tests can contain default values
             if done.returncode and not failed and not names_changed:
                 return f"pytest, which ended with {done.returncode}"
     return None
 
 
 def main(argv=None):
-    """Draw faults, try them, and print what survives."""
+    """Draw faults, run the tests on each, and print the surviving faults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draw", type=int, default=20, metavar="N", help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")

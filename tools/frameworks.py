@@ -1,4 +1,4 @@
-"""The adapters of all frameworks."""
+"""List the adapters of all frameworks, which give them one interface for tests and benchmarks."""
 
 from .adapters import Host, Pure, by_name, carry_and_outputs, leaf_name
 from .adapters.brainstate import Brainstate
@@ -10,5 +10,5 @@ __all__ = ["HOSTS", "OF_VARIABLES", "Brainstate", "Equinox", "Host", "Linen", "N
 __all__ += ["by_name", "carry_and_outputs", "leaf_name"]
 
 HOSTS = [Nnx, Linen, Brainstate, Equinox]
-# Modules of variables, which have `SpikingActivation`. Those of Equinox are trees, and a surrogate is one by itself.
+# Frameworks with variables have `SpikingActivation`. In Equinox a surrogate is a module by itself.
 OF_VARIABLES = HOSTS[:3]

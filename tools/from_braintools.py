@@ -1,7 +1,7 @@
-"""Write brainsurr in place of braintools.surrogate: ``python tools/from_braintools.py *.py``.
+"""Replace braintools.surrogate by brainsurr in your code: ``python tools/from_braintools.py *.py``.
 
-Code alone is changed, no string, docstring or comment. The original of each changed file is kept as ``.bak``, and what
-is to be changed by hand is printed.
+It changes only code, not strings, docstrings or comments. It keeps the original of each changed file as ``.bak``, and
+prints the lines that you have to change by hand.
 """
 
 import ast
@@ -17,7 +17,7 @@ def main(paths: list[str]):
     """Convert files."""
     for path in map(Path, paths):
         try:
-            source = path.read_bytes().decode("utf-8-sig").encode()  # `ast` counts bytes, without a mark in front
+            source = path.read_bytes().decode("utf-8-sig").encode()  # `ast` counts bytes, without a byte order mark
             new, left = convert(source)
         except (OSError, SyntaxError, UnicodeDecodeError) as error:
             print(f"{path}: not converted: {error}")
@@ -30,7 +30,7 @@ def main(paths: list[str]):
 
 
 def convert(source: bytes) -> tuple[bytes, list[int]]:
-    """Return a program that is converted, and the numbers of the lines that are to be changed by hand."""
+    """Return the converted program, and the numbers of the lines to change by hand."""
     starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
     nodes, edits, imports, names, left = list(ast.walk(ast.parse(source))), [], {}, set(), []
 
@@ -49,7 +49,7 @@ def convert(source: bytes) -> tuple[bytes, list[int]]:
                 edit(alias, f"brainsurr as {alias.asname}" if alias.asname else "braintools")
             if alias.name == "braintools" or (alias.name.startswith("braintools.") and not alias.asname):
                 names.add(alias.asname or "braintools")
-                imports.setdefault(node.col_offset and node.lineno, node)  # the first of a module, each of a block
+                imports.setdefault(node.col_offset and node.lineno, node)  # one for the module, one for each block
         if not isinstance(node, ast.ImportFrom) or node.level:
             continue
         if node.module == BEFORE:
@@ -67,7 +67,7 @@ def convert(source: bytes) -> tuple[bytes, list[int]]:
             continue
         if text(node) in uses:
             edit(node, "brainsurr")
-        else:  # an f-string has no places inside before Python 3.12
+        else:  # before Python 3.12, `ast` gives no positions inside an f-string
             left.append(node.lineno)
     if any(new == "brainsurr" for *_, new in edits):
         for node in imports.values():

@@ -1,7 +1,7 @@
-"""Print as JSON what an environment has installed, and which modules of brainsurr import and have working examples.
+"""Print as JSON the installed packages of an environment, and which modules of brainsurr import and run their examples.
 
-`tools/extras.py` runs this with the interpreter of each environment, where only the standard library, brainsurr and its
-requirements can be imported: neither pytest nor another module of this folder.
+`tools/extras.py` runs this file with the interpreter of each environment. So it imports only the standard library,
+brainsurr and its requirements, not pytest or another module of this folder.
 """
 
 import contextlib

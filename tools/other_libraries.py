@@ -1,7 +1,7 @@
-"""The surrogates and neurons of other libraries, and what they are here, from ``other_libraries.toml``.
+"""The surrogates and neurons of other libraries and their equivalents here, from ``other_libraries.toml``.
 
 ``python -m tools.other_libraries snntorch fast_sigmoid slope=25`` prints the surrogate to write. The same rows make the
-tables of docs/coming-from-elsewhere.md, and tests run them beside the libraries.
+tables of docs/coming-from-elsewhere.md, and tests run them alongside each library.
 """
 
 import dataclasses
@@ -22,16 +22,16 @@ class Row:
 
     Attributes:
       library: its import name.
-      version: the version that was run.
-      there: as one calls it there; the names of several neurons without a port.
-      here: the same here, as an expression in the parameters of the original.
-      why_none: why there is no such thing here, empty if there is; ``{}`` stands for the nearest surrogate.
-      note: what is wrong in the original, and where the two differ.
-      gradient: what the backward pass of a surrogate computes, whatever its documentation says; of a neuron, where that
-        is not the gradient of what it is here.
-      step: the step that is documented of a neuron, as statements.
-      inputs: what a neuron is run on, in ``xs``.
-      unmet: the fields that differ where the condition of a neuron's note is not met.
+      version: the version that we ran.
+      there: the call in the other library, or the names of several neurons without a port.
+      here: the equivalent here, as an expression in the parameters of the original.
+      why_none: the reason why there is no equivalent, empty if there is one; ``{}`` stands for the nearest surrogate.
+      note: errors in the original, and differences between the two.
+      gradient: for a surrogate, the gradient that its code computes, even if its documentation says otherwise; for a
+        neuron, how its gradient differs from that of the equivalent here.
+      step: the documented time step of a neuron, as statements.
+      inputs: an expression in ``xs``, the input of a neuron.
+      unmet: the fields of the row to replace if the condition in a neuron's note is not met.
       at_0: the spike at x = 0, ``"random"`` if it is drawn. Here it is always 1.
     """
 
@@ -54,24 +54,24 @@ class Row:
 
     @property
     def names(self) -> list[str]:
-        """The names of several that have no port for one reason."""
+        """The names in a row that lists several functions without a port."""
         return self.name.split(", ")
 
     @functools.cached_property
     def make(self) -> Callable[..., Surrogate]:
-        """Make the surrogate here, from the parameters of the original, with its defaults."""
+        """Return the surrogate here, from the parameters of the original or their defaults."""
         parameters = self.there.partition("(")[2].removesuffix(")")
         return eval(f"lambda {parameters}: {self.here}", vars(surrogates) | {"pi": math.pi})
 
     @property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
-        """The parameters of a surrogate by name, each with its ``default``."""
+        """The parameters of a surrogate by name, each with a ``default`` if it has one."""
         return inspect.signature(self.make).parameters
 
 
 @functools.cache
 def table() -> dict:
-    """Read the table: a dictionary for each library, and the list ``argument``."""
+    """Return the contents of the table: a dictionary for each library, and the list ``argument``."""
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
@@ -87,24 +87,24 @@ def rows(kind: str) -> tuple[Row, ...]:
 
 
 def equivalent(library: str, name: str, **parameters) -> Surrogate:
-    """Return the surrogate here that has the gradient of one in another library, scale included.
+    """Return the surrogate here that has the same gradient as one of another library, including its scale.
 
-    What is reproduced is what the original does, also where its documentation says otherwise;
-    ``equivalents(library)`` tells what is wrong in it, and whether it spikes at x = 0, as everything here does.
-    One exception: snnTorch's ``SFS`` becomes the function of its paper, for the code cuts away the wrong side.
+    The result reproduces the code of the original, even if its documentation says otherwise.
+    ``equivalents(library)`` lists its errors, and whether it spikes at x = 0; every surrogate here does. The one
+    exception is snnTorch's ``SFS``, which becomes the function of its paper, because the code cuts the wrong side.
 
     Args:
       library: snntorch, spikingjelly, norse, spyx, jaxpike, sparx, slax, jaxsnn or snnax.
-      name: of the function or class there.
-      **parameters: those of the original, by their names there. What is left out has the original's default.
+      name: the function or class there.
+      **parameters: parameters of the original, by their names there. The others have the original's defaults.
 
     Returns:
-      A surrogate; a :class:`brainsurr.Scaled` one where the two differ in height.
+      A surrogate; a :class:`brainsurr.Scaled` one if the two differ in height.
 
     Raises:
-      ValueError: the library or the name is unknown, or the name is that of a neuron.
-      TypeError: the original has no such parameter, or no default for one that is left out.
-      NotImplementedError: there is no equivalent. The message says why, and what comes nearest.
+      ValueError: The library or the name is unknown, or it is the name of a neuron.
+      TypeError: The original has no such parameter, or a parameter without a default is missing.
+      NotImplementedError: There is no equivalent. The message gives the reason and the nearest surrogate.
 
     Example:
       >>> from tools.other_libraries import equivalent
@@ -135,18 +135,18 @@ def equivalent(library: str, name: str, **parameters) -> Surrogate:
 
 
 def equivalents(library: str | None = None) -> list:
-    """List what is known of the surrogates of other libraries: the rows of docs/coming-from-elsewhere.md.
+    """List the known surrogates of other libraries: the rows of docs/coming-from-elsewhere.md.
 
     Args:
-      library: as for :func:`equivalent`; None for all of them.
+      library: as for :func:`equivalent`; None for all libraries.
 
     Returns:
-      A list with an entry for each function: ``library``, ``version`` (that was run), ``name``, ``parameters`` (with
-      their defaults), ``gradient`` (as coded there), ``at_0`` (the spike at x = 0 there), ``note`` (what is wrong in
-      it, where the two differ) and ``why_none`` (empty if there is an equivalent).
+      A list with an entry for each function: ``library``, ``version`` (the one that we ran), ``name``, ``parameters``
+      (with their defaults), ``gradient`` (as coded there), ``at_0`` (the spike at x = 0 there), ``note`` (errors, and
+      differences from the equivalent) and ``why_none`` (empty if there is an equivalent).
 
     Raises:
-      ValueError: the library is unknown.
+      ValueError: The library is unknown.
 
     Example:
       >>> from tools.other_libraries import equivalents
@@ -168,7 +168,7 @@ def equivalents(library: str | None = None) -> list:
 
 
 def main(library: str, name: str, *parameters: str):
-    """Print the surrogate to write for one of another library, its parameters given as ``name=value``."""
+    """Print the equivalent of another library's surrogate, with its parameters given as ``name=value``."""
     given = (each.partition("=") for each in parameters)
     print(f"brainsurr.{equivalent(library, name, **{key: float(value) for key, _, value in given})}")
 

@@ -1,4 +1,4 @@
-"""The generated parts of a page whose other text is written by hand."""
+"""Fill in the generated parts of pages that are otherwise written by hand."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ ROOT = Path(__file__).parent.parent
 
 
 def filled(page: str, parts: Mapping[str, str]) -> str:
-    """Return the text of a page with these parts, each between ``<!-- name -->`` and ``<!-- /name -->``.
+    """Return the text of a page with the given parts, each between ``<!-- name -->`` and ``<!-- /name -->``.
 
     Args:
-      page: its path from the root of the repository.
-      parts: by name.
+      page: its path, relative to the root of the repository.
+      parts: the text of each part by name.
 
     Raises:
-      ValueError: the page lacks the markers of a part.
+      ValueError: The page lacks the markers of a part.
     """
     text = (ROOT / page).read_text()
     for name, part in parts.items():

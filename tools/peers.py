@@ -1,6 +1,6 @@
-"""The other libraries of the extra `peers`: which of them are here, in which versions.
+"""List the other libraries of the extra `peers` that are installed, with their versions.
 
-``python -m tools.peers`` prints them, for docs/other-libraries.md. Run it in the environment of `make test-peers`,
+``python -m tools.peers`` prints the table for docs/other-libraries.md. Run it in the environment of `make test-peers`,
 after that has passed.
 """
 
@@ -21,14 +21,14 @@ def peers() -> dict[str, Requirement]:
 
 
 def excluded(requirement: Requirement) -> str | None:
-    """Return why a peer is not available on this Python, or None if it is."""
+    """Return the reason why a library is not available on this Python version, or None if it is."""
     if requirement.marker is None or requirement.marker.evaluate():
         return None
     return "needs Python " + re.sub(r'python_version\s*|"', "", str(requirement.marker))
 
 
 def version(distribution: str) -> str | None:
-    """Return the version that is installed, or None."""
+    """Return the installed version, or None."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -36,7 +36,7 @@ def version(distribution: str) -> str | None:
 
 
 def main():
-    """Print what is here."""
+    """Print the table of libraries and their versions."""
     found = {name: excluded(requirement) or version(name) for name, requirement in peers().items()}
     print("\n".join(f"{name:12} {cell or 'not installed'}" for name, cell in found.items()))
 

@@ -1,8 +1,8 @@
-"""Run the neurons of other libraries beside the layers here: ``python -m tools.ports [library ...]``.
+"""Run the neurons of other libraries alongside their equivalents here: ``python -m tools.ports [library ...]``.
 
-It runs each row of tools/other_libraries.toml whose library is installed, and writes how many spikes differ, and
-how far the gradient does, into benchmarks/results/ports/result.json, beside what is there of the other libraries.
-tools/coming_from_elsewhere.py reads that file; tests/neurons/test_ports.py runs the same rows, smaller.
+This runs each row of tools/other_libraries.toml whose library is installed. It writes the number of spikes that differ,
+and the difference of the gradient, to benchmarks/results/ports/result.json, and keeps the results of other libraries.
+tools/coming_from_elsewhere.py reads that file; tests/neurons/test_ports.py runs the same rows on less data.
 """
 
 import dataclasses
@@ -52,11 +52,11 @@ MATHS = {name: getattr(math, name) for name in ("exp", "log", "ceil", "cos", "si
 
 
 class Data(NamedTuple):
-    """What both sides are given.
+    """The data that both neurons get.
 
     Attributes:
       xs: inputs ``[time, batch, n]``.
-      weight: of the outputs, in the loss whose gradient is compared.
+      weight: the weight of each output in the loss whose gradient is compared.
       kernel: recurrent weights, from the first axis to the second.
     """
 
@@ -66,7 +66,7 @@ class Data(NamedTuple):
 
 
 def drawn(rng: np.random.Generator, steps: int, batch: int, n: int) -> Data:
-    """Draw inputs of one sign more than the other, and weights of both."""
+    """Draw inputs that are mostly positive, and weights of both signs."""
     xs = rng.uniform(-0.4, 1.0, (steps, batch, n)).astype(np.float32)
     weight = rng.normal(size=xs.shape).astype(np.float32)
     return Data(xs, weight, (n**-0.5 * rng.normal(size=(n, n))).astype(np.float32))
@@ -78,24 +78,24 @@ def key(row: Row) -> str:
 
 
 def ports() -> dict[str, Row]:
-    """Return the rows that have the same spikes here, by name."""
+    """Return the rows with an equivalent that gives the same spikes, by name."""
     return {key(row): row for row in rows("neuron") if row.here}
 
 
 def inputs(row: Row, data: Data) -> np.ndarray:
-    """Return inputs that make a neuron fire, but not always, whatever it does to them."""
+    """Return inputs, scaled so that the neuron of a row fires sometimes but not always."""
     xs = eval(row.inputs, {"xs": data.xs}) * np.float32(6 if "decay_input=True" in row.here else 1)
     return xs * np.float32(0.3) if "LI(" in row.here or "Synaptic(" in row.here else xs
 
 
 def unmet(row: Row) -> Row | None:
-    """Return the row as it is where its condition is not met, if it has one."""
+    """Return the variant of a row for the case that its condition is not met, or None if it has no condition."""
     return dataclasses.replace(row, **row.unmet) if row.unmet else None
 
 
 @functools.cache
 def modules(library: str) -> list[types.ModuleType]:
-    """Import the modules that hold the neurons of a library: with what they are in, and their submodules."""
+    """Import the modules that contain the neurons of a library, including their packages and submodules."""
     found = []
     for name in table()[library]["neurons"]:
         parts = name.split(".")
@@ -109,7 +109,7 @@ def modules(library: str) -> list[types.ModuleType]:
 
 
 def network(row: Row, data: Data, layers: Any = brainsurr.nnx, spike_fn: Any = None) -> Any:
-    """Make the layers of a row, as it says them, in a network of a framework."""
+    """Return a network of a framework with the layers that a row names."""
 
     def maker(make):
         def layer(*args, **options):
@@ -130,7 +130,7 @@ def network(row: Row, data: Data, layers: Any = brainsurr.nnx, spike_fn: Any = N
 
 
 def with_gradient_here(net: Any, xs: Any, weight: np.ndarray) -> tuple[jax.Array, jax.Array]:
-    """Return outputs over time, and the gradient of ``sum(weight * outputs)`` in the inputs."""
+    """Return the outputs over time, and the gradient of ``sum(weight * outputs)`` with respect to the inputs."""
     carry = net.initialize_carry(xs.shape[1:])
     return outputs_and_gradient("brainsurr", jax.jit(lambda xs: net(carry, xs)[1]), xs, weight)
 
@@ -139,7 +139,7 @@ def with_gradient_here(net: Any, xs: Any, weight: np.ndarray) -> tuple[jax.Array
 
 
 def surrogate(row: Row) -> tuple[dict[str, Any], Any]:
-    """Return the arguments that give a neuron there its surrogate, and the same surrogate here; None for its own."""
+    """Return the arguments that set a neuron's surrogate there, and the same surrogate here; None for its own one."""
     library = row.library
     if row.name == "ILIFNode":
         return {}, None
@@ -165,13 +165,13 @@ def surrogate(row: Row) -> tuple[dict[str, Any], Any]:
 
 
 def _from_half(x):
-    """Fire as rockpool does, with a gradient of 1 from half a threshold on."""
+    """Fire like rockpool, with a gradient of 1 for potentials above half of the threshold."""
     slope = jax.nn.relu(x + 0.5)
     return (x >= 0).astype(x.dtype) + (slope - jax.lax.stop_gradient(slope))
 
 
 def made(row: Row, n: int) -> Any:
-    """Make the neuron that a row says, each class in it with the surrogate."""
+    """Create the neuron that a row names, and give each class in it the surrogate."""
     library, values = row.library, dict(VALUES[row.library])
     if library == "norse":
         torch = importlib.import_module("torch")
@@ -191,10 +191,10 @@ def made(row: Row, n: int) -> Any:
 
     scope: dict[str, Any] = {}
     for module in modules(library):
-        scope = vars(module) | scope  # what a package exports comes first
+        scope = vars(module) | scope  # names that the package exports take precedence
     scope |= {"n": n} | values
     names = {name: maker(scope[name]) for name in re.findall(r"(?<!\.)\b[A-Z]\w+(?=\()", row.there)}
-    if library == "lava":  # whose classes all have one name
+    if library == "lava":  # all classes of this module have the same name
         names = {"cuba": types.SimpleNamespace(Neuron=maker(scope["cuba"].Neuron))}
     neuron = eval(row.there, scope | names)
     if row.name in ("StochasticAssociativeLIF", "SPSN"):
@@ -206,7 +206,7 @@ def made(row: Row, n: int) -> Any:
 
 
 def set_weights(library: str, neuron: Any, kernel: np.ndarray):
-    """Give a recurrent neuron its weights."""
+    """Set the recurrent weights of a neuron."""
     if library == "spyx":
         neuron.recurrent_w[...] = jnp.asarray(kernel)
         return
@@ -218,7 +218,7 @@ def set_weights(library: str, neuron: Any, kernel: np.ndarray):
         neuron.w_rec.data = weight.T
     elif library == "snntorch":
         neuron.recurrent.weight.data, neuron.recurrent.bias.data = weight, torch.zeros(len(weight))
-    else:  # norse removes self-connections when it is made
+    else:  # norse removes self-connections when it creates the neuron
         neuron.recurrent_weights.data, neuron.input_weights.data = weight.fill_diagonal_(0), torch.eye(len(weight))
 
 
@@ -227,7 +227,7 @@ def _step_of_snntorch(neuron, state, x):
     return ((y, *state) if hasattr(neuron, "recurrent") else state), y
 
 
-STEPS: dict[str, Callable] = {  # ``(neuron, state, x) -> (state, output)``; in torch, a state is None at first
+STEPS: dict[str, Callable] = {  # ``(neuron, state, x) -> (state, output)``; in torch, the first state is None
     "snntorch": _step_of_snntorch,
     "spikingjelly": lambda neuron, state, x: (None, neuron(x)),
     "norse": lambda neuron, state, x: neuron(x, state)[::-1],
@@ -241,7 +241,7 @@ STARTS: dict[str, Callable] = {
 
 
 def over_time(library: str, neuron: Any) -> Callable:
-    """Return outputs over time of a neuron of one step, as a function of the inputs."""
+    """Return a function that runs a single-step neuron over time."""
     if library == "brainpy":
         return lambda xs: _steps_of_brainpy(neuron, xs)
 
@@ -270,7 +270,7 @@ def _steps_of_brainpy(neuron, xs):
 
 
 def outputs_and_gradient(library: str, run: Callable, xs: Any, weight: np.ndarray) -> tuple[Any, Any]:
-    """Return outputs of a function of a library, and the gradient of ``sum(weight * outputs)`` in the inputs."""
+    """Return the outputs of a library's function, and the gradient of ``sum(weight * outputs)`` in the inputs."""
     if library in TORCH:
         torch = importlib.import_module("torch")
         xs = torch.tensor(xs, requires_grad=True)
@@ -297,11 +297,11 @@ LAYERS["spikingjelly.NonSpikingIFNode"] = LAYERS["spikingjelly.NonSpikingLIFNode
 
 
 def of_library(row: Row, data: Data, xs: Any) -> tuple[Any, Any]:
-    """Return outputs and gradient of a neuron there."""
+    """Return the outputs and the gradient of the neuron in the other library."""
     neuron, kernel = made(row, xs.shape[-1]), data.kernel if "recurrent=True" in row.here else None
     library = "jax" if row.name.endswith("Jax") else row.library
     if kernel is not None and library != "sparx":
-        factor = re.match(r"\[lambda x: (.*?) \* x,", row.here)  # of all that enters a current here
+        factor = re.match(r"\[lambda x: (.*?) \* x,", row.here)  # the factor on everything that enters a current here
         set_weights(library, neuron, kernel / np.float32(eval(factor[1], MATHS | VALUES[library]) if factor else 1))
     run = over_time(library, neuron)
     if layer := LAYERS.get(f"{row.library}.{row.name}", LAYERS.get(row.library)):
@@ -316,15 +316,15 @@ def of_library(row: Row, data: Data, xs: Any) -> tuple[Any, Any]:
 
 
 class Difference(NamedTuple):
-    """How a row differs.
+    """The differences between a neuron there and its equivalent here.
 
     Attributes:
-      version: of the library.
-      outputs: how many there were.
-      rate: the mean of those there.
-      differ: how many are not the same; of outputs that are no spikes, by more than 1e-5 of the largest.
-      gradient: the largest difference of the gradient in the inputs, relative to its largest entry.
-      unmet: how many differ where the row's condition is not met.
+      version: the version of the library.
+      outputs: the number of outputs.
+      rate: the mean of the outputs there.
+      differ: the number of outputs that differ; non-spiking outputs differ if by more than 1e-5 of the largest.
+      gradient: the largest difference in the gradient with respect to the inputs, relative to its largest entry.
+      unmet: the number of outputs that differ if the row's condition is not met.
     """
 
     version: str
@@ -336,14 +336,14 @@ class Difference(NamedTuple):
 
 
 def both(row: Row, data: Data) -> list[np.ndarray]:
-    """Return outputs and gradient there, and here."""
+    """Return the outputs and gradients of the other library, and of brainsurr."""
     xs = inputs(row, data)
     net = network(row, data, spike_fn=surrogate(row)[1])
     return [np.asarray(part) for part in (*of_library(row, data, xs), *with_gradient_here(net, xs, data.weight))]
 
 
 def difference(row: Row, data: Data) -> Difference:
-    """Run both sides of a row."""
+    """Run a row in both libraries and return the differences."""
     ys, gradient, here, gx = both(row, data)
     spikes = np.all(ys == np.rint(ys))
     differ = here != ys if spikes else np.abs(here - ys) > 1e-5 * np.abs(ys).max()
@@ -355,8 +355,8 @@ def difference(row: Row, data: Data) -> Difference:
 
 
 def main(libraries: list[str]):
-    """Run the rows of these libraries, or of all that are installed; keep what the file says of the others."""
-    warnings.simplefilter("ignore")  # the libraries' own
+    """Run the rows of some libraries, or of all installed ones, and keep the file's results of the others."""
+    warnings.simplefilter("ignore")  # warnings of the libraries themselves
     RESULT.parent.mkdir(exist_ok=True)
     for name, row in ports().items():
         installed = importlib.util.find_spec(table()[row.library]["neurons"][0].partition(".")[0])

@@ -1,7 +1,8 @@
 """Run the README's code as a new user would: ``python tools/run_readme.py``, in a clone.
 
-Each ``pip install`` line runs as printed in a new virtual environment. The Python blocks of its section and above the
-first install line run there in order, in an empty folder and in one process. Their output must equal the text blocks.
+It runs each ``pip install`` line as printed in a new virtual environment. The Python blocks after the line (and before
+it, for the first line) then run there in order, in an empty folder and in one process. Their output must equal the text
+blocks.
 """
 
 import os
@@ -13,11 +14,11 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DIFFERS = 0.015  # the accuracy on another machine, by a few of 450 images
+DIFFERS = 0.015  # accuracy can differ on another machine by a few of the 450 images
 
 
 def parts(text: str) -> list[tuple[str, str, str]]:
-    """Return each install command, with the Python code that follows it and the output that the page shows for it."""
+    """Return each install command, with the Python code that follows it and the output that the page shows."""
     found = [("", "", "")]
     for language, block in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         command, code, output = found.pop()
@@ -29,7 +30,7 @@ def parts(text: str) -> list[tuple[str, str, str]]:
 
 
 def run(command: str, code: str) -> str:
-    """Run an install command in a new environment, then code in an empty folder; return what the code prints."""
+    """Run an install command in a new environment, run the code there in an empty folder, and return its output."""
     with tempfile.TemporaryDirectory() as environment, tempfile.TemporaryDirectory() as empty:
         venv.create(environment, with_pip=True)
         binaries = f"{environment}/bin"
@@ -39,7 +40,7 @@ def run(command: str, code: str) -> str:
 
 
 def differ(printed: str, shown: str) -> bool:
-    """Return whether two texts differ, in words or by more than rounding in a number."""
+    """Return whether two texts differ in their words, or in a number by more than rounding."""
     number = r"-?\d+\.?\d*"
     pairs = zip(re.findall(number, printed), re.findall(number, shown), strict=False)
     words = re.sub(number, "", printed).split() != re.sub(number, "", shown).split()

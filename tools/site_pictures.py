@@ -1,4 +1,4 @@
-"""Draw what neurons do, and pictures of the start page, into docs/drawn: ``python -m tools.site_pictures``."""
+"""Draw the pictures of neurons and of the start page into docs/drawn: ``python -m tools.site_pictures``."""
 
 import shutil
 from pathlib import Path
@@ -13,9 +13,9 @@ from .surrogate_pictures import STYLE, save
 
 FOLDER = Path(__file__).parent.parent / "docs" / "drawn"
 TIME = np.arange(120)
-STEPS = np.select([TIME < 10, TIME < 40, TIME < 50, TIME < 90], [0.0, 0.08, 0.0, 0.25], 0.0)  # weak, then strong
+STEPS = np.select([TIME < 10, TIME < 40, TIME < 50, TIME < 90], [0.0, 0.08, 0.0, 0.25], 0.0)  # first weak, then strong
 PULSES = np.float32(np.isin(TIME, [10, 40, 44, 48, 80, 84, 88, 92, 96]))
-RHYTHMS = 0.9 * np.where(TIME < 80, TIME % 17 == 2, TIME % 8 == 0)  # that of the neurons, then twice as fast
+RHYTHMS = 0.9 * np.where(TIME < 80, TIME % 17 == 2, TIME % 8 == 0)  # the neurons' frequency, then twice that
 STAIRS = 0.5 * np.array([0, 1, 2, 4, 6, 10])[TIME // 20]
 CURRENT = np.repeat([0.0, 1.0, 0.0], [50, 500, 50])
 # Adapting, bursting, and delayed and accelerating, at steps of 0.5 ms: table 1 of Naud et al. 2008 without dimensions.
@@ -37,7 +37,7 @@ SHOWN = {
 
 
 def watch(neuron: neurons.Neuron, xs: np.ndarray) -> np.ndarray:
-    """Return the potential before the reset, the threshold and the spikes of each step, [3, time]."""
+    """Return the potential before the reset, the threshold and the spikes at each step, ``[3, time]``."""
     state, rows = neuron.initial_state(np.float32(xs[0])), []
     for x in np.float32(xs):
         before = dict(zip(neuron.states, jax.tree.leaves(state), strict=True))
@@ -50,7 +50,7 @@ def watch(neuron: neurons.Neuron, xs: np.ndarray) -> np.ndarray:
 
 
 def neuron_picture(name: str):
-    """Draw the input of a neuron, and under it its potential, threshold and spikes for each choice of arguments."""
+    """Draw the input of a neuron and, below it, its potential, threshold and spikes for each choice of arguments."""
     xs, *chosen = SHOWN[name]
     rows = 1 + len(chosen)
     sizes = {"figsize": (6.4, 0.9 + 1.3 * len(chosen)), "height_ratios": [1] + [2] * len(chosen)}
@@ -73,7 +73,7 @@ def neuron_picture(name: str):
 
 
 def raster():
-    """Draw the spikes of neurons, each of which is driven while something is near its place, and it moves."""
+    """Draw the spikes of a row of neurons that a moving bump of input drives."""
     figure, axis = plt.subplots(figsize=(5.0, 3.9), layout="constrained")
     distance = np.linspace(0, 1, 48) - (0.5 + 0.4 * np.sin(TIME / 12))[:, None]
     noise = np.random.default_rng(0).uniform(0, 0.12, distance.shape)
@@ -84,7 +84,7 @@ def raster():
 
 
 def main():
-    """Draw all of them anew."""
+    """Draw all pictures again."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     with plt.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""Write docs/surrogates, a page and a picture for each surrogate: ``python -m tools.surrogate_pages``."""
+"""Write a page and a picture for each surrogate into docs/surrogates: ``python -m tools.surrogate_pages``."""
 
 import inspect
 import shutil
@@ -39,8 +39,8 @@ PICTURE = """\
 
 
 def page(name: str, f: bs.Surrogate) -> str:
-    """Write the page of a surrogate: its picture, the bounds of its parameters, its class and its function."""
-    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # those of Scaled depend on what it scales
+    """Return the page of a surrogate: its picture, the bounds of its parameters, its class and its function."""
+    intervals = type(f).bounds if isinstance(type(f).bounds, dict) else {}  # Scaled has those of its surrogate
     bounds = [f"`{parameter}` in [{low:g}, {high:g}]" for parameter, (low, high) in intervals.items()]
     function = functions().get(name)
     return PAGE.format(
@@ -51,13 +51,13 @@ def page(name: str, f: bs.Surrogate) -> str:
 
 
 def functions() -> dict[str, str]:
-    """Return the name of the function of each class that has one: the class's letters in lower case."""
+    """Return the function of each class that has one, by the class name in lower case without underscores."""
     lower = {name.replace("_", ""): name for name in bs.__all__ if inspect.isfunction(getattr(bs, name))}
     return {cls: lower[cls.lower()] for cls in exported_surrogates() if cls.lower() in lower}
 
 
 def main():
-    """Write all pages and pictures anew, and the part of the gallery that links to them."""
+    """Write all pages and pictures again, and the part of the gallery that links to them."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
     surrogate_pictures.each(FOLDER)

@@ -1,4 +1,4 @@
-"""Draw the gallery of surrogates, and the picture on top of the README: ``python -m tools.surrogate_pictures``."""
+"""Draw the gallery of surrogates and the picture at the top of the README: ``python -m tools.surrogate_pictures``."""
 
 import inspect
 from pathlib import Path
@@ -13,15 +13,15 @@ PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.6}
 GROUPS = ("relu", "triangle", "gaussian", "exponential", "pseudo_spike", "algebraic", "logarithm", "fourier")
 COLUMNS = 3
-SCALE = (-0.75, 1.75)  # of the gallery; what does not fit has its own
-# Values of the first parameter in the pictures of one surrogate, where half, once and twice the default look alike.
+SCALE = (-0.75, 1.75)  # the common scale of the gallery; surrogates that do not fit have their own
+# Values of the first parameter for surrogates that look alike at half, once and twice the default.
 VALUES = {cls: [0.0, 0.1, 0.3] for cls in (bs.LogTailedRelu, bs.LeakyRelu, bs.PiecewiseLeakyRelu)}
 VALUES |= {cls: [2.0, 25.0, 100.0] for cls in (bs.InvSquareGrad, bs.SparseFastSigmoid)}
 VALUES |= {bs.FakeNumericalGradient: [0.3, 0.6, 1.2], bs.NormalizedQPseudoSpike: [1.5, 2.0, 4.0]}
 
 
 def exported_surrogates() -> dict[str, bs.Surrogate]:
-    """Make every surrogate that brainsurr exports with its defaults, by name, grouped by the shape of its gradient."""
+    """Create every exported surrogate with its defaults, by name, grouped by the shape of its gradient."""
     classes = [cls for name in bs.surrogates.__all__ if isinstance(cls := getattr(bs, name), type)] + [bs.Scaled]
     groups = [*(f"brainsurr.surrogates.{group}" for group in GROUPS), bs.Scaled.__module__]
     classes.sort(key=lambda cls: (groups.index(cls.__module__), inspect.getsourcelines(cls)[1]))
@@ -29,7 +29,7 @@ def exported_surrogates() -> dict[str, bs.Surrogate]:
 
 
 def hero():
-    """Draw the spike that goes forward, and the layers' default that goes back in its place, readable on a phone."""
+    """Draw the spike of the forward pass and the default surrogate of the backward pass, readable on a phone."""
     figure, axes = plt.subplots(2, 1, figsize=(5.0, 3.9), layout="constrained", sharex=True, height_ratios=(1, 1.5))
     x = np.linspace(-2, 2, 801, dtype=np.float32)
     axes[0].plot([-2.0, 0.0, 0.0, 2.0], [0.0, 0.0, 1.0, 1.0], color="0.2")
@@ -42,7 +42,7 @@ def hero():
 
 
 def gallery():
-    """Draw all of them in one picture, to one scale where they fit."""
+    """Draw all surrogates in one picture, on one scale if they fit."""
     members = exported_surrogates()
     rows = -(-len(members) // COLUMNS)
     figure, grid = plt.subplots(rows, COLUMNS, figsize=(9, 0.7 + 1.9 * rows), layout="constrained", squeeze=False)
@@ -58,7 +58,7 @@ def gallery():
 
 
 def small(axis, name, f):
-    """Draw a panel of the gallery; what does not fit into the common scale has its own, and says so."""
+    """Draw one panel of the gallery, with its own, labelled scale if the surrogate does not fit the common one."""
     plot.surrogate(f, axes=axis, xlim=(-4, 4))
     axis.get_legend().remove()
     axis.set_title(name, fontsize=10, pad=15)
@@ -73,7 +73,7 @@ def small(axis, name, f):
 
 
 def large(f):
-    """Draw a picture of one at three values of its first parameter, small enough to be read on a phone."""
+    """Draw one surrogate at three values of its first parameter, readable on a phone."""
     figure, axes = plt.subplots(1, 2, figsize=(5.6, 2.8), layout="constrained")
     if isinstance(f, bs.Scaled):
         plot.surrogate(bs.Sigmoid(), f, axes=axes)
@@ -91,7 +91,7 @@ def large(f):
 
 
 def main(folder: Path = PICTURES):
-    """Draw the gallery and the picture on top of the README into a folder."""
+    """Draw the gallery and the README picture into a folder."""
     with plt.rc_context(STYLE):
         save(gallery(), folder / "gallery.png")
         save(hero(), folder / "hero.png")
@@ -105,7 +105,7 @@ def each(folder: Path):
 
 
 def save(figure, path):
-    """Save and close a figure, without matplotlib's version, so that equal pictures are equal files."""
+    """Save and close a figure without matplotlib's version, so that equal pictures give equal files."""
     figure.savefig(path, dpi=160, metadata={"Software": None})
     plt.close(figure)
 

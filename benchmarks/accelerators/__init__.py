@@ -1,1 +1,1 @@
-"""Train steps compiled for a GPU and a TPU on a machine that has neither: what they launch, move and hold."""
+"""Training steps compiled for a GPU and a TPU on a machine without one: kernel launches, memory traffic and memory."""

@@ -1,7 +1,8 @@
-"""Compile the train steps of the libraries on jax for accelerators that are not here, and count what they launch.
+"""Compile the training steps of the jax libraries for accelerators, and count their kernel launches.
 
-``python -m benchmarks.accelerators`` installs XLA's compilers (1 GB) beside the environments of the libraries, compiles
-each program, and writes ``runs/accelerators/result.json`` and a picture. Nothing is run, so nothing is timed.
+``python -m benchmarks.accelerators`` installs XLA's compilers (1 GB) next to the environments of the libraries,
+compiles each program, and writes ``runs/accelerators/result.json`` and a picture. It runs nothing, so it measures no
+times.
 """
 
 import json
@@ -27,7 +28,7 @@ OTHERS = {
 
 
 def jobs():
-    """List the programs of each library: the usual network of all, and other networks of this one."""
+    """List the programs of each library: the reference network for all, and other networks for brainsurr."""
 
     def of(modes, network="usual", lengths=(100, 1000)):
         return [{"mode": mode, "network": network, "steps": steps} for steps in lengths for mode in modes]
@@ -37,9 +38,9 @@ def jobs():
 
 
 def compilers(python, name):
-    """Install XLA's compilers for the jax of a library's interpreter, once, and return where they are."""
+    """Install XLA's compilers for the jax version of a library's interpreter, once, and return their folder."""
     version, packages = run_on(AS_DOCUMENTED, python, name, "benchmarks.accelerators.targets")
-    folder = ROOT / f".venv/accelerators-{version}"  # those of one jax share it
+    folder = ROOT / f".venv/accelerators-{version}"  # libraries with the same jax version share it
     done = folder / "done"
     if not done.exists():
         install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, *packages]
@@ -49,7 +50,7 @@ def compilers(python, name):
 
 
 def main(argv=None):
-    """Compile all, draw the picture, and print the table."""
+    """Compile all programs, draw the picture, and print the table."""
     args = arguments("accelerators", __doc__, argv, quick="the usual network of this library alone", settings=TARGETS)
     listed = {OURS: jobs()[OURS][:3]} if args.quick else jobs()
     rows = []

@@ -1,4 +1,4 @@
-"""The process that compiles: train steps of one library, for one accelerator; it prints what each does, as JSON."""
+"""Compile training steps of one library for one accelerator in this process, and print their costs as JSON."""
 
 import importlib.metadata
 import json
@@ -20,7 +20,7 @@ BATCH = task.Job("").batch
 
 
 def ours(network, mode, steps):
-    """Make a train step of this library, and its arguments."""
+    """Return a training step of brainsurr and its arguments."""
     from flax import nnx
 
     from brainsurr.nnx import ALIF, SpikingSequential
@@ -44,7 +44,7 @@ def ours(network, mode, steps):
 
 
 def lowered(program, arguments, device):
-    """Lower a train step for a device; of brainstate, the function that its jit made of one with states."""
+    """Lower a training step for a device; for brainstate, lower the stateless function that its jit creates."""
     if hasattr(program, "stateful_fun"):
         program.stateful_fun.make_jaxpr(*arguments)
         closed = program.stateful_fun.get_jaxpr(*arguments)
@@ -55,7 +55,7 @@ def lowered(program, arguments, device):
 
 
 def compiled(name, job, target):
-    """Compile one train step, and return what it does."""
+    """Compile one training step, and return its costs."""
     network, mode, steps = job["network"], job["mode"], job["steps"]
     if name == OURS:
         program, arguments = ours(network, mode, steps)
@@ -73,7 +73,7 @@ def compiled(name, job, target):
 
 
 def main():
-    """Compile for the accelerator of the first argument the jobs of the library that the second names."""
+    """Compile the jobs of the library in the second argument, for the accelerator in the first argument."""
     target, name, jobs = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     versions = {package: importlib.metadata.version(package) for package in PEERS[name].packages}
     rows = []

@@ -1,7 +1,7 @@
-"""What a compiled program launches, reads and writes, from its text: each loop counts as often as it runs.
+"""Count the launches and the memory traffic of a compiled program from its text; loops count once per iteration.
 
-A launch is an instruction of the scheduled program that runs: a fusion, a product, a copy. What it reads and writes are
-the arrays in the memory of the device; of an array that is read or written in part, that part.
+A launch is an instruction of the scheduled program that runs, such as a fusion, a matrix product or a copy. It reads
+and writes arrays in device memory; if it uses only a part of an array, only that part counts.
 """
 
 import math
@@ -18,13 +18,13 @@ _FREE |= {"fusion-done", "all-gather-done", "custom-call-done"}
 
 
 class Costs(NamedTuple):
-    """What a program does.
+    """The costs of a program.
 
     Attributes:
-      launches: of operations.
-      fusions: those among them that are fusions, but not of a single number: what a TPU is asked for.
-      in_loops: launches within loops.
-      bytes: that are read and written.
+      launches: the number of launched operations.
+      fusions: the launched fusions, except those that compute a single number; this is the count for a TPU.
+      in_loops: the launches inside loops.
+      bytes: the bytes read and written.
     """
 
     launches: float = 0
@@ -34,7 +34,7 @@ class Costs(NamedTuple):
 
 
 def costs(text: str) -> Costs:
-    """Return what a compiled program does, by its text; a ValueError if that depends on numbers."""
+    """Return the costs of a compiled program from its text; a ValueError if they depend on values."""
     program, total = Program(text), Costs()
     for each, body, loops in program.scheduled():
         if each.operation in _FREE or "AllocateBuffer" in each.attributes:
@@ -62,7 +62,7 @@ def _parts(shape):
 
 
 def _size(shape, everywhere=False):
-    """Return the bytes of arrays in the memory of the device; of those that a TPU holds on the chip too."""
+    """Return the bytes of arrays in device memory, with ``everywhere`` also of those in a TPU's on-chip memory."""
     total = 0.0
     for kind, sizes, layout in _ARRAY.findall(shape):
         if everywhere or not re.search(r"S\([1-9]\)", layout):
@@ -88,7 +88,7 @@ def _moved(computations, body, each):
         if each.operation == "copy-start":
             return _size(operands[0].shape) + _size(first)
         return min(_size(operands[0].shape), _size(second, True)) + _size(second)
-    is_gemm = each.operation == "custom-call" and "gemm" in each.attributes  # with room to work in behind its result
+    is_gemm = each.operation == "custom-call" and "gemm" in each.attributes  # its result includes workspace
     return sum(_size(o.shape) for o in operands) + _size(_parts(each.shape)[0] if is_gemm else each.shape)
 
 
@@ -109,7 +109,7 @@ def _used(computations, body, name, whole, depth):
             total += _size(user.shape) or _size(user.shape, True)
         elif user.operation == "dynamic-update-slice" and operands[0] == name != operands[1]:
             continue
-        elif user.operation == "bitcast" and not user.is_root:  # a root goes to who reads it whole
+        elif user.operation == "bitcast" and not user.is_root:  # a root is read whole by the computation's caller
             total += _used(computations, body, user.name, whole, depth)
         elif user.operation == "fusion" and depth < 6:
             places = [at for at, operand in enumerate(operands) if operand == name]
@@ -120,7 +120,7 @@ def _used(computations, body, name, whole, depth):
 
 
 def _written(computations, name, shape):
-    """Return the bytes that a computation writes, of an array that it updates those alone."""
+    """Return the bytes that a computation writes; for an array that it updates in place, only the update counts."""
     body = computations[name]
     root = next(each for each in body.values() if each.is_root)
     outputs = [body[o] for o in root.operands] if root.operation == "tuple" else [root]

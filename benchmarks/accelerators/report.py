@@ -1,4 +1,4 @@
-"""What docs/appendix/accelerators.md shows of the result: tables and a picture."""
+"""The tables and the picture of docs/appendix/accelerators.md, made from the result file."""
 
 from ..lib.report import at_most, picture, table
 from ..lib.results import read
@@ -7,13 +7,13 @@ from ..speed.libraries import OURS
 from .targets import TARGETS, TPU
 
 SHOWN = "H100"  # in the picture
-NETWORKS = {  # of this library alone, beside the usual one: what their hidden layers are
+NETWORKS = {  # brainsurr only, besides the reference network: a description of their hidden layers
     "recurrent": "recurrent LIF",
     "adaptive": "ALIF",
     "trained": "LIF with trained decay and surrogate width",
     "convolution": "convolutions with LIF and pooling, 28 x 28, T = 10",
 }
-LIMITS = {  # at T = 100, by accelerator and mode: what is counted, and the bytes that are moved and held
+LIMITS = {  # limits at T = 100, by accelerator and mode: counts, memory traffic and memory in use
     (SHOWN, "layer by layer"): {"launches": 349, "bytes": 1400e6, "temporaries": 140e6},
     (SHOWN, "dots"): {"launches": 600, "temporaries": 80e6},
     (SHOWN, "full"): {"launches": 600, "temporaries": 34e6},
@@ -24,12 +24,12 @@ CALLED = {"bytes": (1e9, "GB moved"), "temporaries": (1e6, "MB of temporaries")}
 
 
 def usual(rows, steps=100):
-    """Return those of the network that every library has."""
+    """Return the rows of the reference network, which every library has."""
     return [row for row in rows if (row["network"], row["steps"]) == ("usual", steps) and "why" not in row]
 
 
 def claims(out):
-    """Hold the programs of this library against `LIMITS`."""
+    """Compare the programs of brainsurr with `LIMITS`."""
     rows = {
         (row["target"], row["mode"]): row for row in usual(read(out / "result.json")["rows"]) if row["name"] == OURS
     }
@@ -41,7 +41,7 @@ def claims(out):
 
 
 def launches(row):
-    """Return what is counted: launches on a GPU; on a TPU, which is given a whole program, its fusions."""
+    """Return the count to show: launches on a GPU, and fusions on a TPU, which gets a whole program."""
     return row["fusions" if row["target"] == TPU else "launches"]
 
 
@@ -62,7 +62,7 @@ def table_of(out):
 
 
 def _section(title, rows, name):
-    """Make a section with the table of some programs, or nothing of none."""
+    """Make a section with a table of some programs, or nothing if there are none."""
     if not rows:
         return ""
     what = "fusions" if rows[0]["target"] == TPU else "launches"
@@ -83,7 +83,7 @@ def _section(title, rows, name):
 
 
 def draw(out):
-    """Draw launches and moved bytes of the usual network, T = 100, for one accelerator."""
+    """Draw the launches and memory traffic of the reference network, T = 100, for one accelerator."""
     rows = [row for row in usual(read(out / "result.json")["rows"]) if row["target"] == SHOWN]
     names = [f"{row['name']}, {row['mode']}" for row in rows]
     colours = ["tab:blue" if row["name"] == OURS else "tab:gray" for row in rows]

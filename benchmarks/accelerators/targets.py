@@ -1,10 +1,10 @@
-"""The accelerators: what XLA must know of one to compile for it, and the packages that compile."""
+"""The accelerators: the descriptions that XLA needs to compile for each, and the packages of its compilers."""
 
 import importlib.metadata
 import json
 import re
 
-# As in XLA's repository: xla/backends/gpu/target_config/specs/h100_sxm.txtpb and a100_sxm_80.txtpb.
+# From XLA's repository: xla/backends/gpu/target_config/specs/h100_sxm.txtpb and a100_sxm_80.txtpb.
 _EVERY_GPU = """
 threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 threads_per_core_limit: 2048
 block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
@@ -13,7 +13,7 @@ thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64
 device_vendor: "NVIDIA Corporation" device_address_bits: 64
 driver_version: "13.0.0" runtime_version: "13.0.0" compile_time_toolkit_version: "13.0.0" dnn_version: "9.10.0"
 """
-_GPUS = {  # the name of each, and what is its own
+_GPUS = {  # each name, and the values in which the GPUs differ
     "H100": """"NVIDIA H100 80GB HBM3" cuda_compute_capability { major: 9 }
 shared_memory_per_core: 233472 shared_memory_per_block_optin: 232448 core_count: 132 fpus_per_core: 128
 memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98 device_memory_size: 84942979072""",
@@ -26,7 +26,7 @@ TARGETS = (*_GPUS, TPU)
 
 
 def device(target: str):
-    """Return a device to compile for, which is not here."""
+    """Return a device to compile for, which this machine does not have."""
     from jax.experimental import topologies
 
     if target == TPU:
@@ -39,7 +39,7 @@ def device(target: str):
 
 
 def main():
-    """Print the version of the jax at hand, and what pip shall install for it, XLA's compilers, a gigabyte, as JSON."""
+    """Print as JSON the version of the installed jax, and the compiler packages (1 GB) that pip must install for it."""
     version = importlib.metadata.version("jax")
     tpu = next(filter(None, (re.match(r"libtpu[^;\s]*", line) for line in importlib.metadata.requires("jax") or ())))
     print(json.dumps([version, [f"jax-cuda13-plugin=={version}", f"jax-cuda13-pjrt=={version}", tpu[0]]]))

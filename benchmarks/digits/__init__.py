@@ -1,6 +1,6 @@
-"""Handwritten digits, trained in each framework: ``python -m benchmarks.digits``.
+"""Train on handwritten digits in each framework: ``python -m benchmarks.digits``.
 
-`__main__` has the command line; `job` lists the networks and the settings, and decides in the folder of a run whether
-it starts, continues or is finished; `training` trains; `report` makes the table and the pictures. `task` has the data
-and the sizes; `network` is that of each framework. May import from `lib` and `tools.adapters`.
+`__main__` is the command line. `job` defines the networks and settings, and checks the folder of a run to start it,
+resume it or report that it is finished. `training` trains, `report` makes the table and the pictures, `task` has the
+data and sizes, and `network` is the network in each framework. This folder may import from `lib` and `tools.adapters`.
 """

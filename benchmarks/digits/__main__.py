@@ -1,12 +1,12 @@
-"""Handwritten digits: spiking networks and a ReLU network of the same widths, trained by the same loop.
+"""Train spiking networks and a ReLU network of the same size on handwritten digits, with the same loop.
 
-``python -m benchmarks.digits`` trains on scikit-learn's 1,797 images of 8 x 8 pixels and writes the result and
-three pictures to ``runs/digits``. Of its two spiking networks the second trains ``--learnable`` parameters of the
-surrogate with the weights. All see the same noisy, shifted images over 8 time steps, in the same order, and every
-``--framework`` starts from the same weights. Each epoch is followed by validation; the test comes once, at the end.
+``python -m benchmarks.digits`` trains on scikit-learn's 1,797 images of 8 x 8 pixels, and writes the result and three
+pictures to ``runs/digits``. Of the two spiking networks, the second also trains the ``--learnable`` parameters of its
+surrogate. All networks get the same noisy, shifted images over 8 time steps in the same order, and start from the same
+weights in every ``--framework``. Each epoch ends with a validation; the test runs once, at the end.
 
-Checkpoints are kept in ``checkpoints`` beside the result until it is written. ``--resume`` continues a run that was
-stopped, at any time and by any signal, and ends with the same bits as an undisturbed one.
+Checkpoints are kept in ``checkpoints`` next to the result until it is written. ``--resume`` continues a run that was
+stopped at any time by any signal, and ends with the same bits as an uninterrupted run.
 """
 
 import sys
@@ -25,7 +25,7 @@ from .training import train_all
 
 
 def main(argv=None):
-    """Train every network from every seed, print the table, write the result and the pictures."""
+    """Train every network from every seed, print the table, and write the result and the pictures."""
     args = parse(argv)
     job = Job(args.framework, args.surrogate, args.learnable, args.epochs, args.seeds, args.dtype)
     folder = Folder(args.out, job.about())
@@ -49,7 +49,7 @@ def train_and_write(job: Job, folder: Folder, save_every: int):
         **job.settings(),
         "test_accuracy": {name: report.summary(of_seeds) for name, of_seeds in runs.items()},
         "runs": runs,
-        "seconds": time.perf_counter() - start,  # of the last process alone, if resumed
+        "seconds": time.perf_counter() - start,  # only of the last process, if the run was resumed
         "resumed": resumed,
         **results.environment(),
     }
@@ -60,7 +60,7 @@ def train_and_write(job: Job, folder: Folder, save_every: int):
 
 
 def parse(argv):
-    """Parse the arguments, or exit with an error of one line."""
+    """Parse the arguments, or exit with a one-line error."""
     classes = {name: cls for name in bs.surrogates.__all__ if isinstance(cls := getattr(bs, name), type)}
 
     def extend(parser):

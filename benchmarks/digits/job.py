@@ -1,4 +1,4 @@
-"""A run: the networks that it trains, the settings that its numbers depend on, and its folder."""
+"""A run: the networks that it trains, the settings of the numbers, and its folder."""
 
 import shutil
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from ..lib import results
 
 
 class Job(NamedTuple):
-    """All that the numbers depend on, apart from versions and device.
+    """All settings of the numbers, except for versions and the device.
 
     Attributes:
       framework: one of `FRAMEWORKS`.
-      surrogate: of the LIF layers.
-      learnable: the names of its parameters that the second spiking network trains; without any there is no such
-        network.
+      surrogate: the surrogate of the LIF layers.
+      learnable: the names of the surrogate parameters that the second spiking network trains; if there are none, there
+        is no such network.
       epochs: passes over the training images.
-      seeds: how many networks of each kind are trained, from the seeds 0, 1, ...
-      dtype: of activations.
+      seeds: the number of networks of each kind, trained from the seeds 0, 1, ...
+      dtype: the dtype of activations.
     """
 
     framework: str
@@ -44,23 +44,23 @@ class Job(NamedTuple):
         return shown | {"epochs": self.epochs, "dtype": self.dtype}
 
     def about(self) -> dict[str, Any]:
-        """Return everything that must be equal for a resumed run to end with the same bits."""
+        """Return everything that must stay equal for a resumed run to end with the same bits."""
         here = results.environment()
         more = {"seeds": self.seeds, "python": here["python"], "device": here["device"], "devices": jax.device_count()}
         return self.settings() | more | here["versions"]
 
 
 class FolderError(ValueError):
-    """A folder holds another run, or one that is not to be continued."""
+    """The folder contains another run, or one that can't be continued."""
 
 
 class Folder:
-    """The folder of a run: checkpoints, until it is finished, then ``result.json`` and the pictures.
+    """The folder of a run: checkpoints until the run is finished, then ``result.json`` and the pictures.
 
     Args:
-      path: of the folder, which exists.
-      about: what must be equal for a resumed run to end with the same bits. It stands in ``unfinished.json`` while the
-        run is not finished, and in the result.
+      path: the folder, which exists.
+      about: everything that must stay equal for a resumed run to end with the same bits. It is stored in
+        ``unfinished.json`` until the run is finished, and then in the result.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]):
@@ -71,7 +71,8 @@ class Folder:
         """Return the result if the run is finished and ``resume`` is True; otherwise make the folder ready to train.
 
         Raises:
-          FolderError: it holds another run, an unfinished run and ``resume`` is False, or checkpoints of no run.
+          FolderError: The folder contains another run, an unfinished run and ``resume`` is False, or checkpoints of no
+            run.
         """
         if self.unfinished.exists():
             if not resume:
@@ -88,7 +89,7 @@ class Folder:
         return None
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the result and remove the checkpoints, in an order in which a killed process leaves either."""
+        """Write the result, then remove the checkpoints, so that a killed process leaves one or the other."""
         results.write(self.result, {**result, "about": self.about})
         self.unfinished.unlink()
         shutil.rmtree(self.checkpoints)

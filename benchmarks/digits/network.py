@@ -1,4 +1,4 @@
-"""The network of `task` in each framework, as a pure function of its parameters, and its training."""
+"""The network of `task` in each framework as a pure function of its parameters, and its training."""
 
 from functools import cache, partial
 from importlib import import_module
@@ -16,15 +16,15 @@ from . import task
 
 
 def adapter(framework):
-    """Return the adapter of a framework, whose module imports that framework alone."""
+    """Return the adapter of a framework from a module that imports only this framework."""
     return getattr(import_module(f"tools.adapters.{framework}"), framework.capitalize())
 
 
 class Model:
-    """The layers of a framework, which compute and return ``dtype``; parameters and membranes are float32."""
+    """The layers of a framework, which compute and return ``dtype``; parameters and membrane potentials are float32."""
 
     def __init__(self, framework, surrogate, learnable, dtype):
-        self.how, self.key = (surrogate, learnable, dtype), None  # of dropout, while a training step is traced
+        self.how, self.key = (surrogate, learnable, dtype), None  # the dropout key, while a training step is traced
         self.host = adapter(framework)
         self.pure = self.host.pure(self._layers(self.host), (1, 64))
 
@@ -34,7 +34,7 @@ class Model:
         return task.network(host.layers, linear, lambda inputs: partial(self._drop, inputs), surrogate, learnable)
 
     def _drop(self, inputs, xs):
-        """Drop a share of `DROPOUT` by the key at hand, nothing without one; each framework takes a function."""
+        """Drop the fraction `DROPOUT` with the current key, if there is one; each framework accepts a function."""
         if self.key is None:
             return xs
         dropped = jax.random.bernoulli(jax.random.fold_in(self.key, inputs), task.DROPOUT, xs.shape)
@@ -45,19 +45,19 @@ class Model:
         return transfer(nnx.state(self._layers(Nnx, seed), nnx.Param), self.pure.params)
 
     def run(self, params, xs, key=None):
-        """Return outputs and the spikes of each LIF layer over time, with a key as in training."""
+        """Return the outputs and the spikes of each LIF layer over time; a key means training mode."""
         self.key = key
         ys, spikes = self.pure.run(params, self.pure.start(xs.shape[1:]), xs)[1]
         self.key = None
         return ys, list(spikes.values())
 
     def loss(self, params, images, labels, key):
-        """Return the loss of a batch, moved and in noise."""
+        """Return the loss of a batch of shifted, noisy images."""
         ys, _ = self.run(params, task.augment(key, images), jax.random.fold_in(key, 1))
         return task.cross_entropy(ys, labels)
 
 
-# There is one of each for all seeds: jit compares them by identity, so it compiles once.
+# One optimiser for all seeds: jit compares them by identity, so it compiles once.
 model = cache(Model)
 
 
@@ -68,7 +68,7 @@ def optimiser(model, steps):
 
 @partial(jax.jit, static_argnames=("model", "tx"))
 def train_epoch(model, tx, state, images, labels, keys):
-    """Train on ``[batches, batch, ...]`` once; return parameters and the optimiser's state, and the mean loss."""
+    """Train on ``[batches, batch, ...]`` once; return the parameters, the optimiser state and the mean loss."""
 
     def step(state, batch):
         params, opt_state = state
@@ -88,7 +88,7 @@ def evaluate(model, params, images, labels):
 
 
 class Network:
-    """A network of a framework, and ``state``: its parameters and the state of its optimiser."""
+    """A network of a framework, with its parameters and optimiser state in ``state``."""
 
     def __init__(self, framework, surrogate, learnable, seed, steps, dtype="float32"):
         self.model = model(framework, surrogate, tuple(learnable), str(dtype))
@@ -103,7 +103,7 @@ class Network:
         return evaluate(self.model, self.state[0], images, labels)
 
     def surrogates(self):
-        """Return the parameters of the surrogate of each LIF layer, those that are trained as they are now."""
+        """Return the surrogate parameters of each LIF layer, with the current values of trained ones."""
         leaves = jax.tree_util.tree_leaves_with_path(self.state[0])
         if not self.surrogate:
             return []

@@ -1,4 +1,4 @@
-"""The tables of a result, and three pictures."""
+"""The tables and the three pictures of a result."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from brainsurr import plot
 from ..lib import report
 from ..lib.results import where
 
-SHOWN = 40  # neurons in a raster
+SHOWN = 40  # number of neurons in a raster
 
 
 def summary(runs):
@@ -60,10 +60,10 @@ def draw(out, surrogate, runs, spikes, digit):
 
     Args:
       out: the folder.
-      surrogate: before training.
-      runs: for each network the outcomes of its seeds.
+      surrogate: the surrogate before training.
+      runs: the outcomes of all seeds for each network.
       spikes: ``[time, neurons]`` of each hidden layer for one test image.
-      digit: in that image.
+      digit: the digit in that image.
     """
     how = {"columns": 2, "size": (9, 3.4), "dpi": 150}
     with report.picture(out / "surrogate.png", **how) as (axes,):

@@ -14,14 +14,15 @@ DECAY, DROPOUT, NOISE, SHIFTED = 0.9, 0.3, 0.1, 0.25
 
 
 def network(layers, linear, dropout, surrogate, learnable):
-    """Make a network 64-256-256-10 of LIF layers with a surrogate, or of ReLU layers without one.
+    """Create a 64-256-256-10 network of LIF layers with a surrogate, or of ReLU layers without one.
 
     Args:
       layers: the module of a framework, such as `brainsurr.nnx`.
-      linear: ``linear(inputs, outputs)`` makes a linear layer of the framework.
-      dropout: ``dropout(inputs)`` makes what drops a share of `DROPOUT` behind the layer of so many inputs.
-      surrogate: of the LIF layers, or None.
-      learnable: the names of its parameters that are trained.
+      linear: ``linear(inputs, outputs)`` creates a linear layer of the framework.
+      dropout: ``dropout(inputs)`` creates a layer that drops the fraction `DROPOUT` after a layer with that many
+        inputs.
+      surrogate: the surrogate of the LIF layers, or None.
+      learnable: the names of its trained parameters.
     """
 
     def hidden(features):
@@ -42,7 +43,7 @@ def load():
 
 
 def load_validated():
-    """Load images and labels for training, for validation, a fifth of the training images, and for the test."""
+    """Load images and labels for training, validation (a fifth of the training images) and the test."""
     training, test = load()
     return *_split(*training, 0.2), test
 
@@ -55,7 +56,7 @@ def _split(images, labels, share):
 
 
 def augment(key, images):
-    """Move a quarter of the images by a pixel, and show all for 8 steps with noise: ``[time, batch, 64]``."""
+    """Shift a quarter of the images by one pixel, and show all images for 8 steps with noise: ``[time, batch, 64]``."""
     keys = jax.random.split(key, 3)
     moved = jax.random.bernoulli(keys[0], SHIFTED, (len(images), 1))
     corner = jnp.where(moved, jax.random.randint(keys[1], (len(images), 2), 0, 3), 1)
@@ -75,7 +76,7 @@ def cross_entropy(ys, labels):
 
 
 def accuracy(ys, labels):
-    """Return the share of right answers of outputs ``[time, batch, 10]``."""
+    """Return the fraction of correct answers of outputs ``[time, batch, 10]``."""
     return (_averaged(ys).argmax(-1) == labels).mean()
 
 
@@ -84,6 +85,6 @@ def _averaged(ys):
 
 
 def optimiser(bounds, steps):
-    """Make AdamW on a cosine schedule; trained parameters of the surrogate stay inside their bounds."""
+    """Create AdamW on a cosine schedule; trained surrogate parameters stay inside their bounds."""
     schedule = optax.cosine_decay_schedule(3e-3, steps)
     return optax.chain(optax.adamw(schedule, weight_decay=1e-2), project(bounds))

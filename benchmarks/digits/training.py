@@ -1,4 +1,4 @@
-"""Train one network with checkpoints, and all networks of a job."""
+"""Train one network with checkpoints, or all networks of a job."""
 
 import re
 from pathlib import Path
@@ -16,16 +16,16 @@ from .network import Network
 
 
 def train_all(job: Job, data, folder: Path, save_every: int):
-    """Train each network of a job from each seed; continue from the checkpoints in a folder.
+    """Train each network of a job from each seed, resuming from the checkpoints in a folder.
 
     Args:
       job: networks, seeds and settings.
-      data: of `task.load_validated`.
-      folder: of the checkpoints, one folder for each network.
+      data: from `task.load_validated`.
+      folder: the folder of the checkpoints, with one folder for each network.
       save_every: epochs between checkpoints.
 
     Returns:
-      For each network the outcomes of `train`, a list over seeds; and its spikes with the first seed.
+      For each network, a list of the outcomes of `train` over seeds; and the spikes of its first seed.
     """
     networks, steps = job.networks(), job.epochs * (len(data[0][1]) // task.BATCH)
     outcomes, spikes = {name: [] for name in networks}, {}
@@ -49,12 +49,12 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
     """Train one network, and test it at the end.
 
     Args:
-      data: of `task.load_validated`.
-      network: as `Network` makes it.
-      seed: of the order of the images and of their noise.
-      epochs: passes over the training images, those of a restored checkpoint included.
-      on_epoch: called with loss and validation accuracy of each epoch, also of those before a restored checkpoint.
-      kept: a manager of checkpoints; training continues from the newest. Without it nothing is read or saved.
+      data: from `task.load_validated`.
+      network: as `Network` creates it.
+      seed: the seed of the image order and of the noise.
+      epochs: passes over the training images, including those of a restored checkpoint.
+      on_epoch: called with the loss and validation accuracy of each epoch, also of those before a restored checkpoint.
+      kept: a checkpoint manager; training resumes from its newest checkpoint. Without it, nothing is read or saved.
       every: epochs between checkpoints; the last epoch is always saved.
 
     Returns:
@@ -67,7 +67,7 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
         network.state, curve = saved
     done = len(curve["loss"])
     for epoch in range(epochs):
-        images, labels, keys = batches(*training, order, seed, epoch)  # again when resumed: each changes the order
+        images, labels, keys = batches(*training, order, seed, epoch)  # also when resumed: each call changes the order
         if epoch >= done:
             loss = network.train_epoch(*cpu.split((images, labels), axis=1), keys)
             curve["loss"].append(float(loss))

@@ -1,10 +1,10 @@
-"""Fashion-MNIST: spiking networks, each beside a twin of equal size without spikes, trained by the same loop.
+"""Train spiking networks on Fashion-MNIST, each alongside a non-spiking baseline of equal size, with the same loop.
 
-``python -m benchmarks.fashion --data FOLDER`` trains a dense network, a recurrent one that reads an image row by row,
-a convolution, residual blocks and attention, and writes result.json and pictures to ``runs/fashion``. 5,000 of the
-60,000 training images are held out: the weights of the epoch with the best accuracy on them are the ones tested, and no
-test image decides anything. A row is written when a network is finished, so the same command goes on where a stopped
-one was.
+``python -m benchmarks.fashion --data FOLDER`` trains a dense network, a recurrent one that reads an image row by row, a
+convolutional one, one with residual blocks and one with attention, and writes result.json and pictures to
+``runs/fashion``. 5,000 of the 60,000 training images are for validation. The test uses the weights of the epoch with
+the best validation accuracy, so test images decide nothing. Each finished network adds a row, so the same command
+resumes an interrupted run.
 """
 
 import itertools
@@ -49,7 +49,7 @@ def main(argv=None):
 
 
 def add_options(parser):
-    """Add where the images come from, and how many seeds there are."""
+    """Add the options for the image folder and the number of seeds."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the four IDX files of Fashion-MNIST")
     default = ", ".join(["5", *(f"{count} of {name}" for name, count in SEEDS.items())])
     parser.add_argument("--seeds", type=positive, metavar="N", help=f"networks of each kind (default: {default})")

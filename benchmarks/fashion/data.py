@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 60,000 images of 28 x 28 pixels to train on and 10,000 to test, from IDX files."""
+"""Read Fashion-MNIST from IDX files: 60,000 training and 10,000 test images of 28 x 28 pixels."""
 
 import gzip
 import math
@@ -16,14 +16,14 @@ HELP = """to get Fashion-MNIST, take its files from https://github.com/zalandore
 
 
 class DataError(ValueError):
-    """The images are not there, or not those of Fashion-MNIST."""
+    """The images are missing, or not those of Fashion-MNIST."""
 
 
 def load(folder: Path | None):
-    """Read the four IDX files in a folder, each gzipped or not.
+    """Read the four IDX files in a folder, gzipped or not.
 
     Returns:
-      Images ``[count, 28, 28, 1]``, 0 to 255, and labels, to train, to validate (the last 5,000), to test.
+      Images ``[count, 28, 28, 1]``, 0 to 255, and labels for training, validation (the last 5,000) and the test.
     """
     if folder is None:
         raise DataError(f"expected --data FOLDER with the four IDX files; {HELP}")
@@ -40,13 +40,13 @@ def load(folder: Path | None):
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Read an IDX file of unsigned bytes with this shape, or the same with ``.gz`` behind its name."""
+    """Read an IDX file of unsigned bytes with this shape, or the same file with ``.gz`` appended to its name."""
     found = [file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()]
     if not found:
         raise DataError(f"expected {path} or {path.name}.gz, got neither; {HELP}")
     data = found[0].read_bytes()
     data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)  # magic number: of bytes, of so many axes
+    header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)  # magic number: bytes, axes
     if not data.startswith(header) or len(data) != len(header) + math.prod(shape):
         raise DataError(
             f"{found[0]}: expected unsigned bytes of shape {shape}, got {len(data):,} bytes, {data[:16].hex()}"

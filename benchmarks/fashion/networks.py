@@ -1,4 +1,4 @@
-"""The networks: their layers, spiking or those of the twin, and the sizes and rates that both are trained with."""
+"""The networks: their layers, spiking or non-spiking, and the sizes and learning rates of both."""
 
 from functools import partial
 from typing import NamedTuple
@@ -16,20 +16,21 @@ from .data import CLASSES, SIDE
 
 HEADS, BLOCKS = 4, 2  # of attention
 SURROGATE = bs.Sigmoid(4.0)  # of the committed results
-DECAY, FAST, SLOW = 0.5, 0.5, 0.95  # of neurons that see a still image; of the first and the last recurrent one
+DECAY, FAST, SLOW = 0.5, 0.5, 0.95  # decays: for a still image; of the first and the last recurrent neuron
 
 
 class Network(NamedTuple):
-    """What a network and its twin share, and the learning rate of each.
+    """The shared settings of a network and its non-spiking baseline (the twin), and the learning rate of each.
 
     Attributes:
-      twin: what the twin has in place of LIF neurons.
+      twin: what replaces LIF neurons in the twin.
       sizes: neurons or channels of the hidden layers.
-      steps: how long LIF neurons see a still image, which the twin sees once; None: both see a row of pixels a step.
+      steps: time steps for which LIF neurons see a still image, which the twin sees once; None if both see one row of
+        pixels per step.
       epochs: passes over the images.
-      rate: the first of the cosine schedule, for LIF neurons.
-      twin_rate: for the twin.
-      dropout: the share of the last hidden layer that is dropped.
+      rate: the initial learning rate of the cosine schedule, for LIF neurons.
+      twin_rate: the same for the twin.
+      dropout: the fraction of the last hidden layer that is dropped.
     """
 
     twin: str
@@ -48,11 +49,11 @@ NETWORKS = {
     "residual": Network("ReLU", (16, 16, 32, 64), 4, 20, 5e-3, 5e-3, 0.1),
     "attention": Network("softmax", (16, 48), 4, 10, 5e-3, 5e-3, 0.1),
 }
-SEEDS = {"residual": 3, "attention": 3}  # of networks that take long; five of the others
+SEEDS = {"residual": 3, "attention": 3}  # slow networks; the others have five
 
 
 class Classifier(nnx.Module):
-    """Layers that see images over time; what they put out is averaged over time."""
+    """Layers that see images over time; their outputs are averaged over time."""
 
     def __init__(self, name: str, network: Network, spiking: bool, rngs: nnx.Rngs):
         self.stem = nnx.List(stem(1, network.sizes[0], rngs) if name in STEMS else [])
@@ -75,14 +76,14 @@ class Classifier(nnx.Module):
 
 
 def dense(sizes, spiking, rngs):
-    """Make linear layers on all pixels at once."""
+    """Create linear layers on all pixels at once."""
     inputs = (SIDE**2, *sizes)
     pairs = zip(inputs, sizes, strict=False)
     return [flat, *(layer for i, o in pairs for layer in (nnx.Linear(i, o, rngs=rngs), neurons(o, spiking)))]
 
 
 def rows(sizes, spiking, rngs):
-    """Make a recurrent layer: of LIF neurons with decays from fast to slow, or of gated recurrent units."""
+    """Create a recurrent layer: LIF neurons with decays from fast to slow, or gated recurrent units."""
     (size,) = sizes
     if not spiking:
         return [nnx.RNN(nnx.GRUCell(SIDE, size, rngs=rngs), time_major=True)]
@@ -91,7 +92,7 @@ def rows(sizes, spiking, rngs):
 
 
 def plain(sizes, spiking, rngs):
-    """Make two convolutions, each with max pooling, and a linear layer."""
+    """Create two convolutions, each with max pooling, and a linear layer."""
     *channels, size = sizes
     layers = []
     for i, o in zip((1, *channels), channels, strict=False):
@@ -101,14 +102,14 @@ def plain(sizes, spiking, rngs):
 
 
 def residual(sizes, spiking, rngs):
-    """Make three residual blocks, the last two in steps of two pixels."""
+    """Create three residual blocks, the last two with stride 2."""
     make, pairs = partial(neurons, spiking=spiking), zip(sizes, sizes[1:], (1, 2, 2), strict=False)
     blocks = [current_block(i, o, make, rngs, stride) for i, o, stride in pairs]
     return [*blocks, make(sizes[-1]), over_pixels]
 
 
 def attention(sizes, spiking, rngs):
-    """Make 49 tokens, and two blocks of attention, each followed by one of two linear layers."""
+    """Create 49 tokens, and two blocks of attention, each followed by two linear layers."""
     make, (first, size) = partial(neurons, spiking=spiking), sizes
     places = Residual([*convolution(size, size, rngs), make(size)])
     layers = [make(first), *convolution(first, size, rngs, stride=2), make(size), places, tokens]
@@ -118,7 +119,7 @@ def attention(sizes, spiking, rngs):
 
 
 def softmax_blocks(features, rngs):
-    """Make what the twin has in the place of `attention_block`."""
+    """Create the twin's replacement of `attention_block`."""
     attend = [*linear(features, 3 * features, rngs), softmax_attention, *linear(features, features, rngs)]
     hidden, last = linear(features, 4 * features, rngs), linear(4 * features, features, rngs)
     return [Residual(attend), Residual([*hidden, jax.nn.relu, *last])]
@@ -139,7 +140,7 @@ def over_tokens(xs):
     return xs.mean(-2)
 
 
-STEMS = ("residual", "attention")  # see a still image once, and give the same currents at each step
+STEMS = ("residual", "attention")  # The stem sees a still image once, and its output is repeated at each step.
 LAYERS = {"dense": dense, "rows": rows, "convolution": plain, "residual": residual, "attention": attention}
 
 

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: the tables of docs/appendix/studies.md, and pictures."""
+"""The Fashion-MNIST tables of docs/appendix/studies.md, and pictures."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from ..lib.study import finished, provenance, rows
 from .data import CLASSES, NAMES, SIDE
 from .networks import NETWORKS
 
-SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons of a layer in a raster, and of which classes it has an image
+SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons per layer in a raster, and the classes whose images it shows
 HEADER = ("network", "kind", "seeds", "test accuracy, %", "to its twin", "firing rates", "seconds an epoch", "MB")
 
 
 def load(folder: Path):
-    """Read the finished runs by seed, of each network and kind, LIF first."""
+    """Read the finished runs by seed, for each network and kind, LIF first."""
     table = rows(folder / "result.json")
     kinds = [(name, kind) for name, network in NETWORKS.items() for kind in ("LIF", network.twin)]
     by_kind = {of: {row["seed"]: row for row in table if (row["network"], row["kind"]) == of} for of in kinds}
@@ -27,7 +27,7 @@ def load(folder: Path):
 
 
 def summary(folder: Path) -> str:
-    """Make the table: a row a network and kind, over its seeds; what a train step holds, in MB."""
+    """Make the table with a row per network and kind over its seeds, with the memory of a training step in MB."""
     studied, lines, held = load(folder), [], finished(folder / "result.json", "temporaries") or {}
     for (name, kind), runs in studied.items():
         twin = studied.get((name, NETWORKS[name].twin), {}) if kind == "LIF" else {}
@@ -41,7 +41,7 @@ def summary(folder: Path) -> str:
 
 
 def section(folder: Path) -> str:
-    """Make the tables of docs/appendix/studies.md: how each network was trained, and what came of it."""
+    """Make the tables of docs/appendix/studies.md: the training settings and the results of each network."""
     path, lines = folder / "result.json", []
     for name, network in read(path)["settings"]["networks"].items():
         sizes, rates = "-".join(map(str, network["sizes"])), (f"{network[rate]:g}" for rate in ("rate", "twin_rate"))
@@ -51,7 +51,7 @@ def section(folder: Path) -> str:
 
 
 def draw(folder: Path):
-    """Draw loss and validation accuracy of all runs, and which class the last spiking network takes for which."""
+    """Draw the loss and validation accuracy of all runs, and the confusion matrix of the last spiking network."""
     studied = load(folder)
     names = list(dict.fromkeys(name for name, _ in studied))
     with picture(folder / "curves.png", 2, len(names), size=(3.6 * len(names), 5.4)) as axes:
@@ -71,7 +71,7 @@ def draw(folder: Path):
 
 
 def draw_raster(folder: Path, name: str, net, images, labels):
-    """Draw a few test images, and below each the spikes of every layer of a network that sees it."""
+    """Draw a few test images and, below each, the spikes of every layer of a network that sees the image."""
     chosen = [int(np.flatnonzero(labels == label)[0]) for label in IMAGES_OF]
     net.eval()
     logits, spikes = jax.device_get(net(images[chosen]))

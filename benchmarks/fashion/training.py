@@ -1,4 +1,4 @@
-"""Train one network: mini-batches, AdamW on a cosine schedule, and the weights of the epoch that validates best."""
+"""Train one network with AdamW on a cosine schedule, and keep the weights of the best validation epoch."""
 
 import time
 from functools import cache
@@ -24,7 +24,7 @@ optimiser = cache(adamw)  # one for all seeds: jit compares it by identity, so i
 
 @nnx.jit
 def train_step(net, optimizer, images, labels):
-    """Change the weights, and return the loss."""
+    """Update the weights, and return the loss."""
     loss, grads = nnx.value_and_grad(lambda net: cross_entropy(net(images)[0], labels))(net)
     optimizer.update(net, grads)
     return loss
@@ -32,13 +32,13 @@ def train_step(net, optimizer, images, labels):
 
 @nnx.jit
 def classify(net, images):
-    """Return the class of each image, and how often a neuron of each LIF layer fires while it sees that image."""
+    """Return the class of each image, and the firing rate of each LIF layer while it sees that image."""
     logits, spikes = net(images)
     return logits.argmax(-1), [s.mean((0, *range(2, s.ndim))) for s in spikes]
 
 
 def classify_all(net, images):
-    """Do that in batches, the last of them filled up with images that are then left out."""
+    """Classify all images in batches; the last batch is filled up with images whose results are dropped."""
     net.eval()
     filled = np.concatenate([images, images[: -len(images) % BATCH]]).reshape(-1, BATCH, *images.shape[1:])
     batches = [jax.device_get(classify(net, cpu.split(batch))) for batch in filled]
@@ -46,13 +46,13 @@ def classify_all(net, images):
 
 
 def made(name: str, network: Network, spiking: bool, seed: int, batches: int):
-    """Make a network, and the optimiser that has its rate over all batches."""
+    """Create a network, and an optimiser with the network's learning rate over all batches."""
     net, rate = Classifier(name, network, spiking, nnx.Rngs(seed)), network.rate if spiking else network.twin_rate
     return net, nnx.Optimizer(net, optimiser(rate, network.epochs * batches, WEIGHT_DECAY), wrt=nnx.Param)
 
 
 def temporaries(name: str, network: Network, spiking: bool) -> int:
-    """Return how many bytes a train step holds beside weights, optimiser and images, on one device."""
+    """Return the bytes that a training step needs in addition to weights, optimiser and images, on one device."""
     images, labels = np.zeros((BATCH, SIDE, SIDE, 1), np.uint8), np.zeros(BATCH, np.uint8)
     compiled = train_step.lower(*made(name, network, spiking, 0, 1), images, labels).compile()
     return compiled.memory_analysis().temp_size_in_bytes
@@ -61,18 +61,18 @@ def temporaries(name: str, network: Network, spiking: bool) -> int:
 def train(name: str, network: Network, spiking: bool, seed: int, data, on_test=None):
     """Train a network, and test it with the weights of the epoch with the best validation accuracy.
 
-    A seed gives the first weights, the order of the images and the dropout.
+    The seed determines the initial weights, the order of the images and the dropout.
 
     Args:
-      name: of the network.
-      network: its sizes and rates.
-      spiking: whether it is the one of LIF neurons, not the twin.
+      name: the name of the network.
+      network: its sizes and learning rates.
+      spiking: True for the network of LIF neurons, False for the twin.
       seed: any integer.
-      data: images and labels to train, to validate, to test.
-      on_test: called with the network that is tested, and the images and labels of the test.
+      data: images and labels for training, validation and the test.
+      on_test: called with the tested network, and the images and labels of the test.
 
     Returns:
-      What `MEASURED` names.
+      The values that `MEASURED` names.
     """
     (images, labels), (validation_images, validation_labels), (test_images, test_labels) = data
     batches, order = len(labels) // BATCH, np.random.default_rng(seed)
@@ -84,7 +84,7 @@ def train(name: str, network: Network, spiking: bool, seed: int, data, on_test=N
         for _ in range(network.epochs):
             net.train()
             start, of_batches = time.perf_counter(), []
-            # A loop in Python: in one of jax, XLA would run each batch on one thread.
+            # A Python loop: inside a jax loop, XLA would run each batch on one thread.
             for rows in order.permutation(len(labels))[: batches * BATCH].reshape(batches, BATCH):
                 of_batches.append(float(train_step(net, optimizer, *cpu.split((images[rows], labels[rows])))))
                 bar.update()
@@ -102,10 +102,10 @@ def train(name: str, network: Network, spiking: bool, seed: int, data, on_test=N
         "validation": max(accuracies),
         "test": (classes == test_labels).mean(),
         "loss": losses[-1],
-        "best_epoch": len(accuracies) - accuracies[::-1].index(max(accuracies)),  # of equal ones the last
+        "best_epoch": len(accuracies) - accuracies[::-1].index(max(accuracies)),  # if several are equal, the last
         "firing": [rate.mean() for rate in rates],
         "epoch_seconds": np.median(seconds),
         "losses": losses,
         "validations": accuracies,
-        "confusion": confusion,  # a row a true class, one behind the other
+        "confusion": confusion,  # one row per true class, flattened
     }

@@ -1,5 +1,5 @@
-"""The benchmarks that other libraries publish, on a CPU, side by side: ``python -m benchmarks.field``.
+"""Run the benchmarks that other libraries publish, side by side on a CPU: ``python -m benchmarks.field``.
 
-`published` has the networks and where they are from, `report` the page. The libraries, their processes and the programs
-in them are those of `benchmarks.speed`.
+`published` has the networks and their sources, `report` the page. The libraries, their processes and their programs are
+those of `benchmarks.speed`.
 """

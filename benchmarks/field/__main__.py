@@ -1,7 +1,7 @@
 """Measure the networks of published benchmarks in each library, and write the result and its table.
 
-``python -m benchmarks.field --out benchmarks/results/field`` takes half an hour on two cores. One that was stopped goes
-on where it was, in ``runs/field``.
+``python -m benchmarks.field --out benchmarks/results/field`` takes half an hour on two cores. An interrupted run
+resumes from its files in ``runs/field``.
 """
 
 import itertools
@@ -19,7 +19,7 @@ TIMED = {"rounds": 5, "budget": 5, "forward": True, "timeout": 60}
 
 
 def measure(quick):
-    """Time each library in a process of its own on each network: forward passes, then train steps."""
+    """Time each library in its own process on each network: forward passes, then training steps."""
     networks, libraries = (QUICK, [OURS]) if quick else (PUBLISHED, list(WAYS))
     tried = Tries(None if quick else kept_in("field"))
     pythons, runs, missing = interpreters(libraries, quick, tried), [], []
@@ -48,7 +48,7 @@ def measure(quick):
 
 
 def main(argv=None):
-    """Measure, write the JSON, print the tables."""
+    """Measure, write the JSON file, and print the tables."""
     args = arguments("field", __doc__, argv, quick="brainsurr alone, small")
     results.write(args.out / "result.json", {"quick": args.quick, **measure(args.quick), **results.environment()})
     result = results.read(args.out / "result.json")

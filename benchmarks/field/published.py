@@ -1,4 +1,4 @@
-"""The networks of published benchmarks, who takes part, and who can't."""
+"""The networks of published benchmarks, and which libraries can run them."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,10 @@ class Published(NamedTuple):
     """A published network, in the size in which it runs here.
 
     Attributes:
-      network: of `benchmarks.speed.peers.task.NETWORKS`.
+      network: its name in `benchmarks.speed.peers.task.NETWORKS`.
       batch: examples.
       steps: time steps.
-      layers: what it consists of.
+      layers: a description of its layers.
     """
 
     network: str
@@ -22,7 +22,7 @@ class Published(NamedTuple):
     layers: str
 
     def about(self):
-        """Describe it."""
+        """Return a description of the network."""
         network = NETWORKS[self.network]
         inputs = f"{network.spikes:.0%} of the inputs are spikes" if network.spikes else NORMAL
         sizes = "" if network.channels else f"{'-'.join(map(str, network.sizes))}: "
@@ -46,11 +46,11 @@ QUICK = {
     "Spyx, 128": Published("speech 128", 4, 8, "small"),
     IMAGES: Published("quick images", 4, 4, "small"),
 }
-# The way that the documentation of a library shows first; ours is the plain call of a network.
+# The call that each library's documentation shows first; for brainsurr, the plain call of a network.
 WAYS = {OURS: ("layer by layer", "layer by layer, events")}
 WAYS |= {name: peer.modes[:1] for name, peer in PEERS.items() if name not in (OURS, FLOOR)}
 CANNOT = {
     ("spyx", IMAGES): "its `run` is a scan over time steps, in which flax's `BatchNorm` can't update its statistics",
     ("jaxpike", IMAGES): "it has no batch normalisation",
 }
-EACH_STEP = ("brainpy", "snntorch")  # which loop over time steps, and normalise each by itself
+EACH_STEP = ("brainpy", "snntorch")  # they loop over time steps, and normalise each step separately

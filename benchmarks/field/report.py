@@ -1,4 +1,4 @@
-"""docs/field.md: who is fastest on which published network; from the JSON alone."""
+"""The tables of docs/field.md, from the JSON file: the times of each library on each published network."""
 
 from ..lib.report import table
 from ..speed.claims import seconds
@@ -16,14 +16,14 @@ COLUMNS = {
 
 
 def _medians(result, trial, column):
-    """Return the median of each entry that ran, by name."""
+    """Return the median of each library that ran, by name."""
     terms, what = COLUMNS[column]
     runs = [run for run in result["runs"] if (run["trial"], run["terms"]) == (trial, terms)]
     return {entry(run["name"], run["mode"]): run[what]["median"] for run in runs}
 
 
 def _against(result, trial, column):
-    """Return our best time over the best of the others, to two digits, and whose that is; None if one is missing."""
+    """Return our best time over the best of the others, to two digits, and its library; None if one is missing."""
     medians = _medians(result, trial, column)
     ours, others = ({k: m for k, m in medians.items() if k.startswith(OURS) == mine} for mine in (True, False))
     if not ours or not others:
@@ -33,7 +33,7 @@ def _against(result, trial, column):
 
 
 def answer(result):
-    """Make the table of our faster time over the fastest other library's, which is named; bold where it is slower."""
+    """Make the table of our best time over that of the fastest other library; bold if ours is slower."""
 
     def shown(trial, column):
         if (found := _against(result, trial, column)) is None:
@@ -46,7 +46,7 @@ def answer(result):
 
 
 def section(result, trial):
-    """Return the table of a network, a row a library, and what it consists of."""
+    """Return the table of a network, with a row per library, and the description of its layers."""
     best = {column: min(_medians(result, trial, column).values(), default=None) for column in COLUMNS}
     found = {}
     for run in result["runs"] + result["missing"]:
@@ -72,7 +72,7 @@ def section(result, trial):
 
 
 def notes(result):
-    """List what each library does otherwise, what it can't build, and why a run is missing."""
+    """List the differences of each library from the task, what it can't build, and why a run is missing."""
     said = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
     if IMAGES in result["networks"]:
         said |= {f"{name}: {IMAGES}'s network is normalised step by step, so its losses differ" for name in EACH_STEP}

@@ -1,6 +1,6 @@
-"""Modules that all share: result files, studies, blocks, training, checkpoints, timing, programs, parts of reports.
+"""Modules that all folders share: result files, studies, blocks, training, checkpoints, timing, programs and reports.
 
-`timing`, which also runs in the environments of other libraries, needs the standard library alone.
+`timing`, which also runs in the environments of other libraries, needs only the standard library.
 """
 
 FRAMEWORKS = ("nnx", "linen", "brainstate")

@@ -1,7 +1,7 @@
-"""Checkpoints of a training run, by orbax's `CheckpointManager`, and the digest of a state.
+"""Checkpoints of a training run with orbax's `CheckpointManager`, and the digest of a state.
 
-orbax writes in the background under a temporary name, which it changes at the end: a killed process leaves complete
-checkpoints, and at most one that is passed over.
+orbax writes in the background under a temporary name, and renames the checkpoint when it is complete. A killed process
+therefore leaves complete checkpoints, and at most one incomplete one that is ignored.
 """
 
 import copy
@@ -14,25 +14,25 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-# orbax logs each error, which is also raised here, and each leftover of an old write.
+# orbax logs each error, which it also raises, and each leftover of an interrupted write.
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 def manager(folder: Path) -> ocp.CheckpointManager:
-    """Open the folder of a run's two newest checkpoints; used in a ``with``, it waits for the last write."""
-    # Without OCDBT: with it each save of these few arrays leaks 20 KB of memory more (tensorstore 0.1.86).
+    """Open the folder of a run's two newest checkpoints; in a ``with`` statement, it waits for the last write."""
+    # No OCDBT: with it, each save of these few arrays leaks another 20 KB of memory (tensorstore 0.1.86).
     handler = ocp.StandardCheckpointHandler(use_ocdbt=False)
     options = ocp.CheckpointManagerOptions(max_to_keep=2)
     return ocp.CheckpointManager(folder.resolve(), item_handlers=handler, options=options)
 
 
 def save(checkpoints: ocp.CheckpointManager, step: int, state: Any, progress: dict[str, Any]) -> None:
-    """Copy a tree of arrays now, and write it in the background with what else is needed to continue, as JSON."""
+    """Copy a tree of arrays now, and write it in the background with the other values needed to resume, as JSON."""
     checkpoints.save(step, args=ocp.args.StandardSave(state), custom_metadata=copy.deepcopy(progress))
 
 
 def restore(checkpoints: ocp.CheckpointManager, like: Any) -> tuple[Any, dict[str, Any]] | None:
-    """Read the newest checkpoint, with the dtypes and devices of ``like``; return None if there is none."""
+    """Read the newest checkpoint with the dtypes and devices of ``like``; return None if there is none."""
     step = checkpoints.latest_step()
     if step is None:
         return None
@@ -40,7 +40,7 @@ def restore(checkpoints: ocp.CheckpointManager, like: Any) -> tuple[Any, dict[st
 
 
 def digest(tree: Any) -> str:
-    """Compute the SHA-256 of the arrays of a tree, PRNG keys included: of their names, dtypes, shapes and bits."""
+    """Return the SHA-256 of the arrays of a tree, PRNG keys included: their names, dtypes, shapes and bits."""
     sha256 = hashlib.sha256()
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     for name, leaf in sorted((jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in leaves):

@@ -1,4 +1,4 @@
-"""The instructions of a compiled program, from its text, ``jax.jit(f).lower(...).compile().as_text()``."""
+"""Parse the instructions of a compiled program from its text, ``jax.jit(f).lower(...).compile().as_text()``."""
 
 import re
 from collections.abc import Iterator
@@ -32,10 +32,10 @@ Computation = dict[str, Instruction]
 
 
 class Program:
-    """Computations by name, of which one is the program's entry.
+    """The computations of a program by name; one of them is its entry.
 
     Args:
-      text: of a compiled program.
+      text: the text of a compiled program.
     """
 
     def __init__(self, text: str):
@@ -55,7 +55,7 @@ class Program:
         """Yield the instructions that run, the computation of each, and the loops around it.
 
         Raises:
-          ValueError: which ones do depends on numbers.
+          ValueError: The instructions that run depend on values.
         """
         body = self.computations[name or self.entry]
         for each in body.values():
@@ -69,10 +69,10 @@ class Program:
                 yield each, body, loops
 
     def trips(self, loop: Instruction) -> int:
-        """Return how often a loop runs.
+        """Return the number of iterations of a loop.
 
         Raises:
-          ValueError: that depends on numbers.
+          ValueError: The number depends on values.
         """
         if known := loop.attribute(r'known_trip_count":\{"n":"?(\d+)'):
             return int(known)
@@ -85,7 +85,7 @@ class Program:
 
 
 def _cut(text):
-    """Cut a text behind the bracket that closes its first one."""
+    """Cut a text after the bracket that closes its first one."""
     depth = 0
     for at, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")

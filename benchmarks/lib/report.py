@@ -1,4 +1,4 @@
-"""What reports and pages are built of: a table, a claim, numbers as text, a picture."""
+"""The parts of reports and pages: tables, claims, formatted numbers and pictures."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Make an aligned Markdown table, the first column to the left and the others to the right."""
+    """Make an aligned Markdown table, with the first column left-aligned and the others right-aligned."""
     rows = [list(map(str, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
@@ -24,14 +24,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 class Claim(NamedTuple):
-    """A sentence, whether it holds by the result, and the numbers that show it.
+    """A sentence, whether the result confirms it, and the numbers that show it.
 
     Attributes:
       text: the sentence.
-      holds: whether it does.
-      numbers: what was measured.
-      limit: what the number may be at most, if the claim is of one number.
-      clear: whether the spread of the number lies on one side of the limit.
+      holds: whether it is true.
+      numbers: the measured numbers.
+      limit: the upper limit of the number, if the claim is about one number.
+      clear: whether the spread of the number is on one side of the limit.
     """
 
     text: str
@@ -42,14 +42,14 @@ class Claim(NamedTuple):
 
 
 def at_most(limit: float, text: str, value: float, *, unit="", spread=None) -> Claim:
-    """Claim that a number does not exceed a limit; ``spread`` has the smallest and the largest that it may be."""
+    """Claim that a number does not exceed a limit; ``spread`` is the smallest and the largest plausible number."""
     numbers = f"{value:.3g}{unit}" + (f" ({spread[0]:.3g}-{spread[1]:.3g})" if spread else "")
     clear = spread is None or not spread[0] <= limit < spread[1]
     return Claim(text, value <= limit, numbers, f"{limit:.3g}{unit}", clear)
 
 
 def ratio_at_most(limit: float, text: str, one, other) -> Claim:
-    """Claim it of the ratio of two medians, each a `timing.summary`; its spread is that of their quartiles."""
+    """Claim the same of the ratio of two medians, each a `timing.summary`; the spread is that of their quartiles."""
     (low, high), (least, most) = one["quartiles"], other["quartiles"]
     return at_most(limit, text, one["median"] / other["median"], spread=(low / most, high / least))
 
@@ -62,19 +62,19 @@ def claim_table(claims: Sequence[Claim]) -> str:
 
 
 def yes(held: bool) -> str:
-    """Return a cell of a table that says whether something held, in bold if not."""
+    """Return a table cell for a claim: yes, or no in bold."""
     return "yes" if held else "**no**"
 
 
 def spread(values, digits: int = 3) -> str:
-    """Format the mean ± standard deviation of the seeds; one seed has none."""
+    """Format the mean ± standard deviation over seeds; a single seed has no deviation."""
     values = np.asarray(values, float).ravel()
     return f"{values.mean():.{digits}f}" + (f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else "")
 
 
 @contextlib.contextmanager
 def picture(path: Path, rows: int = 1, columns: int = 1, *, size: tuple[float, float], dpi: int = 110, **how):
-    """Give the axes ``[rows, columns]`` of a figure, then save it."""
+    """Yield the axes ``[rows, columns]`` of a figure, then save the figure."""
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **how)
     yield axes
     figure.savefig(path, dpi=dpi)
@@ -82,7 +82,7 @@ def picture(path: Path, rows: int = 1, columns: int = 1, *, size: tuple[float, f
 
 
 def plot_seeds(axis, curves, label, alpha):
-    """Plot the mean of curves ``[seeds, epochs]``, with their range shaded by ``alpha``."""
+    """Plot the mean of curves ``[seeds, epochs]``, and shade their range with opacity ``alpha``."""
     values = np.array(curves)
     epochs = np.arange(1, values.shape[1] + 1)
     axis.plot(epochs, values.mean(0), label=label)

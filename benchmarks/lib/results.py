@@ -1,4 +1,4 @@
-"""Result files, and the environment of a number."""
+"""Result files, and the environment in which a number was measured."""
 
 import importlib.metadata
 import json
@@ -15,16 +15,16 @@ from .timing import cores
 PACKAGES = ("brainsurr", "jax", "jaxlib", "flax", "brainstate", "braintools", "optax", "orbax-checkpoint")
 PACKAGES += ("numpy", "scikit-learn")
 
-# The files that a result depends on.
+# The files on which a result depends.
 CODE = (":/brainsurr", ":/benchmarks/*.py", ":/tools/adapters", ":/pyproject.toml", ":/Makefile")
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "results"  # those that are committed, and what pages are made of
+RESULTS = ROOT / "benchmarks" / "results"  # committed results, from which pages are made
 PICTURES = ROOT / "docs" / "pictures"
-_ROW = re.compile(r'\[[^][{}"]*\]|\[\s*"(?:[^][{}]|\[[^][{}"]*\])*\]')  # of numbers, or of a string and what follows it
+_ROW = re.compile(r'\[[^][{}"]*\]|\[\s*"(?:[^][{}]|\[[^][{}"]*\])*\]')  # numbers, or a string and what follows it
 
 
 def environment() -> dict[str, Any]:
-    """Return the versions, device and commit that are written with every number."""
+    """Return the versions, device and commit that are stored with every number."""
     return {
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
@@ -40,18 +40,18 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def committed(study: str) -> dict[str, Any]:
-    """Read the committed result of a study, by the name of its folder."""
+    """Read the committed result of a study by the name of its folder."""
     return read(RESULTS / study / "result.json")
 
 
 def where(result: dict[str, Any], *packages: str) -> str:
-    """Say on what a result was measured, with the versions of some packages."""
+    """Return the machine of a result, with the versions of some packages."""
     versions = (f", {name} {result['versions'][name]}" for name in packages if name in result["versions"])
     return f"{result['device']}; Python {result['python']}{''.join(versions)}"
 
 
 def device() -> str:
-    """Return the accelerator's name, or the processor's with its number of cores."""
+    """Return the name of the accelerator, or of the processor with its number of cores."""
     first = jax.devices()[0]
     if first.platform != "cpu":
         return first.device_kind
@@ -77,7 +77,7 @@ def _version(name: str) -> str | None:
 
 
 def _git(*command: str) -> str | None:
-    """Return the output of git for this checkout, None outside of one."""
+    """Return the output of git for this checkout, or None outside a checkout."""
     try:
         answer = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""A study: a table of runs in one file, each made once, which later runs of any surrogate, rate or seed extend."""
+"""A study: a file with a table of runs; later runs add other surrogates, rates or seeds, and repeat none."""
 
 import argparse
 import time
@@ -13,30 +13,30 @@ from tqdm import tqdm
 
 from . import results
 
-DATA = {  # what settings need, by the option that tells where it is
+DATA = {  # the options that name the data of each setting
     "fashion": "the folder of Fashion-MNIST's four files, as benchmarks.fashion reads them",
     "speech": "free_spoken_digits.npz, as benchmarks.studies.speech builds it",
     "series": "a folder of .ts files of the package aeon and watch_dataset.npy of seglearn",
 }
-TIMES = ("seconds", "cpu_seconds")  # columns that any study may have: what a run takes
+TIMES = ("seconds", "cpu_seconds")  # columns that any study may have: the cost of a run
 
 
 class Runs:
     """The file of a table of runs: its settings, and one row for each run.
 
-    A row holds the values of ``key`` (which run it is), those of ``measured``, and the index of its environment: a
-    file can be extended on another machine, with other versions or by other code. What of the study is finished, over
-    which grid, stands in the file too: who reads it needs no grid of its own.
+    A row contains the values of ``key`` (which run it is) and of ``measured``, and the index of its environment,
+    because a file can be extended on another machine, with other versions or other code. The file also lists the
+    finished parts of the study with their grids, so that a reader does not need the current grid.
 
     Args:
-      path: of the JSON file.
-      settings: everything that the numbers depend on apart from a row's key and its environment.
+      path: the JSON file.
+      settings: everything that determines the numbers, except a row's key and its environment.
       key: the names of the columns that identify a run.
       measured: the names of the columns that a run returns, or that are among `TIMES`.
-      total: number of runs, for the progress bar.
+      total: the number of runs, for the progress bar.
 
     Raises:
-      ValueError: the file holds runs of other settings or columns.
+      ValueError: The file contains runs with other settings or columns.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Runs:
         self.bar = tqdm(desc=path.stem, unit="run", total=total)
 
     def run(self, train: Callable[[], Mapping[str, Any]], *key: Any) -> dict[str, Any]:
-        """Return the row of a run as a dictionary; run it and add it to the file if the file does not have it."""
+        """Return the row of a run as a dictionary; if the file lacks it, run it and add it."""
         self.bar.set_postfix_str(", ".join(map(str, key)))
         self.bar.update()
         key = tuple(as_json(key))
@@ -74,7 +74,7 @@ class Runs:
         return dict(zip(self.result["columns"], self._rows[key], strict=True))
 
     def finish(self, part: str, **grid: Any):
-        """Note that a part of the study is finished, and over which grid."""
+        """Record that a part of the study is finished, and its grid."""
         grid = as_json(grid)
         if self.result["finished"].get(part) != grid:
             self.result["finished"][part] = grid
@@ -91,18 +91,18 @@ class Runs:
 
 
 def finished(path: Path, part: str) -> dict[str, Any] | None:
-    """Return the grid of a part of a study, or None if it is not finished or not begun."""
+    """Return the grid of a part of a study, or None if it is not finished."""
     return results.read(path)["finished"].get(part) if path.exists() else None
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """List the rows of a file as dictionaries."""
+    """Return the rows of a file as dictionaries."""
     result = results.read(path)
     return [dict(zip(result["columns"], row, strict=True)) for row in result["rows"]]
 
 
 def of_seeds(rows: Iterable[Mapping[str, Any]], seeds: Sequence[int], *names: str) -> dict[Any, dict[str, np.ndarray]]:
-    """Return the columns of runs over the seeds, by the values of the named columns; without those that lack a seed."""
+    """Return the columns of runs over seeds, by the values of the named columns; skip runs that lack a seed."""
     by_key: dict[Any, dict[int, Mapping[str, Any]]] = {}
     for row in rows:
         by_key.setdefault(tuple(row[name] for name in names), {})[row["seed"]] = row
@@ -112,7 +112,7 @@ def of_seeds(rows: Iterable[Mapping[str, Any]], seeds: Sequence[int], *names: st
 
 
 def provenance(*paths: Path) -> str:
-    """Write how long studies with the columns `TIMES` took together, and where."""
+    """Return how long the studies with the columns `TIMES` took in total, and on which machine."""
     took: dict[str, Any] = {}
     for path in paths:
         environments = results.read(path)["environments"]
@@ -125,7 +125,7 @@ def provenance(*paths: Path) -> str:
 
 
 def as_json(tree: Any) -> Any:
-    """Return a tree as JSON gives it back, with lists in place of arrays and floats rounded to six digits."""
+    """Return a tree as it is after reading from JSON: lists instead of arrays, and floats rounded to six digits."""
     if isinstance(tree, Mapping):
         return {key: as_json(value) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
@@ -136,7 +136,7 @@ def as_json(tree: Any) -> Any:
 
 
 def rounded(value: float) -> float:
-    """Round to six digits, as files hold floats."""
+    """Round to six digits, as in the files."""
     return float(f"{value:.6g}")
 
 
@@ -149,17 +149,19 @@ def arguments(
     settings: Mapping[str, str] | Sequence[str] = (),
     extend=lambda parser: None,
 ) -> argparse.Namespace:
-    """Parse the arguments of a program, ``--quick``, ``--out`` and others, or stop with an error of one line.
+    """Parse the arguments of a program (``--quick``, ``--out`` and others), or exit with a one-line error.
 
-    The folder of the result is made before any work is done. ``error(message)`` of what is returned stops alike.
+    The folder of the result is created before any work. ``error(message)`` of the returned object exits in the same
+    way.
 
     Args:
-      module: its name below `benchmarks`.
+      module: the name of the module below `benchmarks`.
       doc: its docstring, for ``--help``.
-      argv: None for those of this process.
-      quick: what ``--quick`` leaves, if there is such an option.
-      settings: those that can be named, or which of `DATA` each needs; of a list, ``speech`` needs its recordings.
-      extend: called with the parser, to add more.
+      argv: the arguments; None for those of this process.
+      quick: a description of the ``--quick`` run, if there is such an option.
+      settings: the settings to choose from; a dictionary also names the `DATA` that each needs, and in a list
+        ``speech`` needs its recordings.
+      extend: called with the parser, to add options.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=doc.splitlines()[0])
     needs = settings if isinstance(settings, Mapping) else {name: name if name in DATA else "" for name in settings}

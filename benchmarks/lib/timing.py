@@ -1,6 +1,6 @@
-"""Timing: functions are timed in turns, so that other load on the machine affects all of them alike.
+"""Time functions in turns, so that other load on the machine affects all of them equally.
 
-Needs the standard library alone: the peers' processes use it too, in environments of their own.
+This needs only the standard library, because the processes of other libraries use it in their own environments.
 """
 
 import gc
@@ -14,15 +14,16 @@ from pathlib import Path
 
 
 def interleaved(functions, rounds, calls=1):
-    """Measure the seconds of a call of each function, in turns; each must wait for its own result.
+    """Measure the seconds per call of each function, in turns; each function must wait for its own result.
 
     Args:
-      functions: functions without arguments, by name; each is called once before, to warm up.
-      rounds: how often each is timed.
+      functions: functions without arguments, by name; each is first called once to warm up.
+      rounds: how often each function is timed.
       calls: how many calls are timed together, for functions that are too short for the clock.
 
     Returns:
       ``summary`` of each, by name.
+    The ``summary`` of each function, by name.
     """
     seconds = {name: [] for name in functions}
     for function in functions.values():
@@ -48,12 +49,12 @@ def summary(seconds):
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory():
-    """Return the most memory that this process has held so far, in bytes."""
+    """Return the peak memory of this process so far, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux, getrusage starts from the peak of the parent process
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])

@@ -1,4 +1,4 @@
-"""Training as a pure function, so that one compiled program trains with many seeds and settings."""
+"""Training as a pure function, so that one compiled program can train with many seeds and settings."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from flax import nnx
 import brainsurr as bs
 from brainsurr.nnx import LIF, SpikingSequential
 
-CLIP = 1.0  # the norm of a gradient, at most
+CLIP = 1.0  # the maximum norm of a gradient
 
 
 def train_network(
@@ -30,16 +30,16 @@ def train_network(
     """Train a network with new batches each epoch; examples that do not fill a batch are left out.
 
     Args:
-      net: any module; its ``nnx.Param`` are trained, its other state is carried from step to step.
+      net: any module; its ``nnx.Param`` are trained, its other state is passed from step to step.
       logits: ``(net, inputs, key)`` to ``[batch, classes]``; the key is None in evaluation.
-      key: of the order of the examples, and of the keys that ``logits`` gets.
+      key: determines the order of the examples, and the keys that ``logits`` gets.
       inputs: ``[examples, ...]``.
       labels: ``[examples]``.
       epochs: passes over the examples.
       batch: examples per step.
-      optimizer: from optax.
-      loss: ``loss(outputs, labels)``, cross entropy if it is None.
-      after: called with the network after each epoch, which it may change.
+      optimizer: an optax optimiser.
+      loss: ``loss(outputs, labels)``; cross entropy if None.
+      after: called with the network after each epoch; may change it.
 
     Returns:
       The trained network, the mean loss of each epoch, and what ``after`` returned.
@@ -52,7 +52,7 @@ def train_network(
         rows, key = now
 
         def loss_fn(params):
-            net = nnx.merge(graphdef, params, rest, copy=True)  # a copy: Dropout updates its key, inside this trace
+            net = nnx.merge(graphdef, params, rest, copy=True)  # Dropout updates its key inside this trace
             value = (loss or cross_entropy)(logits(net, inputs[rows], key), labels[rows])
             return value, nnx.split(net, nnx.Param, ...)[2]
 
@@ -73,19 +73,19 @@ def train_network(
 
 
 def train_and_test(net, logits, key, parts, score=None, **how):
-    """Train a network and measure it.
+    """Train a network and measure its scores.
 
     Args:
       net: see `train_network`, as for ``logits``, ``key`` and ``how``.
-      logits: see there.
-      key: see there.
-      parts: inputs and labels for training, for validation and for the test.
-      score: ``score(outputs, labels)``, accuracy if it is None.
+      logits: see `train_network`.
+      key: see `train_network`.
+      parts: inputs and labels for training, validation and the test.
+      score: ``score(outputs, labels)``; accuracy if None.
       **how: epochs, batch, optimizer and so on.
 
     Returns:
-      The trained network, in evaluation; its scores for validation, after half of the epochs too, and for the test, and
-      the loss of the last epoch.
+      The trained network in evaluation mode; its validation scores at the end and after half of the epochs, its test
+      score, and the loss of the last epoch.
     """
     (inputs, labels), validation, test = parts
     net, losses, states = train_network(net, logits, key, inputs, labels, after=nnx.state, **how)
@@ -101,7 +101,7 @@ def train_and_test(net, logits, key, parts, score=None, **how):
 
 
 def evaluated(net, logits, inputs, most=1000):
-    """Return the outputs of a network in evaluation, a part of the examples after the other, to save memory."""
+    """Return the outputs of a network in evaluation mode, for one part of the examples at a time to save memory."""
     graphdef, state = nnx.split(net)
     size = len(inputs) if len(inputs) <= most else math.gcd(len(inputs), most)
     each = inputs.reshape(-1, size, *inputs.shape[1:])
@@ -115,32 +115,32 @@ def over_time(net, xs):
 
 
 def averaged(net, xs):
-    """Return the same, averaged over time."""
+    """Return the output of a network averaged over time."""
     return over_time(net, xs).mean(0)
 
 
 def cross_entropy(logits, labels):
-    """Return the mean over examples."""
+    """Return the cross entropy, averaged over examples."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
 def squared_error(outputs, targets):
-    """Return the mean over examples and time."""
+    """Return the squared error, averaged over examples and time."""
     return ((outputs - targets) ** 2).mean()
 
 
 def r_squared(outputs, targets):
-    """Return the share of the targets' variance that the outputs tell, 0 where it is less than none, or not finite."""
+    """Return the fraction of the targets' variance that the outputs explain; 0 if it is negative or not finite."""
     return jnp.fmax(0.0, 1 - squared_error(outputs, targets) / targets.var())
 
 
 def accuracy(logits, labels):
-    """Return the share of right answers."""
+    """Return the fraction of correct answers."""
     return (logits.argmax(-1) == labels).mean()
 
 
 def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.Linear:
-    """Make a linear layer with weights of standard deviation ``gain / sqrt(features_in)``; the gain may be traced."""
+    """Create a linear layer with weights of standard deviation ``gain / sqrt(features_in)``; the gain may be traced."""
 
     def init(key, shape, dtype, **_):
         return gain / jnp.sqrt(features_in) * jax.random.normal(key, shape, dtype)
@@ -149,7 +149,7 @@ def dense(features_in: int, features_out: int, rngs: nnx.Rngs, gain=1.0) -> nnx.
 
 
 def pooled(xs):
-    """Take the maximum of four pixels, channels last."""
+    """Take the maximum of each 2 x 2 pixels, channels last."""
     return bs.max_pool(xs, (2, 2), (2, 2))
 
 
@@ -159,13 +159,13 @@ def flat(xs):
 
 
 def adamw(rate, steps, weight_decay):
-    """Make AdamW on a cosine schedule, with large gradients clipped."""
+    """Create AdamW on a cosine schedule, with gradient clipping."""
     schedule = optax.cosine_decay_schedule(rate, steps)
     return optax.chain(optax.clip_by_global_norm(CLIP), optax.adamw(schedule, weight_decay=weight_decay))
 
 
 def with_gains(net: SpikingSequential, gains) -> SpikingSequential:
-    """Multiply the weights before each layer of neurons, in their order; of a shorter list, the first."""
+    """Multiply the weights before each layer of neurons by its gain; a shorter list applies to the first layers."""
     for layer, gain in zip((layer for layer in net.layers if hasattr(layer, "kernel")), gains, strict=False):
         layer.kernel[...] *= gain
     return net

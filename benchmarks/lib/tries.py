@@ -1,4 +1,4 @@
-"""Processes that may fail or stop, each made once: what they returned is kept in a file."""
+"""Run processes that may fail or be interrupted, and keep their results in a file."""
 
 import json
 from pathlib import Path
@@ -7,15 +7,15 @@ from .results import ROOT, environment
 
 
 def kept_in(folder):
-    """Return the file of what was measured at this commit, below ``runs``."""
+    """Return the file of the measurements at this commit, below ``runs``."""
     return ROOT / f"runs/{folder}/{environment()['commit'][:7]}.jsonl"
 
 
 class Tries:
-    """Runs things, and keeps what they return in a file, from which a measurement that was stopped goes on.
+    """Runs functions and keeps their results in a file, so that an interrupted measurement can resume.
 
     Args:
-      path: of the file; None to keep nothing.
+      path: the file; None to keep nothing.
     """
 
     def __init__(self, path: Path | None):
@@ -24,7 +24,7 @@ class Tries:
             self.kept = [json.loads(line) for line in path.read_text().splitlines()]
 
     def __call__(self, what, key, run, *args, **how):
-        """Return what a run returns, None if it fails; what fails with inputs of one form isn't tried with others."""
+        """Return the result of a run, or None if it fails; after a failure, skip other runs of the same ``what``."""
         for other, answer in self.kept:
             if other == key:
                 return answer

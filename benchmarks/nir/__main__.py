@@ -1,8 +1,8 @@
-"""Test which library reads the NIR files of which, and how many spikes differ.
+"""Test which library can read the NIR files of which other library, and count the spikes that differ.
 
-``python -m benchmarks.nir --out benchmarks/results/nir`` in an environment with other libraries writes the result file
-that the tables of docs/nir.md are made of. They don't all fit into one environment: the rows of a library that is
-missing stay as they are in the file, which is said. Lava has a Python of its own, which the variable LAVA names.
+``python -m benchmarks.nir --out benchmarks/results/nir`` writes the result file from which the tables are made. Not all
+libraries fit into one environment: for a missing library, the rows in the file stay as they are, and the program says
+so. Lava needs its own Python, which the environment variable LAVA names.
 """
 
 import os
@@ -23,19 +23,19 @@ LIBRARIES = [name for name in NAMES[1:] if peers.package(name) == name]
 
 
 def row(trial, folder: Path) -> dict:
-    """Return how many of the outputs of a trial differ, or the error of the library that stops."""
+    """Return the fraction of a trial's outputs that differ, or the error of the library that fails."""
     try:
         expected, actual = outputs(trial, folder)
         if expected.shape != actual.shape:
             raise ValueError(f"outputs of shape {actual.shape[2:]} in place of {expected.shape[2:]}")
-    except Exception as error:  # of any library
+    except Exception as error:  # from any library
         said = str(error).splitlines()[0]
         return trial.about() | {"differ": None, "spikes": None, "error": f"{type(error).__name__}: {said}"}
     return trial.about() | {"differ": differ(expected, actual), "spikes": float(expected.mean())}
 
 
 def libraries(present) -> dict[str, dict[str, str]]:
-    """Return, of each library, its version and those of Python and of what it stands on."""
+    """Return the versions of each library, of Python and of the library on which it is based."""
     found = {}
     for name in present:
         under = "numpy" if name == "lava" else "jax" if name in ("spyx", "jaxpike", "sparx") else "torch"
@@ -47,21 +47,21 @@ def libraries(present) -> dict[str, dict[str, str]]:
 
 
 def merged(rows: list[dict], former: list[dict], missing: set[str]) -> list[dict]:
-    """Return the rows of all trials in their order, those of a library that is missing as they were."""
+    """Return the rows of all trials in their order, and keep the former rows of missing libraries."""
     known = {key(row): row for row in former if {row["writer"], row["reader"]} & missing}
     known |= {key(row): row for row in rows}
     return [known[key(trial.about())] for trial in TRIALS if key(trial.about()) in known]
 
 
 def key(row: dict) -> tuple[str, ...]:
-    """Return what tells a row from all others."""
+    """Return the values that identify a row."""
     return tuple(row[name] for name in ("network", "writer", "reader", "how"))
 
 
 def main(argv=None):
-    """Run every trial whose libraries are there, and write the result."""
+    """Run every trial whose libraries are installed, and write the result."""
     args = arguments("nir", __doc__, argv, quick="three trials, no digits")
-    warnings.simplefilter("ignore")  # of other libraries, and of `to_nir` about resets
+    warnings.simplefilter("ignore")  # from other libraries, and from `to_nir` about resets
     start, missing = time.perf_counter(), {name for name in LIBRARIES if not peers.installed(name)}
     former = {} if args.quick else results.committed("nir")
     if missing:

@@ -1,6 +1,6 @@
-"""What sinabs and rockpool make of a file for Speck and for Xylo: integers, and the spikes of their simulators.
+"""Load a NIR file for Speck or Xylo in sinabs or rockpool, and return its integers and the spikes of its simulator.
 
-``python -m benchmarks.nir.chips READER net.nir xs.npy out.npz [LOWEST]`` runs where the tool is, without brainsurr.
+``python -m benchmarks.nir.chips READER net.nir xs.npy out.npz [LOWEST]`` needs only the tool, not brainsurr.
 """
 
 import importlib
@@ -15,7 +15,7 @@ import numpy as np
 
 
 class _Module(types.ModuleType):
-    """A module that has any name: a class if it begins with a capital letter, else a module."""
+    """A module in which every name exists: a class if it begins with a capital letter, otherwise a module."""
 
     __path__: list = []  # noqa: RUF012
 
@@ -26,7 +26,7 @@ class _Module(types.ModuleType):
 
 
 class StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds samna and samnagui, which talk to the chips: the tools import them, and nothing here calls them."""
+    """Finds samna and samnagui, which talk to the chips: the tools import them, but nothing here calls them."""
 
     def find_spec(self, name, path, target=None):
         is_samna = name.partition(".")[0] in ("samna", "samnagui")
@@ -40,10 +40,10 @@ class StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def speck(path, xs, lowest: float = -20.0) -> dict[str, np.ndarray]:
-    """Return the integers of each layer that sinabs sends to Speck, and the spikes of its network of these.
+    """Return the integers of each layer that sinabs sends to Speck, and the spikes of its network with these integers.
 
     Args:
-      path: of the file.
+      path: the file.
       xs: ``[time, batch, channels, height, width]``.
       lowest: the lower limit of potentials, in thresholds.
     """
@@ -73,10 +73,10 @@ def speck(path, xs, lowest: float = -20.0) -> dict[str, np.ndarray]:
 
 
 def rockpool(path, xs) -> dict[str, np.ndarray]:
-    """Return the integers that rockpool sends to Xylo, and the spikes of XyloSim, which come a step later a layer.
+    """Return the integers that rockpool sends to Xylo, and the spikes of XyloSim, which come one step later per layer.
 
     Args:
-      path: of the file.
+      path: the file.
       xs: ``[time, batch, features]``, spikes.
     """
     from rockpool.devices.xylo.syns61201 import XyloSim, mapper
@@ -97,7 +97,7 @@ def rockpool(path, xs) -> dict[str, np.ndarray]:
 
 
 def main(reader: str, path: str, xs: str, out: str, *lowest: str):
-    """Write what a tool makes of a file and inputs."""
+    """Write the integers and spikes of a tool for a file and inputs."""
     sys.meta_path.insert(0, StandIn())
     np.savez(out, **{"speck": speck, "rockpool": rockpool}[reader](path, np.load(xs), *map(float, lowest)))
 

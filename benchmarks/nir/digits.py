@@ -1,4 +1,4 @@
-"""A network trained on handwritten digits here, and its file in the other libraries: the same test accuracy there."""
+"""Train networks on handwritten digits, and compare their test accuracy in other libraries after export."""
 
 import jax
 import jax.numpy as jnp
@@ -15,17 +15,17 @@ from ..lib.training import over_time, train_network
 from . import peers, trials
 
 STEPS, EPOCHS, BATCH = 20, 12, 64
-GROUPS = {  # networks by who reads them
+GROUPS = {  # the networks, by the libraries that read them
     "LIF, zero": ("snntorch", "norse", "spikingjelly", "jaxpike", "sparx"),
     "LIF, subtract": ("sinabs",),
     "Conv, LIF, subtract, `decay=1.0`": ("speck",),
     "LI, LIF, subtract": ("rockpool",),
 }
-SEVERAL = ("sinabs", "speck", "rockpool")  # whose neurons fire several spikes in a step, unless told otherwise
+SEVERAL = ("sinabs", "speck", "rockpool")  # their neurons can fire multiple spikes per step, unless limited
 
 
 def network(group: str) -> SpikingSequential:
-    """Return 64-64-10 neurons, or a convolution as Speck has it; the digit is the neuron that fires most."""
+    """Return a 64-64-10 network, or a convolution for Speck; the output neuron that fires most is the digit."""
     if group.startswith("Conv"):
         return trials.image_network(8, 0)
     synapse = 0.5 if group.startswith("LI,") else None
@@ -33,14 +33,14 @@ def network(group: str) -> SpikingSequential:
 
 
 def spikes(net: SpikingSequential, images) -> jax.Array:
-    """Return the spikes of the last layer, ``[time, batch, 10]``, for an image that stays."""
+    """Return the spikes of the last layer, ``[time, batch, 10]``, for a constant image."""
     xs = jnp.repeat(jnp.asarray(images)[None], STEPS, axis=0)
     xs = xs.reshape(*xs.shape[:2], 8, 8, 1) if isinstance(net.layers[0], nnx.Conv) else xs
     return over_time(net, xs)
 
 
 def compare(folder):
-    """Yield, for each library, the accuracy of its network here and there, and the share of spikes that differ."""
+    """Yield the accuracy of each library's network here and there, and the fraction of spikes that differ."""
     training, (images, labels) = task.load()
     known, labels = (jax.random.key(0), *training), np.asarray(labels)
     xs = np.repeat(np.asarray(images)[None], STEPS, axis=0)
@@ -54,8 +54,8 @@ def compare(folder):
             continue
         shape, seen, rate = (64,), xs, 2e-3
         if group.startswith("Conv"):
-            shape, seen = (8, 8, 1), xs.reshape(*xs.shape[:2], 1, 8, 8)  # channels first there
-            rate = 8e-3  # without a leak, training takes larger steps
+            shape, seen = (8, 8, 1), xs.reshape(*xs.shape[:2], 1, 8, 8)  # channels first in the other libraries
+            rate = 8e-3  # without a leak, training uses a higher learning rate
         how = {"epochs": EPOCHS, "batch": BATCH, "optimizer": optax.adam(rate)}
         net, *_ = train_network(network(group), lambda net, images, key: spikes(net, images).sum(0), *known, **how)
         expected = np.asarray(spikes(net, images))

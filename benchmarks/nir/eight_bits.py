@@ -1,7 +1,7 @@
-"""Eight bits: networks in floats, rounded for Speck, Xylo and Loihi after training, and trained with the rounding.
+"""Accuracy in the integers of Speck, Xylo and Loihi: networks rounded after training, and trained with the rounding.
 
-LAVA of `COMMAND` is a Python that has Lava, CHIPS one that has sinabs, rockpool and xylosim: they run the first seed.
-Images are shown as spikes, at even distances in time.
+Run `COMMAND`. The environment variable LAVA names a Python with Lava, and CHIPS one with sinabs, rockpool and xylosim;
+they run the networks of the first seed. Images are shown as spikes at regular intervals.
 """
 
 import functools
@@ -34,7 +34,7 @@ COMMAND += "--out benchmarks/results/eight-bits"
 KEY = ("data", "network", "seed")
 MEASURED = ("floats", "single", "after", "trained", "differ", "there", "seconds", "cpu_seconds")
 STEPS, BATCH, COMPARED, SEEDS = 16, 64, 100, (0, 1, 2)
-NETWORKS = {  # reader, bits, decays of synapse and membrane, rate, epochs for each of SIDES
+NETWORKS = {  # reader, bits, decays of synapse and membrane, learning rate, epochs for each of SIDES
     "Speck": ("speck", 8, (1.0, 1.0), 8e-3, (12, 6)),
     "Loihi, 8 bits": ("lava", 8, (None, 0.9), 2e-3, (30, 30)),
     "Loihi, 4 bits": ("lava", 4, (None, 0.9), 2e-3, (30, 30)),
@@ -45,7 +45,7 @@ SIDES, MOST = {"digits": 8, "fashion": 14}, (4000, 1000)
 
 
 def network(kind: str, side: int, seed: int) -> SpikingSequential:
-    """Return a network that the chip has."""
+    """Return a network that the chip supports."""
     reader, _, (synapse, decay), *_ = NETWORKS[kind]
     if reader == "speck":
         return trials.image_network(side, seed)
@@ -54,14 +54,14 @@ def network(kind: str, side: int, seed: int) -> SpikingSequential:
 
 
 def trains(reader: str, images):
-    """Return images as spikes ``[time, batch, features]``, for Speck on a square with one channel."""
+    """Return images as spikes ``[time, batch, features]``; for Speck, as square images with one channel."""
     steps = jnp.floor(jnp.arange(STEPS + 1.0)[:, None, None] * images)
     xs, side = steps[1:] - steps[:-1], math.isqrt(images.shape[-1])
     return xs.reshape(*xs.shape[:2], side, side, 1) if reader == "speck" else xs
 
 
 def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
-    """Return the spikes of the last layer, ``[batch, time, 10]``, in floats, rounded, or ``single`` in a step too."""
+    """Return the last layer's spikes, ``[batch, time, 10]``, in floats, rounded, or rounded with one spike per step."""
     reader, bits, *_ = NETWORKS[kind]
     net = net if how == "floats" else quantized(net, reader=reader, bits=bits)
     for layer in net.layers if how == "single" else ():
@@ -71,7 +71,7 @@ def spikes(kind: str, how: str, net: SpikingSequential, images, key=None):
 
 
 def load(name: str, folder: Path | None, small: bool):
-    """Return images ``[count, features]`` in [0, 1] and labels, to train and to test."""
+    """Load images ``[count, features]`` in [0, 1] and labels, for training and for the test."""
     found, parts = [], task.load() if name == "digits" else data.load(folder)[::2]
     for (images, labels), most in zip(parts, MOST, strict=True):
         images, labels = np.asarray(images)[:most], np.asarray(labels)[:most]
@@ -83,7 +83,7 @@ def load(name: str, folder: Path | None, small: bool):
 
 
 def run(kind: str, name: str, seed: int, parts, small: bool) -> dict:
-    """Train a network in floats and with the rounding; return what each gives on the test images."""
+    """Train a network in floats and with the rounding, and return the test results of each."""
     (images, labels), (test, answers) = parts
     reader, *_, rate, epochs = NETWORKS[kind]
     start, nets = network(kind, SIDES[name], seed), {}
@@ -104,7 +104,7 @@ def run(kind: str, name: str, seed: int, parts, small: bool) -> dict:
 
 
 def differ(kind: str, net: SpikingSequential, expected, images) -> float:
-    """Return the share of spikes that differ in the tool of a chip from those of the rounded network."""
+    """Return the fraction of spikes that differ between the tool of a chip and the rounded network."""
     reader, bits, *_ = NETWORKS[kind]
     xs = np.asarray(trains(reader, images))
     with tempfile.TemporaryDirectory() as folder:
@@ -117,12 +117,12 @@ def differ(kind: str, net: SpikingSequential, expected, images) -> float:
             code = [os.environ["CHIPS"], "-m", "benchmarks.nir.chips", reader, *paths]
             subprocess.run(code, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             theirs = np.load(paths[2])["spikes"]
-    late = int(reader == "rockpool")  # XyloSim passes spikes to the next layer a step later
+    late = int(reader == "rockpool")  # XyloSim passes spikes to the next layer one step later
     return float(np.mean(theirs[late:] != np.asarray(expected)[: len(images)].swapaxes(0, 1)[: STEPS - late]))
 
 
 def main(argv=None):
-    """Train what the file lacks, and write it."""
+    """Train the networks that the file lacks, and write it."""
     args = arguments("nir.eight_bits", __doc__, argv, quick="one network and seed, two batches", settings=[*SIDES])
     settings = {"steps": STEPS, "batch": BATCH, "most": MOST, "networks": NETWORKS}
     kinds, seeds = (list(NETWORKS)[-1:], SEEDS[:1]) if args.quick else (list(NETWORKS), SEEDS)
@@ -138,11 +138,11 @@ def main(argv=None):
 
 
 def part(path: Path) -> str:
-    """Return the table of docs/appendix/chips.md and how it was made."""
+    """Return the table of docs/appendix/chips.md, the command and the machine."""
     heads = "data", "network", "floats", "rounded", "rounded, several spikes", "trained so", "differ", "in the tool"
     seeds, shown = sorted({row["seed"] for row in rows(path)}), []
     for (name, kind), found in of_seeds(rows(path), seeds, "data", "network").items():
-        one = kind.startswith("Loihi")  # spike in a step
+        one = kind.startswith("Loihi")  # one spike per step
         cells = ["" if one and of == "after" else spread(100 * found[of], 1) for of in MEASURED[:5]]
         there = [share for share in found["there"] if share is not None]
         shown.append((name, kind, *cells, f"{100 * np.mean(there):.2g} %" if there else ""))

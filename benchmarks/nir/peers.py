@@ -1,8 +1,8 @@
-"""Files of NIR read and written by other libraries, each as it documents it.
+"""Read and write NIR files with other libraries, as the documentation of each shows.
 
-``READERS[library](path, xs)`` returns what comes out of the file there. ``WRITERS`` makes a network there, writes it
-and returns what came out of it. ``xs`` is float32, [time, batch, features], images with channels first. A library that
-can't raises its own error.
+``READERS[library](path, xs)`` returns the outputs of a file in that library. ``WRITERS`` creates a network there,
+writes it and returns its outputs. ``xs`` is float32, [time, batch, features], or images with channels first. If a
+library can't read or write a network, it raises its own error.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from pathlib import Path
 import nir
 import numpy as np
 
-ROOT = Path(__file__).parents[2]  # `lib` imports jax, which the environments of other libraries do not have
+ROOT = Path(__file__).parents[2]  # `lib` imports jax, which the environments of other libraries lack
 T, B, N, H, OUT = 50, 4, 8, 32, 5
 NORSE_DT = 1e-3  # its default
 LAVA_DT = 1e-3
@@ -26,7 +26,7 @@ LAVA_DT = 1e-3
 
 @contextlib.contextmanager
 def quietly():
-    """Hold back what the libraries print and log."""
+    """Suppress what the libraries print and log."""
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -36,7 +36,7 @@ def quietly():
 
 
 def run_steps(net, xs, *, per_sample: bool = False):
-    """Run a module of torch step by step. It returns its output, alone (any state is hidden) or with a state."""
+    """Run a torch module step by step; it returns its output, alone (with hidden state) or with a state."""
     import torch
 
     def outputs(xs):
@@ -51,12 +51,12 @@ def run_steps(net, xs, *, per_sample: bool = False):
 
 
 def channels_last(xs):
-    """Put the channels of images behind."""
+    """Move the channels of images to the last axis."""
     return np.moveaxis(xs, 2, -1) if xs.ndim > 3 else xs
 
 
 def snntorch_reads(path, xs):
-    """Run a file in snnTorch; of images one sample at a time, because its flatten flattens the batch too."""
+    """Run a file in snnTorch, with images one at a time, because its flatten also flattens the batch."""
     import snntorch.import_nir
 
     def make():
@@ -68,21 +68,21 @@ def snntorch_reads(path, xs):
 
 
 def norse_reads(path, xs):
-    """Run a file in norse; of images one sample at a time, for the same reason."""
+    """Run a file in norse, with images one at a time, for the same reason."""
     import norse.torch
 
     return run_steps(norse.torch.from_nir(nir.read(path), dt=NORSE_DT), xs, per_sample=xs.ndim > 3)
 
 
 def spyx_reads(path, xs):
-    """Run a file in spyx, with the step of its files, 1."""
+    """Run a file in spyx, whose time step is 1."""
     import spyx.nir
 
     return np.asarray(spyx.nir.from_nir(nir.read(path), xs, dt=1)[1])
 
 
 def jaxpike_reads(path, xs):
-    """Run a file in jaxpike, with the step of its files, 1 ms, and channels last."""
+    """Run a file in jaxpike, whose time step is 1 ms, with channels last."""
     import jax
     from jaxpike import nir as jaxpike_nir
 
@@ -91,7 +91,7 @@ def jaxpike_reads(path, xs):
 
 
 def snntorch_writes(path, xs, *, cell: str = "Leaky", beta: float = 0.9, threshold: float = 0.7, **reset):
-    """Write two layers of a cell, with a parameter for each neuron, as the exporter needs them."""
+    """Write two layers of a cell, with one parameter per neuron, as the exporter needs them."""
     import snntorch
     import snntorch.export_nir
     import snntorch.utils
@@ -112,7 +112,7 @@ def snntorch_writes(path, xs, *, cell: str = "Leaky", beta: float = 0.9, thresho
 
 
 def norse_writes(path, xs, *, cell: str = "LIFBoxCell"):
-    """Write two layers of a cell with its defaults, one for each neuron; change the file as docs/nir.md does."""
+    """Write two layers of a cell with its default parameters, one per neuron, and change the file as in docs/nir.md."""
     import norse.torch
     import torch
 
@@ -121,7 +121,7 @@ def norse_writes(path, xs, *, cell: str = "LIFBoxCell"):
 
     def layer(inputs, n):
         linear, default = torch.nn.Linear(inputs, n), make().p
-        linear.weight.data *= 20  # neurons let in a tenth of it, and their threshold is 1
+        linear.weight.data *= 20  # the neurons multiply their input by 0.1, and their threshold is 1
         return linear, make(type(default)(*(torch.full((n,), v.item()) if torch.is_tensor(v) else v for v in default)))
 
     net = norse.torch.SequentialState(*layer(N, H), *layer(H, OUT))
@@ -137,7 +137,7 @@ def norse_writes(path, xs, *, cell: str = "LIFBoxCell"):
 
 
 def spyx_writes(path, xs):
-    """Write two layers of LIF."""
+    """Write two LIF layers."""
     import jax
     import spyx
     import spyx.nir
@@ -151,7 +151,7 @@ def spyx_writes(path, xs):
 
 
 def jaxpike_writes(path, xs):
-    """Write two layers of LIF that reset to zero."""
+    """Write two LIF layers that reset to zero."""
     import jax
     import jaxpike
     from jaxpike import nir as jaxpike_nir
@@ -164,14 +164,14 @@ def jaxpike_writes(path, xs):
 
 
 def spikingjelly_reads(path, xs):
-    """Run a file in SpikingJelly, with the step of its files, 0.1 ms."""
+    """Run a file in SpikingJelly, whose time step is 0.1 ms."""
     from spikingjelly.activation_based.nir_exchange import import_from_nir
 
     return run_steps(import_from_nir(str(path)), xs)
 
 
 def sinabs_reads(path, xs, *, single: bool = True):
-    """Run a file in sinabs, whose neurons may fire several spikes in a step; here one, as docs/chips.md says."""
+    """Run a file in sinabs, limited to one spike per step as in docs/chips.md."""
     import sinabs.nir
     import torch
     from sinabs.activation import SingleSpike
@@ -187,7 +187,7 @@ def sinabs_reads(path, xs, *, single: bool = True):
 
 
 def rockpool_reads(path, xs, *, single: bool = True):
-    """Run a file in rockpool, whose neurons may fire several spikes in a step; here one, as docs/chips.md says."""
+    """Run a file in rockpool, limited to one spike per step as in docs/chips.md."""
     import torch
     from rockpool.nn.modules.torch.nir import from_nir
 
@@ -209,7 +209,7 @@ def sparx_reads(path, xs):
 
 
 def lava_reads(path, xs, *, bits: int | None = None):
-    """Run a file in Lava by the lines of docs/chips.md, with the Python that LAVA names, since it needs 3.10."""
+    """Run a file in Lava with the code of docs/chips.md, in the Python that LAVA names, because Lava needs 3.10."""
     (lines,) = re.findall(r"```py\n([^`]*def run_in_lava[^`]*)```", (ROOT / "docs/chips.md").read_text())
     with tempfile.TemporaryDirectory() as folder:
         program = f"{lines}\nif __name__ == '__main__':\n    import sys\n    path, folder = sys.argv[1:]\n"
@@ -221,7 +221,7 @@ def lava_reads(path, xs, *, bits: int | None = None):
 
 
 def spikingjelly_writes(path, xs):
-    """Write two layers of LIFNode that reset to zero."""
+    """Write two LIFNode layers that reset to zero."""
     import torch
     from spikingjelly.activation_based import functional, layer, neuron
     from spikingjelly.activation_based.nir_exchange import export_to_nir
@@ -238,7 +238,7 @@ def spikingjelly_writes(path, xs):
 
 
 def sparx_writes(path, xs):
-    """Write two layers of LIF that reset to zero."""
+    """Write two LIF layers that reset to zero."""
     import flax.linen as nn
     import jax
     import sparx.nir
@@ -251,7 +251,7 @@ def sparx_writes(path, xs):
 
 
 def sinabs_writes(path, xs, *, cell: str = "LIF", single: bool = True, **how):
-    """Write two layers of a cell; of neurons that fire once in a step, or several times as by default."""
+    """Write two layers of a cell, whose neurons fire once per step or, by default, multiple times."""
     import sinabs.layers
     import sinabs.nir
     import torch
@@ -275,7 +275,7 @@ def sinabs_writes(path, xs, *, cell: str = "LIF", single: bool = True, **how):
 
 
 def rockpool_writes(path, xs, *, change: bool = False):
-    """Write two layers of LIFTorch, which fire once in a step; change thresholds in the file as docs/nir.md does."""
+    """Write two LIFTorch layers, which fire once per step, and change the thresholds in the file as in docs/nir.md."""
     import torch
     from rockpool.nn.combinators import Sequential
     from rockpool.nn.modules import LIFTorch, LinearTorch
@@ -299,7 +299,7 @@ def package(name: str) -> str:
 
 
 def versions(python: str, *packages: str) -> dict[str, str]:
-    """Return the version of each package, and of Python, where it is installed."""
+    """Return the version of each installed package and of Python."""
     code = "import platform, sys; from importlib.metadata import version; "
     code += "print(platform.python_version(), *map(version, sys.argv[1:]))"
     said = subprocess.run([python, "-c", code, *packages], check=True, capture_output=True, text=True).stdout
@@ -307,7 +307,7 @@ def versions(python: str, *packages: str) -> dict[str, str]:
 
 
 def installed(name: str) -> bool:
-    """Whether a library is here, and for rockpool torch too, which its neurons that come from a file need."""
+    """Return whether a library is installed; rockpool also needs torch for its neurons from a file."""
     if name == "lava":
         return "LAVA" in os.environ
     needed = [package(name), *(["torch"] if name == "rockpool" else [])]

@@ -1,4 +1,4 @@
-"""The tables of docs/nir.md."""
+"""The tables of docs/appendix/nir.md."""
 
 import re
 
@@ -13,7 +13,7 @@ TITLES |= {"lava": "Lava"}
 
 
 def part(result) -> str:
-    """Return who reads whom, the digits, and with which versions."""
+    """Return the table of libraries that exchange files, the table of the digits, and the versions."""
     named = [row for row in result["trials"] if is_named(row)]
     others = [row for row in result["trials"] if not is_named(row)]
     parts = [matrix(named), ways(others), digits(result["digits"]), versions(result["libraries"])]
@@ -21,19 +21,19 @@ def part(result) -> str:
 
 
 def is_named(row) -> bool:
-    """Return whether brainsurr wrote for a reader by its name, or for itself."""
+    """Return whether brainsurr wrote the file for itself or with the name of a reader."""
     named = "reader=" in row["how"] or row["reader"] == "brainsurr"
     return row["writer"] == "brainsurr" and named and row["network"] in KINDS
 
 
 def name(row) -> str:
-    """Return the name of a reader for which brainsurr wrote."""
+    """Return the name of a reader for which brainsurr wrote the file."""
     said = re.search(r"reader='(\w+)'", row["how"])
     return said[1] if said else row["reader"]
 
 
 def matrix(rows) -> str:
-    """Return a row for each network, and a column for each reader."""
+    """Return the table with a row for each network, and a column for each reader."""
     cells = {(row["network"], name(row)): cell(row, refused="-") for row in rows}
     readers = [reader for reader in NAMES if reader in {reader for _, reader in cells}]
     shown = [(kind, *(cells.get((kind, reader), "") for reader in readers)) for kind in KINDS]
@@ -41,7 +41,7 @@ def matrix(rows) -> str:
 
 
 def ways(rows) -> str:
-    """Return a row for each way of a file."""
+    """Return the table with a row for each file that another library wrote."""
     shown = [
         (row["network"], TITLES[row["writer"]], TITLES[row["reader"]], row["how"] and f"`{row['how']}`", cell(row))
         for row in rows
@@ -50,14 +50,14 @@ def ways(rows) -> str:
 
 
 def cell(row, refused: str | None = None) -> str:
-    """Return the share of outputs that differ, or why there are none."""
+    """Return the fraction of outputs that differ, or the reason why there are none."""
     if row["differ"] is None:
         return refused if refused and "to_nir: " in row["error"] else f"stops: {row['error']}"
     return "**0**" if row["differ"] == 0 else f"{100 * row['differ']:.1f} %"
 
 
 def digits(by_library) -> str:
-    """Return the accuracy of the digits here and in each library."""
+    """Return the table of the digit accuracies here and in each library."""
     rows = [
         (TITLES[name], row["network"], *(percent(row.get(of)) for of in ("here", "accuracy", "several")), cell(row))
         for name, row in by_library.items()
@@ -67,12 +67,12 @@ def digits(by_library) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Return a share as text, of what was not measured none."""
+    """Return a fraction as a percentage, or empty text if it was not measured."""
     return "" if share is None else f"{100 * share:.2f} %"
 
 
 def versions(libraries) -> str:
-    """Return the versions with which each library was tried."""
+    """Return the versions of the libraries."""
     rows = [
         (TITLES[name], found["version"], ", ".join(f"{part} {found[part]}" for part in found if part != "version"))
         for name, found in sorted(libraries.items(), key=lambda item: NAMES.index(item[0]))

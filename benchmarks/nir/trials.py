@@ -1,4 +1,4 @@
-"""The networks that one library writes to a file and another reads, and which libraries do."""
+"""The networks that one library writes to a file and another reads, and the pairs of libraries."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from . import peers
 from .peers import OUT, B, H, N, T
 
 normal = nnx.initializers.normal(0.1)
-LATE = {"reset": "subtract", "reset_delay": True}  # the default of snnTorch; spyx, whose spikes come a step later still
+LATE = {"reset": "subtract", "reset_delay": True}  # the default of snnTorch; spyx, whose spikes are another step later
 EXPONENTIAL = {"dt": 1e-3, "method": "exp"}
 
 
@@ -31,8 +31,8 @@ class Trial(NamedTuple):
       writer: the library that writes the file.
       reader: the library that reads it.
       how: the arguments of `to_nir` or `from_nir`; of both if brainsurr writes and reads.
-      options: the arguments of the function of `peers`.
-      manners: the library whose resets a network of ours has.
+      options: the arguments of the function in `peers`.
+      manners: the library whose resets our network uses.
     """
 
     network: str
@@ -43,14 +43,14 @@ class Trial(NamedTuple):
     manners: str | None = None
 
     def about(self) -> dict[str, str]:
-        """Return what tells it from all others, as the table shows it."""
+        """Return the values that identify the trial, as the table shows them."""
         several = ", several spikes in a step" if self.options == SEVERAL else ""
         how = ", ".join(f"{name}={value!r}" for name, value in self.how.items())
         return {"network": f"{self.network}{several}", "writer": self.writer, "reader": self.reader, "how": how}
 
 
 class Layers:
-    """The layers of a random network with the resets of a library, whose neurons may be late, or need synapses."""
+    """Creates the layers of a random network for a library: its resets, and delays or synapses if it needs them."""
 
     def __init__(self, target: Target):
         self.rngs = nnx.Rngs(0)
@@ -76,7 +76,7 @@ class Layers:
         return [self.linear(N, H, **how), *(first or self.lif(H)), self.linear(H, OUT, **how), *last]
 
     def conv(self, side: int, middle: tuple = (), neurons: dict | None = None, window: tuple = (3, 3), **how) -> list:
-        """Return a convolution with neurons, and a last layer of an image of that side."""
+        """Return a convolution with neurons, and a last layer for a side of the resulting image."""
         conv = nnx.Conv(2, 4, window, bias_init=normal, rngs=self.rngs, **how)
         last = self.linear(4 * side ** len(window), OUT)
         return [conv, *self.lif(4, **neurons or {}), *middle, _flatten, last, *self.lif(OUT)]
@@ -118,7 +118,7 @@ KINDS: dict[str, Callable[[Layers], list]] = {
     "`Conv` over one axis": lambda h: h.conv(8, window=(3,)),
 }
 SEVERAL = {"single": False}
-# Other steps than 1e-3 of their files.
+# Other time steps than the 1e-3 of their files.
 OTHER_STEPS = {"snntorch": 1e-4, "spikingjelly": 1e-4, "spyx": 1.0, "sinabs": 1.0, "speck": 1.0}
 TRIALS = [Trial(kind, "brainsurr", "brainsurr", {"dt": 1e-3}) for kind in KINDS]
 TRIALS += [
@@ -126,7 +126,7 @@ TRIALS += [
     for name in filter(None, TARGETS)
     for kind in KINDS
 ]
-# What they don't read the same: without a name, or with several spikes in a step.
+# Networks that they read differently: without a reader name, or with multiple spikes per step.
 TRIALS += [
     Trial("`LIF`", "brainsurr", "spyx", {"dt": 1.0}),
     Trial("`LIF`", "brainsurr", "sinabs", {"dt": 1.0, "method": "exp"}),
@@ -146,7 +146,7 @@ TRIALS += [
 TAU, AT_ONCE = {"r": "tau/dt"}, {"reset_mechanism": "zero", "reset_delay": False}
 SINABS, NORSE = {"dt": 1.0, "method": "exp"}, {"dt": peers.NORSE_DT**2}
 CELLS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
-SNNTORCH = [  # what follows the name of a cell, the cells, and the rest as in `READ`
+SNNTORCH = [  # the suffix of a cell's name, the cells, and the rest as in `READ`
     ("", CELLS, LATE, {}, ["snntorch"]),
     (", `beta=0`", CELLS, LATE, {"beta": 0.0, "threshold": 0.2}, []),
     (", subtract, at once", CELLS[:3], {"reset": "subtract"}, {"reset_delay": False}, []),
@@ -155,7 +155,7 @@ SNNTORCH = [  # what follows the name of a cell, the cells, and the rest as in `
     (", zero, at once", CELLS[:3], {}, AT_ONCE, ["snntorch"]),
     (", none", CELLS, {"reset": "none"}, {"reset_mechanism": "none"}, []),
 ]
-READ = [  # network, writer, how brainsurr reads it, the writer's options, and who reads it, too
+READ = [  # network, writer, how brainsurr reads it, the writer's options, and other readers
     *(
         (f"{cell}{what}", "snntorch", {"dt": 1e-4, **how}, {"cell": cell, **options}, theirs)
         for what, cells, how, options, theirs in SNNTORCH
@@ -189,12 +189,12 @@ for network, writer, how, options, readers in READ:
 
 
 def network(trial: Trial) -> SpikingSequential:
-    """Return a network of ours, with the resets of a library, or those of NIR."""
+    """Return a brainsurr network with the resets of a library, or those of NIR."""
     return SpikingSequential(KINDS[trial.network](Layers(TARGETS[trial.manners])))
 
 
 def image_network(side: int, seed: int) -> SpikingSequential:
-    """Return a convolution, a pool and a linear layer, as Speck has them; the class is the neuron that fires most."""
+    """Return a convolution, a pool and a linear layer for Speck; the output neuron that fires most is the class."""
     strides, rngs = side // 7, nnx.Rngs(seed)
     conv = nnx.Conv(1, 8, (3, 3), strides, padding=1, use_bias=False, rngs=rngs)
     last = nnx.Linear(8 * (side // strides // 2) ** 2, 10, use_bias=False, rngs=rngs)
@@ -202,7 +202,7 @@ def image_network(side: int, seed: int) -> SpikingSequential:
 
 
 def dense_network(size: int, seed: int, synapse: float | None, *, bias: bool = False, **how) -> SpikingSequential:
-    """Return two layers of 64 and 10 neurons, each behind an `LI` if there is a decay of a synapse."""
+    """Return two layers of 64 and 10 neurons, each after an `LI` if a synaptic decay is given."""
     layers, rngs = list[Any](), nnx.Rngs(seed)
     for inputs, n in ((size, 64), (64, 10)):
         synapses = [] if synapse is None else [LI(n, decay=synapse)]
@@ -211,7 +211,7 @@ def dense_network(size: int, seed: int, synapse: float | None, *, bias: bool = F
 
 
 def inputs(network: str, reader: str | None = None) -> np.ndarray:
-    """Return what goes in, channels last; for Lava spikes."""
+    """Return the inputs, with channels last; for Lava they are spikes."""
     image = network.startswith(("`Conv`", "the same, `decay=1.0`"))
     size = (8, 2) if "one axis" in network else (8, 8, 2) if image else (N,)
     xs = np.random.default_rng(2).normal(0.3, 1.0, (T, B, *size)).astype(np.float32)
@@ -219,21 +219,21 @@ def inputs(network: str, reader: str | None = None) -> np.ndarray:
 
 
 def run_network(net: SpikingSequential, xs) -> np.ndarray:
-    """Return what comes out of a network of ours."""
+    """Return the outputs of a brainsurr network."""
     return np.asarray(over_time(net, xs))
 
 
 def differ(expected: np.ndarray, actual: np.ndarray) -> float:
-    """Return the share of outputs that differ: spikes at all, sums by more than their rounding over the steps."""
+    """Return the fraction of outputs that differ: unequal spikes, or sums that differ by more than their rounding."""
     spikes = np.isin(expected, (0, 1)).all()
     return float(np.mean(actual != expected if spikes else ~np.isclose(actual, expected, rtol=1e-5, atol=1e-4)))
 
 
 def outputs(trial: Trial, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return what comes out of the network where it was written, and of the file where it is read.
+    """Return the outputs of the network in the library that wrote it, and in the library that read the file.
 
     Raises:
-      ValueError: `to_nir` refuses it.
+      ValueError: `to_nir` rejects the network.
     """
     path, xs = folder / "net.nir", inputs(trial.network, trial.reader)
     how = dict(trial.how)

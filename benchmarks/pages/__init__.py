@@ -1,1 +1,1 @@
-"""README.md and pages of docs, filled with tables from committed results; a report is in the folder of its program."""
+"""Fill the README and the pages of docs with tables from committed results; each report is next to its program."""

@@ -1,4 +1,4 @@
-"""Write every page: ``python -m benchmarks.pages``, which `make evidence` runs."""
+"""Write every page with generated parts: ``python -m benchmarks.pages``, which `make evidence` runs."""
 
 from ..lib.results import ROOT
 from .tables import draw, pages

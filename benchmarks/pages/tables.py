@@ -1,4 +1,4 @@
-"""The text of every page that has generated parts."""
+"""Assemble the text of every page that has generated parts."""
 
 from tools.parts import filled
 
@@ -17,7 +17,7 @@ from ..studies import causes, neurons, report, weights
 
 
 def pages() -> dict[str, str]:
-    """Return the text of each page, with its generated parts of now."""
+    """Return the text of each page, with its current generated parts."""
     found = report.load(RESULTS / "comparison")
     compiled, published = RESULTS / "accelerators", field.parts(committed("field"))
     ran = (RESULTS / "comparison" / f"{name}.json" for name in found.outcomes)

@@ -1,6 +1,6 @@
-"""Trials of robustness: many devices and processes, half precision, and half an hour of everything.
+"""Robustness tests: many devices and processes, half precision, and half an hour of continuous use.
 
-Each trial is a program, ``python -m benchmarks.robustness.scale`` (or ``precision``, ``soak``); `networks` has what
-they train, `mesh` and `collectives` what `scale` runs on several devices, `reports` the report of each. May import from
-`lib`, from `tools.frameworks` and, since it trains the digits too, from `digits`.
+Each test is a program, ``python -m benchmarks.robustness.scale`` (or ``precision``, ``soak``). `networks` has the
+networks that they train, `mesh` and `collectives` the parts that `scale` needs for several devices, and `reports` the
+report of each test. This folder may import from `lib`, `tools.frameworks` and `digits`.
 """

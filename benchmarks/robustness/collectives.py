@@ -1,4 +1,4 @@
-"""Find the data that devices send each other, in the text of a compiled program."""
+"""Find the messages between devices in the text of a compiled program."""
 
 import math
 import re
@@ -13,10 +13,10 @@ class Collective(NamedTuple):
     """A collective of a program.
 
     Attributes:
-      kind: of ``KINDS``.
-      elements: of its result, all arrays of a combined one together.
-      loops: how many loops contain it.
-      times: how often one run of the program executes it: the product of their lengths.
+      kind: one of ``KINDS``.
+      elements: the number of elements of its result, over all arrays if several are combined.
+      loops: the number of loops that contain it.
+      times: how often one run of the program executes it: the product of the loop lengths.
     """
 
     kind: str
@@ -29,7 +29,7 @@ def collectives(text: str) -> list[Collective]:
     """List the collectives in the text of a program, ``jax.jit(f).lower(...).compile().as_text()``.
 
     Raises:
-      ValueError: a loop around a collective whose length the compiler does not know.
+      ValueError: The compiler does not know the length of a loop around a collective.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -38,7 +38,7 @@ def collectives(text: str) -> list[Collective]:
     """
     program, found = Program(text), []
     for each, _, loops in program.scheduled():
-        kind = each.operation.removesuffix("-done")  # an asynchronous one returns its result here, not where it starts
+        kind = each.operation.removesuffix("-done")  # an asynchronous one returns its result here
         if kind in KINDS:
             times = math.prod(map(program.trips, loops))
             found.append(Collective(kind, _elements(each.shape), len(loops), times))

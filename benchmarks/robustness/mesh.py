@@ -1,6 +1,6 @@
-"""Train on a mesh of devices by jax alone: placement of arrays, examples per process, and one step for any mesh.
+"""Train on a mesh of devices with jax alone: place arrays, load examples per process, and run one step on any mesh.
 
-The axes of a mesh are ``batch`` and ``hidden``: its shape, ``(n, 1)``, ``(1, n)`` or between, is the layout.
+The axes of a mesh are ``batch`` and ``hidden``. Its shape, from ``(n, 1)`` to ``(1, n)``, is the layout.
 """
 
 from functools import partial
@@ -20,12 +20,12 @@ BATCH, SEEDS, TRAIN_STEPS, RATE = 32, (0, 1, 2), 5, 3e-3
 
 
 def make(shape, devices):
-    """Make a mesh, with a shape (devices for examples, devices for hidden units)."""
+    """Create a mesh with a shape (devices for examples, devices for hidden units)."""
     return jax.make_mesh(shape, ("batch", "hidden"), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def sharding(mesh, x):
-    """Shard an array along the hidden units, the last axis of that length; without one, copy it to every device."""
+    """Shard an array along its last axis of hidden units; if it has none, copy it to every device."""
     axes = [axis for axis, length in enumerate(x.shape) if length == networks.WIDTH]
     return NamedSharding(mesh, P(*("hidden" if axis == axes[-1] else None for axis in range(x.ndim)) if axes else ()))
 
@@ -36,14 +36,14 @@ def place(mesh, tree):
 
 
 def fetch(x):
-    """Copy the whole of an array to every process."""
+    """Copy a whole array to every process."""
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return multihost_utils.process_allgather(x, tiled=True)
 
 
 def example(seed, step, i):
-    """Make input spikes ``[time, features]`` and the label of one example; a class has a firing rate per channel."""
+    """Create spikes ``[time, features]`` and the label of one example; each class has a firing rate per channel."""
     rng = np.random.default_rng([seed, step, i])
     label = rng.integers(networks.CLASSES)
     rates = np.random.default_rng(label).random(networks.FEATURES)
@@ -51,7 +51,7 @@ def example(seed, step, i):
 
 
 def load(mesh, seed, step):
-    """Load a batch ``[time, batch, features]``, its labels, and how many of its examples this process made."""
+    """Load a batch ``[time, batch, features]``, its labels, and the number of examples that this process created."""
     of_xs, of_labels = NamedSharding(mesh, P(None, "batch")), NamedSharding(mesh, P("batch"))
     mine = [index[0].indices(BATCH) for index in of_labels.addressable_devices_indices_map((BATCH,)).values()]
     rows = range(min(start for start, _, _ in mine), max(stop for _, stop, _ in mine))
@@ -62,11 +62,11 @@ def load(mesh, seed, step):
 
 
 def train_step(loss, tx, groups):
-    """Make a step of plain optax that averages the gradients of ``groups`` of examples.
+    """Create an optax training step that averages the gradients of ``groups`` of examples.
 
     With one group per device, each group is summed on one device, and the mean is the only sum over devices. The
-    gradient of the whole batch at once is the same, but then a scan over time whose body uses a parameter sums the
-    gradient of that parameter over devices in each of its steps.
+    gradient of the whole batch at once has the same value, but then a scan over time whose body uses a parameter sums
+    the gradient of that parameter over devices in each of its steps.
     """
 
     def step(params, opt_state, xs, labels):
@@ -83,7 +83,7 @@ def train(build, mesh, groups):
     """Train a few steps from each seed.
 
     Returns:
-      The outcomes of the seeds, the text of the compiled step, and the shares of a process and of a device.
+      The outcomes of the seeds, the text of the compiled step, and the fractions per process and per device.
     """
     step, outcomes = None, []
     for seed in SEEDS:

@@ -1,4 +1,4 @@
-"""One small LIF network as a pure function of its parameters, in each framework, from the same weights.
+"""A small LIF network as a pure function of its parameters, in each framework, with the same weights.
 
 jax alone can place a pure function on any mesh of devices.
 """
@@ -17,7 +17,7 @@ from tools.frameworks import HOSTS, Nnx
 from ..lib.training import cross_entropy
 
 FEATURES, WIDTH, CLASSES = 32, 64, 10
-STEPS, BLOCK = 12, 4  # time steps, and how many of them `unroll` takes at once
+STEPS, BLOCK = 12, 4  # time steps, and the block size of `unroll`
 DECAY, ALPHA = 0.9, 0.1
 
 
@@ -36,7 +36,7 @@ class Network(NamedTuple):
 
 
 def layers(host, seed):
-    """Make the layers of a framework, with one alpha per neuron and linear layers between."""
+    """Create the layers of a framework, with one alpha per neuron and linear layers in between."""
     framework, dense = host.layers, partial(host.dense, rngs=nnx.Rngs(seed))
 
     def hidden(features):

@@ -1,14 +1,14 @@
-"""Half precision: the digits networks with bfloat16 and float32 activations, and float16 with loss scaling.
+"""Half precision: train the digits networks in bfloat16 and float32, and in float16 with loss scaling.
 
 ``python -m benchmarks.robustness.precision`` trains the LIF network of `benchmarks.digits` with a trained alpha, in
-every framework, from the same weights on the same data. Parameters, alpha, membranes, gradients of parameters and the
-loss are float32; the layers compute and return the other dtype. Defined before measuring: bfloat16 is within noise of
-float32 if in every epoch the mean loss of its seeds lies between the least and the greatest loss of float32's seeds,
-and the mean of the test accuracies after training likewise.
+every framework, from the same weights on the same data. Parameters, alpha, membrane potentials, parameter gradients and
+the loss are float32; the layers compute and return the other dtype. We defined before measuring: bfloat16 is within
+noise of float32 if, in every epoch, the mean training loss of its seeds is between the smallest and the largest of
+float32's seeds, and so is the mean test accuracy after training.
 
-float16 has no numbers below 6e-8, so small gradients become 0 in the backward pass. Therefore the loss is multiplied,
-and the gradients are divided, by a scale. The scale is halved, and the step left out, when a gradient is not finite; it
-is doubled after ``PATIENCE`` finite steps (Micikevicius et al. 2018, "Mixed Precision Training").
+float16 has no numbers below 6e-8, so small gradients become 0 in the backward pass. Therefore the loss is multiplied by
+a scale, and the gradients are divided by it. If a gradient is not finite, the step is skipped and the scale is halved.
+After ``PATIENCE`` finite steps, the scale is doubled (Micikevicius et al. 2018, "Mixed Precision Training").
 """
 
 import time
@@ -35,18 +35,18 @@ SCALE, PATIENCE = 2.0**15, 50
 
 
 def model(dtype):
-    """Return the layers of NNX that compute in a dtype."""
+    """Return the NNX layers that compute in a dtype."""
     return digits.model("nnx", SURROGATE, LEARNABLE, dtype)
 
 
 @cache
 def optimiser(steps):
-    """Make one optimiser for all seeds, which leaves out a step whose gradients are not finite."""
+    """Create one optimiser for all seeds, which skips a step if a gradient is not finite."""
     return optax.apply_if_finite(digits.optimiser(model("float16"), steps), max_consecutive_errors=steps)
 
 
 class LossScaledNetwork(Network):
-    """The network of `benchmarks.digits` in float16; with ``patience`` None the scale is constant."""
+    """The network of `benchmarks.digits` in float16; with ``patience=None`` the scale is constant."""
 
     def __init__(self, seed, steps, scale, patience=None):
         super().__init__("nnx", SURROGATE, LEARNABLE, seed, steps, "float16")
@@ -61,13 +61,13 @@ class LossScaledNetwork(Network):
         return loss
 
     def left_out(self):
-        """Return how many steps were left out so far."""
+        """Return the number of steps skipped so far."""
         return self.state[1].total_notfinite
 
 
 @partial(jax.jit, static_argnames=("tx", "patience"))
 def train_epoch(tx, carry, images, labels, keys, patience):
-    """Train on ``[batches, batch, ...]`` once; return the state, the scale, the count of finite steps, and the loss."""
+    """Train on ``[batches, batch, ...]`` once; return the state, the scale, the count of finite steps and the loss."""
 
     def step(carry, batch):
         (params, opt_state), scale, good = carry
@@ -100,9 +100,9 @@ def still_gradients(dtype, params, images, labels, scale):
 
 
 def underflow(data, params, scale):
-    """Return the share of weights without gradient on one batch: in float32, in float16, and in float16 with a scale.
+    """Return the fraction of weights with a zero gradient on one batch: float32, float16, and float16 with a scale.
 
-    A weight into a silent neuron, or from a black pixel, has none in float32 either.
+    The gradients of weights to a silent neuron, or from a black pixel, are also 0 in float32.
     """
     shares, batch = {}, [array[: task.BATCH] for array in data[0]]
     for name, factor in (("float32", 1.0), ("float16", 1.0), ("float16, scaled", scale)):
@@ -112,7 +112,7 @@ def underflow(data, params, scale):
 
 
 def outcome(networks, data, epochs):
-    """Train networks, one per seed; return their curves, the dtypes of their state and whether all was finite."""
+    """Train networks, one per seed; return their curves, their state's dtypes, and whether all values are finite."""
     curves, leaves, (training, test) = [], [], data
     for seed, network in enumerate(networks):
         curves.append(train((training, test, test), network, seed, epochs)[0]["curve"])  # tested after each epoch

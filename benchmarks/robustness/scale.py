@@ -1,9 +1,9 @@
-"""One LIF network on many devices and in many processes: the difference from one device, and the data sent.
+"""Train one LIF network on many devices and in many processes: differences from one device, and data sent.
 
-``python -m benchmarks.robustness.scale`` runs each number of devices and of processes on this machine and writes
-``runs/scale/result.json``. Without accelerators, devices are simulated on the CPU. ``--devices N`` is one run, in this
-process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run of many, as a cluster
-starts it; with ``--distributed`` jax asks the cluster for these three.
+``python -m benchmarks.robustness.scale`` runs each number of devices and of processes on this machine, and writes
+``runs/scale/result.json``. Without accelerators, it simulates devices on the CPU. ``--devices N`` makes one run, in
+this process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run with several, as a
+cluster starts it; with ``--distributed``, jax gets these three values from the cluster.
 """
 
 import itertools
@@ -26,8 +26,8 @@ from . import mesh, networks
 from .collectives import collectives
 from .reports import scale as report
 
-DEVICES = (1, 2, 4, 8)  # in one process
-# For n devices: the shape of the mesh, (batch, hidden), and how many groups of examples have their own gradient.
+DEVICES = (1, 2, 4, 8)  # devices in one process
+# For n devices: the mesh shape (batch, hidden), and the number of groups of examples with their own gradient.
 LAYOUTS = {
     "batch": lambda n: ((n, 1), n),
     "hidden": lambda n: ((1, n), 1),
@@ -45,12 +45,12 @@ SETTINGS = {
     "seeds": mesh.SEEDS,
     "train_steps": mesh.TRAIN_STEPS,
     "optimiser": f"adam {mesh.RATE:g}, alpha kept in its bounds",
-    "tolerance": 1e-5,  # of a number relative to the largest of its array; set before the first run
+    "tolerance": 1e-5,  # relative to the largest number of an array; chosen before the first run
 }
 
 
 def plan(processes, devices, quick):
-    """List each framework with each layout that is possible on so many devices in all."""
+    """List each framework with each layout that is possible on this total number of devices."""
     layouts = ["batch", "hidden"][:devices]
     if not quick and devices > 2:
         layouts.append("both")
@@ -60,7 +60,7 @@ def plan(processes, devices, quick):
 
 
 def run_layouts(devices, quick):
-    """Run every framework and layout on these devices, and compare with one device of the first process."""
+    """Run every framework and layout on these devices, and compare each with one device of the first process."""
     one, runs = {}, []
     for framework, layout in plan(jax.process_count(), len(devices), quick):
         build = partial(networks.build, framework)
@@ -79,7 +79,7 @@ def run_layouts(devices, quick):
 
 
 def differences(outcomes, reference, part):
-    """Return the largest difference of any seed, relative to the largest number of its array; NaN if there is one."""
+    """Return the largest difference over seeds, relative to the largest number of its array; NaN if there is one."""
     ours, theirs = (jax.tree.leaves([outcome[part] for outcome in of]) for of in (outcomes, reference))
     pairs = [(np.asarray(x, float), np.asarray(y, float)) for x, y in zip(ours, theirs, strict=True)]
     return {"relative": np.max([np.abs(x - y).max() / np.abs(y).max() for x, y in pairs])}
@@ -101,7 +101,7 @@ def everything(quick):
 
 
 def together(number, *arguments):
-    """Run so many processes of this program on this machine; jax ends the others when one of them fails."""
+    """Run this program in several processes on this machine; if one of them fails, jax ends the others."""
     command = "-m", "benchmarks.robustness.scale", *arguments
     for process in start(number, *command, env=os.environ, stdout=subprocess.DEVNULL):
         if process.wait():
@@ -109,7 +109,7 @@ def together(number, *arguments):
 
 
 def start(number, *command, env, **how):
-    """Start so many processes of a program of Python on this machine, each with the options by which they meet."""
+    """Start several processes of a Python program on this machine, each with the options to find the others."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         many = f"--coordinator=localhost:{free.getsockname()[1]}", f"--num-processes={number}"
@@ -119,7 +119,7 @@ def start(number, *command, env, **how):
 
 
 def start_jax(args):
-    """Start jax and return the devices of a run: all, or so many of each process, simulated on a CPU."""
+    """Start jax and return the devices of a run: all, or the given number per process, simulated on a CPU."""
     if args.devices:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={args.devices}"
@@ -146,7 +146,7 @@ def main(argv=None):
 
 
 def add_options(parser):
-    """Add how many devices a run has, and which process of how many this is."""
+    """Add the options for the number of devices, and for the processes of a run."""
     parser.add_argument("--devices", type=positive, metavar="N", help="run once, on N devices of each process")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="address at which process 0 listens")
     parser.add_argument("--num-processes", type=positive, metavar="N", help="number of processes of the run")

@@ -1,9 +1,9 @@
-"""Soak: train, save, resume, and change alphas and shapes for half an hour. Does memory grow, does jit recompile?
+"""Soak test: train, save, resume, and change alphas and shapes for half an hour; measure memory and recompilation.
 
-``python -m benchmarks.robustness.soak --minutes 30`` repeats rounds. Each takes the next framework and shape of the
-batch, trains some steps, saves, reads the checkpoint back as a resumed process would, expects the same bits, and trains
-on from them with new alphas. Reported is what is compiled again after the first tour of all frameworks and shapes, and
-what accumulates on the device, in memory, on the disk, and in open files.
+``python -m benchmarks.robustness.soak --minutes 30`` repeats rounds. Each round uses the next framework and batch
+shape, trains some steps, saves, loads the checkpoint as a resumed process would, checks that all bits are equal, and
+continues from it with new alphas. It reports the programs that are compiled again after the first tour of all
+frameworks and shapes, and the growth of device memory, process memory, disk space and open files.
 """
 
 import itertools
@@ -50,7 +50,7 @@ class Model:
             raise FloatingPointError(f"{self.framework}: expected a finite loss, got {loss} after {self.steps} steps")
 
     def save_and_resume(self, folder):
-        """Write a checkpoint, and continue from it as another process would."""
+        """Write a checkpoint, and continue from it like another process."""
         saved, folder = checkpoints.digest(self.state), folder / self.framework
         with checkpoints.manager(folder) as kept:
             checkpoints.save(kept, self.steps, self.state, {"steps": self.steps})
@@ -71,7 +71,7 @@ class Model:
 
 @jax.jit
 def answer(surrogate, x):
-    """Compute spikes and gradient of a surrogate that is an argument: a new alpha must not compile a new program."""
+    """Compute the spikes and gradient of a surrogate passed as an argument; a new alpha must not recompile."""
     return jax.value_and_grad(lambda x: surrogate(x).sum())(x)
 
 
@@ -82,7 +82,7 @@ def batch(rng, steps, size):
 
 
 def usage(folder):
-    """Measure what this process holds now, in MB or in pieces, and the files of a folder."""
+    """Measure the current memory (in MB) and objects of this process, and the files of a folder."""
     process, sizes = psutil.Process(), [array.nbytes for array in jax.live_arrays()]
     files = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return {
@@ -96,12 +96,12 @@ def usage(folder):
 
 
 def soak(shapes, minutes, folder):
-    """Repeat rounds for so many minutes, and at least two tours; return the measures after each round, by name.
+    """Repeat rounds for a number of minutes and at least two tours; return the measures after each round, by name.
 
     Args:
-      shapes: of the batches, (time steps, examples).
-      minutes: how long, at least.
-      folder: of the checkpoints.
+      shapes: shapes of the batches, (time steps, examples).
+      minutes: the minimum duration.
+      folder: the folder of the checkpoints.
     """
     rng, compiled, rounds = np.random.default_rng(SEED), Counter(), []
     tour = list(itertools.product(shapes, FRAMEWORKS))
@@ -127,15 +127,15 @@ def soak(shapes, minutes, folder):
 
 
 def summary(measured, tour):
-    """Sum up the measures of `soak`.
+    """Summarise the measures of `soak`.
 
     Args:
       measured: a list over the rounds for each measure.
-      tour: how many rounds it takes to go through every framework with every shape.
+      tour: the number of rounds that go through every framework with every shape.
 
     Returns:
-      Medians of the last tour at some times, with the maximum; the growth of the memory in KB per round, by a straight
-      line through the second half; and for a picture the first tour and 200 later rounds.
+      Medians of the last tour at some times, and the maximum; the memory growth in KB per round, from a straight line
+      fitted to the second half; and for a picture, the first tour and 200 later rounds.
     """
     programs, rounds = measured["programs"], len(measured["seconds"])
     late, resident = np.arange(rounds // 2, rounds), np.array(measured["resident"])
@@ -157,7 +157,7 @@ def summary(measured, tour):
 
 
 def main(argv=None):
-    """Soak, and write the summary."""
+    """Run the soak test, and write the summary."""
 
     def extend(parser):
         parser.add_argument("--minutes", type=float, default=30, metavar="M", help="how long to run (default: 30)")

@@ -1,5 +1,5 @@
-"""What brainsurr claims of its speed, measured: ``python -m benchmarks.speed``.
+"""Measure the speed targets of brainsurr: ``python -m benchmarks.speed``.
 
-`claims` has a file a claim, `peers` the same network and train step in other libraries, `libraries` what each needs and
-its processes, and `report` the tables.
+`claims` has a file per target, `peers` the same network and training step in other libraries, `libraries` their
+packages and processes, and `report` the tables.
 """

@@ -1,14 +1,14 @@
-"""Measure what brainsurr claims about its speed: the claims that are named, or all of them.
+"""Measure the speed targets of brainsurr: all of them, or those that are named.
 
-``python -m benchmarks.speed long`` writes ``runs/speed/long.json`` and a picture, and prints the table with what the
-numbers are held against.
+``python -m benchmarks.speed long`` writes ``runs/speed/long.json`` and a picture, and prints the table with the limits
+of the numbers.
 """
 
 import os
 
 import jax
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU: leave the peers' processes their share
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU: leave memory for the others
 
 from ..lib import results
 from ..lib.study import arguments
@@ -16,10 +16,10 @@ from .report import CLAIMS, draw, show
 
 
 def main(argv=None):
-    """Measure each claim, write its JSON and its picture, print its table."""
+    """Measure each target, write its JSON file and picture, and print its table."""
     args = arguments("speed", __doc__, argv, quick="small sizes, no other libraries", settings=list(CLAIMS))
     if not args.quick:
-        jax.config.update("jax_enable_compilation_cache", False)  # else a second run would time how it is read
+        jax.config.update("jax_enable_compilation_cache", False)  # otherwise a second run would time reading the cache
     for name in args.settings:
         path = args.out / f"{name}.json"
         measured = CLAIMS[name].measure(args.quick)

@@ -1,4 +1,4 @@
-"""The libraries that speed is compared with: what pip installs for each, in an environment and processes of its own."""
+"""The other libraries: the packages that pip installs for each in its own environment, and their processes."""
 
 import json
 import os
@@ -11,16 +11,16 @@ from typing import NamedTuple
 from ..lib.timing import cores
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 180  # seconds, after which a process is stopped
+TIMEOUT = 180  # seconds until a process is stopped
 SLOW = "it took more than"
 
 
 class Peer(NamedTuple):
-    """What pip shall install, on which Python, the ways to run it, and the inputs it takes, its own first.
+    """The packages and Python version of a library, the ways to run it, and its input dtypes, the default first.
 
     Attributes:
-      packages: whose versions to state, its own first.
-      notes: how it differs from the task.
+      packages: the packages whose versions to report, the library's own first.
+      notes: the differences from the task.
     """
 
     requirements: tuple[str, ...]
@@ -35,12 +35,12 @@ class Peer(NamedTuple):
         return "torch" not in self.requirements
 
 
-# torch has CPU builds for every Python, but plain `pip install torch` may take gigabytes of CUDA with it: one Python.
+# torch has CPU builds for every Python, but plain `pip install torch` may add gigabytes of CUDA: use only one Python.
 JAX, TORCH, FLOATS, BOTH = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",), ("float32", "uint8")
 UNROLLS = ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1")
 MODES = ("dots", "full", "none", "layer by layer")
 EVENTS = tuple(f"{mode}, events" for mode in MODES)
-# How some differ from the task.
+# How some libraries differ from the task.
 SCALED = "takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"
 LATE = "a spike comes one step after the threshold is passed, and is taken off undecayed"
 AGAIN = "a potential above threshold after a reset is reset again before the next spike, so its losses differ"
@@ -59,8 +59,8 @@ PEERS = {
     "norse": Peer(("norse", "torch"), TORCH, ("layer by layer",), FLOATS, ("norse", "torch"), (SCALED, SUPER)),
 }
 OURS, FLOOR = "brainsurr", "products"
-# What `brainsurr.cpu.use_all_cores` sets, as variables, so that it is the same for libraries without jax: these use
-# every core as they are. The batch of one on jax is cut among the devices.
+# The environment variables that `brainsurr.cpu.use_all_cores` would set, so that all libraries get the same: those
+# without jax use all cores anyway. On jax, each batch is split among the devices.
 AS_DOCUMENTED, DEVICES, EVERY_CORE = "as documented", "a device for each core", "every core"
 _PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000", "MALLOC_ARENA_MAX": "1"}
 _ON_DEVICES = {"JAX_NUM_CPU_DEVICES": str(cores())}
@@ -68,7 +68,7 @@ TERMS: dict[str, dict[str, str]] = {AS_DOCUMENTED: {}, DEVICES: _ON_DEVICES, EVE
 
 
 def environment(name, peer):
-    """Return the interpreter of the peer's own environment, made if it isn't there; a RuntimeError says why not."""
+    """Return the interpreter of the library's own environment, creating it if needed, or raise a RuntimeError."""
     folder = ROOT / f".venv/bench-{name}"
     python, done = folder / "bin/python", folder / " ".join(peer.requirements)
     if not done.exists():
@@ -84,7 +84,7 @@ def environment(name, peer):
 
 
 def interpreters(names, quick, tried):
-    """Return those of libraries, by name, without those that can't be installed; ``tried`` is `Tries`."""
+    """Return the interpreters of libraries by name, without those that can't be installed; ``tried`` is `Tries`."""
     made = {n: sys.executable if quick else tried(n, [n], environment, n, PEERS[n]) for n in names}
     return {name: python for name, python in made.items() if python}
 
@@ -95,20 +95,20 @@ def _works(python):
 
 
 def run_peer(python, name, terms, timeout=TIMEOUT, **job):
-    """Run one peer in a process of its own, on the terms given; return what it printed, or raise a RuntimeError."""
+    """Run one library in its own process on the given terms; return its output, or raise a RuntimeError."""
     return run_on(terms, python, name, "benchmarks.speed.peers", name, json.dumps(job), timeout=timeout)
 
 
 def run_on(terms, python, what, module, *args, timeout=TIMEOUT, **variables):
-    """Run a module on the terms given; return the JSON that it printed, or raise a RuntimeError, which names it."""
+    """Run a module on the given terms; return the JSON that it prints, or raise a RuntimeError that names it."""
     environ = os.environ | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""} | TERMS[terms] | variables
-    environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # else a second run would time how it is read
+    environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # otherwise a second run would time reading the cache
     printed = _run([python, "-m", module, *args], what, cwd=ROOT, env=environ, timeout=timeout)
     return json.loads(printed.splitlines()[-1])  # a library may have printed something before
 
 
 def _run(command, what, **how):
-    """Return what a process prints; a RuntimeError has the last line of its error."""
+    """Return the output of a process; a RuntimeError contains the last line of its error."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, **how)
     except subprocess.TimeoutExpired as error:

@@ -1,4 +1,4 @@
-"""Tables of the measured speed, for a terminal, the README and docs/speed.md. They use only the JSON files."""
+"""Tables of the measured speed, for a terminal, the README and docs/speed.md, from the JSON files alone."""
 
 from ..lib.report import claim_table
 from ..lib.results import read, where
@@ -18,25 +18,25 @@ CLAIMS = {
 
 
 def show(name, result):
-    """Return the section of a claim: its table, and the numbers that have a limit."""
+    """Show the section of a target: its table, and the numbers with a limit."""
     claims = CLAIMS[name].claims(result)
     return "\n\n".join([section(name, result), *([claim_table(claims)] if claims else [])])
 
 
 def section(name, result):
-    """Return what a claim is about and its table; None is what was not measured."""
+    """Return the description of a target and its table; a result of None means that it was not measured."""
     heading = CLAIMS[name].__doc__.splitlines()[0]
     return f"## {name}\n\n{heading}\n\n{'Not measured.' if result is None else CLAIMS[name].report(result)}"
 
 
 def draw(name, result, out):
-    """Draw a claim's picture, if it has one."""
+    """Draw a target's picture, if it has one."""
     if hasattr(CLAIMS[name], "draw"):
         CLAIMS[name].draw(result, out / f"{name}.png")
 
 
 def load(folder):
-    """Return what was measured, by claim."""
+    """Return the results, by target."""
     return {name: read(path) for name in CLAIMS if (path := folder / f"{name}.json").exists()}
 
 
@@ -45,20 +45,20 @@ def _where(result):
 
 
 def readme(folder):
-    """Return the README's part: a line for each library on jax, and where it was measured."""
+    """Return the README's part: a row for each jax library, and the machine."""
     result = read(folder / "peers.json")
     of_jax = result | {"runs": [run for run in result["runs"] if "jax" in run["versions"]]}
     return f"{peers.chooser(result, of_jax=True)}\n\nOn {_where(result)}{_elsewhere(of_jax)}."
 
 
 def part(folder, name, make):
-    """Return a table that ``make`` makes of a claim's result, and where it was measured."""
+    """Return a table that ``make`` makes from a target's result, and the machine."""
     result = read(folder / f"{name}.json")
     return f"{make(result)}\n\nOn {_where(result)}."
 
 
 def _elsewhere(result):
-    """Say which libraries ran on another Python or another jax than the caption names, and on which torch."""
+    """List the libraries that ran on another Python or jax than the caption names, and the torch versions."""
     usual = result["python"], result["versions"]["jax"]
     others: dict[str, list[str]] = {}
     for run in result["runs"]:
@@ -70,13 +70,13 @@ def _elsewhere(result):
 
 
 def all_claims(folder):
-    """Return the table of all claims."""
+    """Return the table of all targets."""
     by_claim = load(folder)
     claims = [claim for name, result in by_claim.items() for claim in CLAIMS[name].claims(result)]
     return f"{claim_table(claims)}\n\nOn {_where(by_claim['train-step'])}{_elsewhere(by_claim['peers'])}."
 
 
 def tables(folder):
-    """Return the tables of all claims."""
+    """Return the tables of all targets."""
     by_claim = load(folder)
     return "\n\n".join(section(name, by_claim.get(name)) for name in CLAIMS)

@@ -1,8 +1,8 @@
-"""Which surrogate, and does it matter: ``python -m benchmarks.studies.comparison`` and others.
+"""Compare surrogates: ``python -m benchmarks.studies.comparison`` and other studies.
 
-`comparison` compares the `entrants` in each of the `settings`, as docs/appendix/plan.md says; `regret` has its
-numbers and conclusions, `report` its tables and picture. Every other file is a study: its question,
-its runs, and what pages show of them, made from its result file alone. `causes` looks at potentials and slopes,
-`neurons` trains each neuron, `weights` starts from other weights. `data` and `speech` have the data, `sequences` a
-network for sequences.
+`comparison` compares the `entrants` in each of the `settings`, by the rules of docs/appendix/plan.md; `regret` computes
+its numbers and conclusions, `report` its tables and picture. Every other study is one file, with its question, its
+runs, and the parts of pages that it makes from its result file. `causes` examines potentials and surrogate gradients,
+`neurons` trains each neuron, and `weights` starts from other initial weights. `data` and `speech` have the data, and
+`sequences` a network for sequences.
 """

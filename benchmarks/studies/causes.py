@@ -1,10 +1,10 @@
-"""Causes: how far potentials are from the threshold, what slopes they meet there, and a width that follows them.
+"""Causes: the distances of potentials from the threshold, the surrogate gradients there, and a width that follows them.
 
 ``python -m benchmarks.studies.causes --fashion FOLDER``. Data, networks and training are those of the comparison, with
-four surrogates, at each of its rates. A row has, for each epoch and layer, how ``far`` potentials are from the
-threshold on average, as a root mean square, and which share of slopes is ``flat``, below a thousandth of the peak. The
-width is that of the surrogate, or that many times as much as they are far: set before the first epoch and after each,
-for each layer.
+four surrogates, at each of its learning rates. For each epoch and layer, a row has ``far``, the root mean square of the
+potentials' distance from the threshold, and ``flat``, the fraction of surrogate gradients below a thousandth of the
+peak. The width is either that of the surrogate, or a multiple of ``far``, set for each layer before the first epoch and
+after each epoch.
 """
 
 import itertools
@@ -32,11 +32,11 @@ MEASURED = ("validation", "loss", "far", "flat", "seconds", "cpu_seconds")
 SETTINGS = {"counts": "", "deep": "fashion"}
 WIDTHS, FLAT = ("fixed", "follows"), 1e-3
 QUICK = Grid(FOUR[:1], (1e-3,), choosing=(1000,))
-FAILS = 5.0  # points, of docs/appendix/plan.md
+FAILS = 5.0  # percentage points, from docs/appendix/plan.md
 
 
 def potentials(net, xs):
-    """Return the distance of the potential to the threshold, 1, of each LIF layer, ``[time, batch, ...]``."""
+    """Return the distance of the potential from the threshold, 1, in each LIF layer, ``[time, batch, ...]``."""
     found = []
     for layer in net.layers:
         if isinstance(layer, LIF):
@@ -54,14 +54,14 @@ def potentials(net, xs):
 
 
 def flat(surrogate, distance):
-    """Return the share of slopes below a thousandth of the peak, those of NaN among them."""
+    """Return the fraction of surrogate gradients below a thousandth of the peak, including NaN."""
     peak = surrogate.surrogate_grad(jnp.linspace(-5, 5, 10_001) * surrogate.width).max()
     return (~(surrogate.surrogate_grad(distance) >= FLAT * peak)).mean()
 
 
 @partial(jax.jit, static_argnames=("setting", "surrogate"))
 def train(setting, surrogate, rate, follows, seed, parts):
-    """Train a network, whose widths follow or not; return what `MEASURED` names."""
+    """Train a network, with widths that follow the potentials or not; return the values that `MEASURED` names."""
     scaled, keys = surrogate.scaled(width=jnp.ones(())), jax.random.split(jax.random.key(seed))
     net = setting.network(keys[0], [SpikingActivation(scaled) for _ in range(setting.layers)])
     xs = setting.show(parts[0][0][:500])
@@ -86,7 +86,7 @@ def train(setting, surrogate, rate, follows, seed, parts):
 
 
 def main(argv=None):
-    """Go through the settings."""
+    """Run all settings."""
     quick = "one epoch of 200 examples, one configuration and rate"
     args = arguments("studies.causes", __doc__, argv, quick=quick, settings=SETTINGS)
     for name in args.settings:
@@ -107,13 +107,13 @@ def main(argv=None):
 
 
 class Cause(NamedTuple):
-    """A setting: means over seeds, and over epochs and layers, of each pair of an entrant and a rate, in this order.
+    """A setting: means over seeds, epochs and layers, for each pair of a surrogate and a learning rate, in order.
 
     Attributes:
-      fixed: validation in per cent with the width of the entrant.
-      follows: the same with one that follows.
-      flat: the share of slopes that are all but 0, with the width of the entrant.
-      far: distances to the threshold, the same.
+      fixed: validation score in per cent with a fixed width.
+      follows: the same with a width that follows.
+      flat: the fraction of surrogate gradients that are almost 0, with the fixed width.
+      far: distances from the threshold, with the fixed width.
     """
 
     fixed: np.ndarray
@@ -122,14 +122,14 @@ class Cause(NamedTuple):
     far: np.ndarray
 
     def verdict(self) -> tuple[float, float, float]:
-        """Return the rank correlation, and what following gains where a fixed width fails, and loses elsewhere."""
+        """Return the rank correlation, the gain from following if a fixed width fails, and the loss otherwise."""
         more, fails = self.follows - self.fixed, self.fixed < self.fixed.max() - FAILS
         gain = more[fails].mean() if fails.any() else 0.0
         return stats.spearmanr(self.flat, self.fixed).statistic, gain, -more[~fails].mean()
 
 
 def load(folder: Path) -> dict[str, Cause]:
-    """Read the settings that are finished."""
+    """Read the finished settings."""
     paths = {name: folder / f"{name}.json" for name in SETTINGS}
     return {name: _cause(path) for name, path in paths.items() if finished(path, "causes")}
 
@@ -147,7 +147,7 @@ def _cause(path):
 
 
 def section(folder: Path) -> str:
-    """Make the tables of docs/appendix/studies.md: a line for each setting and configuration, and the verdicts."""
+    """Make the tables of docs/appendix/studies.md: a row for each setting and configuration, and the verdicts."""
     causes = load(folder)
     columns = ("fixed", "follows", "flat, %", "far")
     header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []

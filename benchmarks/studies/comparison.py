@@ -1,9 +1,9 @@
-"""Comparison: configurations as people type them, in settings of several kinds, over learning rates.
+"""Compare surrogates, configured as users would type them, in several kinds of settings and over learning rates.
 
-docs/appendix/plan.md lists the configurations, rates and rules. We committed it before the runs.
-``python -m benchmarks.studies.comparison --fashion FOLDER --speech FILE --series FOLDER`` goes through all settings
-that have their data, or those that are named, and adds to one file each what that file does not have yet. Several
-processes may work on different settings at once.
+docs/appendix/plan.md lists the configurations, learning rates and rules; it was committed before the runs. ``python -m
+benchmarks.studies.comparison --fashion FOLDER --speech FILE --series FOLDER`` runs all settings whose data are given,
+or those that are named. It adds to the file of each setting the runs that are missing. Several processes can work on
+different settings at the same time.
 """
 
 import itertools
@@ -19,17 +19,17 @@ from .entrants import ARCTAN, ENTRANTS, FAST_SIGMOID
 
 KEY = ("entrant", "rate", "gain", "seed")
 MEASURED = ("validation", "half", "test", "loss", "firing", "seconds", "cpu_seconds")
-EQUAL = 1e-5  # means of validation no further apart are the same: files round scores to six digits
+EQUAL = 1e-5  # validation means closer than this are equal, because files round scores to six digits
 
 
 class Grid(NamedTuple):
-    """What runs.
+    """The runs to make.
 
     Attributes:
-      entrants: names of `ENTRANTS`.
-      rates: of learning; where the best is an edge, further ones are tried.
-      seeds: of the results.
-      choosing: the seeds that rates are chosen from.
+      entrants: names in `ENTRANTS`.
+      rates: learning rates; if the best one is at an edge, further ones are tried.
+      seeds: the seeds of the results.
+      choosing: the seeds from which learning rates are chosen.
     """
 
     entrants: tuple[str, ...] = tuple(ENTRANTS)
@@ -43,15 +43,15 @@ QUICK = Grid((ARCTAN, FAST_SIGMOID), (1e-3, 3e-3), (0, 1), (1000, 1001))
 
 @partial(jax.jit, static_argnames=("setting", "surrogate"))
 def train(setting, surrogate, rate, gains, seed, parts):
-    """Train a network with a surrogate; return what is reported of it.
+    """Train a network with a surrogate, and return its results.
 
     Args:
-      setting: from `settings`.
-      surrogate: of all layers.
-      rate: at the start.
-      gains: of the weights before each layer of neurons.
-      seed: of weights, order and noise.
-      parts: inputs and targets for training, validation and test.
+      setting: a setting from `settings`.
+      surrogate: the surrogate of all layers.
+      rate: the initial learning rate.
+      gains: the gains of the weights before each layer of neurons.
+      seed: the seed of weights, order and noise.
+      parts: inputs and targets for training, validation and the test.
     """
     keys = jax.random.split(jax.random.key(seed))
     net = with_gains(setting.network(keys[0], [surrogate] * setting.layers), gains)
@@ -63,13 +63,13 @@ def train(setting, surrogate, rate, gains, seed, parts):
 
 
 class Trials:
-    """The runs of one setting, each of them made once.
+    """The runs of one setting, each made once.
 
     Args:
-      setting: from `settings`.
-      path: of the file.
-      grid: what runs.
-      examples: how many each part has at most.
+      setting: a setting from `settings`.
+      path: the file.
+      grid: the runs to make.
+      examples: the maximum number of examples in each part.
     """
 
     def __init__(self, setting, path, grid, examples=None):
@@ -80,7 +80,7 @@ class Trials:
         self.runs = Runs(path, about, KEY, MEASURED)
 
     def run(self, entrant, rate, seed, gain=None, gains=None):
-        """Train an entrant, with the setting's gain or another, or with ``gains()``, one a layer; return its row."""
+        """Train an entrant with the setting's gain, another, or one per layer from ``gains()``; return its row."""
         gain = self.setting.gain if gain is None else gain
 
         def of_layers():
@@ -98,7 +98,7 @@ class Trials:
         return self.drawn[seed]
 
     def best_rate(self, entrant):
-        """Choose the rate of an entrant by validation; where it lies on an edge, one outside is tried, up to twice."""
+        """Choose the learning rate of an entrant by validation; at an edge, try one outside, up to twice."""
         scores, new, seeds = {}, list(self.grid.rates), self.grid.choosing
         for _ in range(3):
             runs = {rate: [self.run(entrant, rate, seed)["validation"] for seed in seeds] for rate in new}
@@ -109,7 +109,7 @@ class Trials:
         return best
 
     def compare(self):
-        """Train each entrant at every rate, and from all seeds at its best."""
+        """Train each entrant at every learning rate, and from all seeds at its best one."""
         of = self.grid
         best = {name: self.best_rate(name) for name in of.entrants}
         for name, seed in itertools.product(of.entrants, of.seeds):
@@ -120,7 +120,7 @@ class Trials:
 
 
 def main(argv=None):
-    """Go through the settings."""
+    """Run all settings."""
     quick = "one epoch of 200 examples, two configurations"
     args = arguments("studies.comparison", __doc__, argv, quick=quick, settings=settings.NEEDS)
     for name in args.settings:
@@ -128,7 +128,7 @@ def main(argv=None):
         if args.quick:
             setting, how = setting._replace(epochs=1), {"grid": QUICK, "examples": 200}
         Trials(setting, args.out / f"{name}.json", **how).compare()
-        jax.clear_caches()  # of programs that no other setting calls
+        jax.clear_caches()  # compiled programs that no other setting uses
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Data of the comparison: images, series that Python packages carry, and tasks that are drawn.
+"""The data of the comparison: images, time series from Python packages, and generated tasks.
 
 `speech` has the spoken digits.
 """
@@ -11,32 +11,32 @@ from sklearn.datasets import load_digits
 
 from ..fashion.data import load
 
-TRAIN, VALIDATION, TEST = 6000, 2000, 5000  # examples, where the data set doesn't say how many
+TRAIN, VALIDATION, TEST = 6000, 2000, 5000  # numbers of examples, if the data set does not define them
 CLASSES, UNITS, SPAN, SMOOTHNESS = 10, 20, 50, 3.0  # of Randman
-BITS, LINES, PERIODS, RECALL = 4, 5, 8, 10  # of store and recall: kinds of inputs, lines of each, periods, their steps
-WAIT, NOISE = 100, 0.15  # of the delayed exclusive or: steps, spikes a step of each line
+BITS, LINES, PERIODS, RECALL = 4, 5, 8, 10  # store and recall: input groups, lines per group, periods, steps per period
+WAIT, NOISE = 100, 0.15  # of the delayed exclusive or: steps, and noise spikes per step of each line
 CHANNELS = BITS * LINES
 SERIES, DELAY, AHEAD = 100, 17, 10  # of Mackey-Glass
-WINDOW, WORN, WINDOWS = 50, (5, 2, 3), (1000, 300, 500)  # of the watch: steps; people and windows of each part
+WINDOW, WORN, WINDOWS = 50, (5, 2, 3), (1000, 300, 500)  # watch: steps per window; people and windows per part
 
 load = cache(load)
 
 
 def images(folder, examples, seed):
-    """Draw so many training images of Fashion-MNIST to train on, and others for validation; all of the test."""
+    """Draw training and validation images from the training images of Fashion-MNIST; the test uses all test images."""
     (xs, ys), _, test = load(folder)
     return [*drawn(xs, ys, examples, VALIDATION, seed)[:2], test]
 
 
 def drawn(xs, ys, train, validation, seed):
-    """Draw so many examples to train on, others for validation, and take the rest for the test."""
+    """Draw examples for training and for validation, and use the rest for the test."""
     order = np.random.default_rng(seed).permutation(len(ys))
     return [(xs[rows], ys[rows]) for rows in np.split(order, [train, train + validation])]
 
 
 @cache
 def digits():
-    """Load the digits of scikit-learn as bytes ``[examples, 8, 8, 1]``, and their labels."""
+    """Load the scikit-learn digits as bytes ``[examples, 8, 8, 1]``, and their labels."""
     images, labels = load_digits(return_X_y=True)
     return np.round(images * 255 / 16).astype(np.uint8).reshape(-1, 8, 8, 1), labels.astype(np.int32)
 
@@ -51,9 +51,9 @@ def series(folder, name):
 
 
 def watch(folder, seed):
-    """Cut exercises that a smart watch recorded into windows of `WINDOW` steps of 40 ms; a person is in one part alone.
+    """Cut recorded smartwatch exercises into windows of `WINDOW` steps of 40 ms; each person is in only one part.
 
-    The file is that of the package seglearn: Burns et al. 2018, "Shoulder physiotherapy exercise recognition: machine
+    The file is from the package seglearn: Burns et al. 2018, "Shoulder physiotherapy exercise recognition: machine
     learning the inertial signals from a smartwatch".
     """
     rng, parts = np.random.default_rng(seed), []
@@ -69,20 +69,20 @@ def watch(folder, seed):
 
 
 def latency(images, steps=16):
-    """Convert images, bytes, to one spike for each pixel above 0, the brighter the earlier, in half of the steps."""
+    """Convert byte images to one spike per pixel above 0, earlier if brighter, in the first half of the steps."""
     pixels = images.reshape(len(images), -1) / 255.0
     time = jnp.round((1 - pixels) * (steps // 2))
     return ((time == jnp.arange(steps)[:, None, None]) & (pixels > 0)).astype(jnp.float32)
 
 
 def randman(seed, train=200, held_out=(200, 500)):
-    r"""Draw spike times ``[examples, units]`` and classes, so many of each class, for training, validation and test.
+    r"""Draw spike times ``[examples, units]`` and classes, as many for each class, for training, validation and test.
 
-    The task of Zenke & Vogels 2021, "The Remarkable Robustness of Surrogate Gradient Learning for Instilling Complex
-    Function in Spiking Neural Networks": each class is a smooth random curve in the space of 20 spike times, one spike
-    a unit, and rates tell nothing. Each seed has its own curves. On a manifold of one dimension a unit's time is
-    :math:`\sum_i \theta_i (i + 1)^{-\alpha} \sin(2 \pi (i x \phi_i + \psi_i))` with uniform parameters and x, scaled to
-    the duration over all examples of the class.
+    This is the task of Zenke & Vogels 2021, "The Remarkable Robustness of Surrogate Gradient Learning for Instilling
+    Complex Function in Spiking Neural Networks". Each class is a smooth random curve in the space of 20 spike times,
+    with one spike per unit, so firing rates contain no information. Each seed has its own curves. On a manifold of one
+    dimension, the time of a unit is :math:`\sum_i \theta_i (i + 1)^{-\alpha} \sin(2 \pi (i x \phi_i + \psi_i))` with
+    uniform parameters and x, scaled to the duration over all examples of the class.
     """
     rng = np.random.default_rng(seed)
     i = np.arange(int(np.ceil(1e-3 ** (-1 / SMOOTHNESS))))  # up to the frequency with weight 1e-3
@@ -103,11 +103,11 @@ def show_times(times):
 
 
 def store_recall(seed):
-    """Draw spikes ``[examples, time, CHANNELS]`` and the bits to be told in the last period.
+    """Draw spikes ``[examples, time, CHANNELS]``, and the bit to recall in the last period.
 
-    After Bellec et al. 2018, "Long short-term memory and learning-to-learn in networks of spiking neurons": in each
-    period one of two groups of lines fires, a bit; a third group fires with the bit to be stored, in one of the first
-    three periods, a fourth when it shall be told, at the end.
+    After Bellec et al. 2018, "Long short-term memory and learning-to-learn in networks of spiking neurons". In each
+    period, one of two groups of lines fires to represent a bit. A third group fires together with the bit to store, in
+    one of the first three periods. A fourth group fires in the last period, to request that bit.
     """
 
     def draw(examples):
@@ -124,15 +124,15 @@ def store_recall(seed):
 
 
 def spikes(rng, groups, noise=0.0):
-    """Draw spikes of each line of the groups that fire in a period, ``[examples, periods, BITS]``; of others, noise."""
+    """Draw spikes of the lines in the ``groups`` of each period, ``[examples, periods, BITS]``, and noise elsewhere."""
     rates = np.maximum(0.4 * groups, noise).repeat(LINES, -1).repeat(RECALL, 1)
     return (rng.random(rates.shape) < rates).astype(np.uint8)
 
 
 def delayed_xor(seed):
-    """Draw spikes ``[examples, WAIT, CHANNELS]``, and whether two bits differ that are told at the start and the end.
+    """Draw spikes ``[examples, WAIT, CHANNELS]``, and whether a bit shown at the start differs from one near the end.
 
-    A group of lines for each value of each bit fires in the first period, and in the last but one.
+    There is a group of lines for each value of each bit. It fires in the first period, or in the second to last.
     """
     rng, parts = np.random.default_rng(seed), []
     for examples in (2000, VALIDATION, TEST):
@@ -146,12 +146,13 @@ def mackey_glass(seed):
     r"""Draw chaotic series ``[examples, time, 1]``, and their values `AHEAD` steps later, ``[examples, time]``.
 
     Mackey and Glass 1977, "Oscillation and chaos in physiological control systems":
-    :math:`\dot x = 0.2\,x(t - 17) / (1 + x(t - 17)^{10}) - 0.1\,x`, by Euler's method in steps of .1.
+    Mackey and Glass 1977, "Oscillation and chaos in physiological control systems":
+    :math:`\dot x = 0.2\,x(t - 17) / (1 + x(t - 17)^{10}) - 0.1\,x`, with Euler steps of 0.1.
     """
     counts = (500, VALIDATION, VALIDATION)
     fine, examples = 10, sum(counts)
     history = list(np.random.default_rng(seed).uniform(0.5, 1.3, (1, examples)).repeat(DELAY * fine + 1, 0))
-    for _ in range((300 + SERIES + AHEAD) * fine):  # the first 300 steps are forgotten
+    for _ in range((300 + SERIES + AHEAD) * fine):  # skip the first 300 steps
         late, now = history[-1 - DELAY * fine], history[-1]
         history.append(now + (0.2 * late / (1 + late**10) - 0.1 * now) / fine)
     series = np.array(history[::-fine][SERIES + AHEAD - 1 :: -1], np.float32).T - 0.9
@@ -160,7 +161,7 @@ def mackey_glass(seed):
 
 
 def standardised(inputs, train):
-    """Scale each feature to mean 0 and deviation 1 over time and the training examples."""
+    """Scale each feature to mean 0 and standard deviation 1 over time and the training examples."""
     chosen = inputs[train]
     return (inputs - chosen.mean((0, 1))) / (chosen.std((0, 1)) + 1e-6)
 

@@ -1,8 +1,8 @@
-"""The configurations that are compared: surrogates as people type them, and in whose layers it is the default."""
+"""The compared configurations: surrogates as users type them, and the layers in which they are the default."""
 
 import brainsurr as bs
 
-# The layers' default when the plan was made, the one that everyone knows, and one of this library's centre.
+# The layers' default when the plan was made and the best-known surrogate, then two others.
 PRESENT, ARCTAN = "Sigmoid(4.0)", "Arctan(2.0)"
 FAST_SIGMOID, FOCUS = "InvSquareGrad(25.0)", "LogTailedRelu(0.1).scaled(width=0.25)"
 WHOSE: dict[str, str] = {  # in the order of docs/appendix/plan.md
@@ -20,5 +20,5 @@ WHOSE: dict[str, str] = {  # in the order of docs/appendix/plan.md
     "LogTailedRelu(0.01)": "",
     FOCUS: "",
 }
-FOUR, CANDIDATES = tuple(WHOSE)[:4], tuple(WHOSE)[:7]  # of the causes; those that may be the layers' default
+FOUR, CANDIDATES = tuple(WHOSE)[:4], tuple(WHOSE)[:7]  # for `causes`; candidates for the default
 ENTRANTS: dict[str, bs.Surrogate] = {typed: eval(f"bs.{typed}") for typed in WHOSE}

@@ -1,8 +1,8 @@
-"""Neurons: every neuron that the layers offer, in a recurrent network for spoken digits, to show that it trains.
+"""Neurons: train every type of neuron in a recurrent network on spoken digits, to show that it can learn.
 
 ``python -m benchmarks.studies.neurons --speech free_spoken_digits.npz``; `benchmarks.studies.speech` builds that file.
 Data, features, noise and readout are those of the comparison. All networks have the same surrogate, learning rate and
-size, chosen so that each trains and best for none: their accuracies do not compare them.
+size, chosen so that each network trains, and not tuned for any. So their accuracies do not compare the neurons.
 """
 
 import importlib.metadata
@@ -29,23 +29,23 @@ from . import sequences, settings, speech
 KEY, MEASURED = ("neuron", "seed"), ("validation", "test", "loss", "firing", "parameters", "seconds", "cpu_seconds")
 SURROGATE, RATE = bs.Arctan(2.0), 6e-3
 CURRENT, ADAPTATION = 0.8, 0.95  # decays of a synaptic current and of an adaptation
-LONGEST = 10  # frames of a trained delay
-SLOWLY, QUICKLY = 0.05, 0.8  # radians that a neuron which resonates turns in a frame
-GAIN = 4.0  # of the weights before a neuron that takes 1 - decay of its input
-# A plain one, a synaptic one, one that adapts and whose parameters are trained.
+LONGEST = 10  # the longest trained delay, in frames
+SLOWLY, QUICKLY = 0.05, 0.8  # the frequencies of resonating neurons, in radians per frame
+GAIN = 4.0  # the gain of the weights before a neuron that scales its input by 1 - decay
+# A plain neuron, a synaptic one, and an adaptive one with trained parameters.
 QUICK = ("LIF()", "LI - LIF() - Delay", 'ALIF(learnable=("decay", "adaptation_decay", "spike_adaptation"))')
 
 
 class Neuron(NamedTuple):
-    """The layers in the place of the hidden neurons.
+    """The layers that replace the hidden neurons.
 
     Attributes:
       options: arguments of the neuron's layer that are not at their defaults, apart from those that all have.
-      layer: its class.
-      current: whether a leaky integrator comes before, as a synaptic current.
-      late: whether the spikes are delayed by a step.
-      learned: whether they are delayed by trained delays, of `LONGEST` frames and less.
-      like: the neuron of another library that these layers have the spikes of.
+      layer: the layer class.
+      current: whether a leaky integrator comes first, as a synaptic current.
+      late: whether the spikes are delayed by one step.
+      learned: whether trained delays follow, of at most `LONGEST` frames.
+      like: the neuron of another library that gives the same spikes.
     """
 
     options: Mapping[str, Any]
@@ -103,7 +103,7 @@ NEURONS = [
 
 
 def network(neuron: Neuron, key, features: int, recipe: sequences.Recipe) -> layers.SpikingSequential:
-    """Make weights, neurons with decays from fast to slow, weights, and leaky integrators as outputs."""
+    """Create a network: weights, neurons with decays from fast to slow, weights, and leaky integrators as outputs."""
     rngs, n = nnx.Rngs(key), recipe.hidden
     numbers = {
         "decay": jnp.linspace(sequences.FAST, sequences.SLOW, n),

@@ -1,6 +1,7 @@
-"""Regret: how many points each configuration is behind the best, and the conclusions of docs/appendix/plan.md.
+"""Regret: the gap of each configuration to the best, in percentage points, and the conclusions by the plan's rules.
 
-Points are arrays ``[draws, entrants]`` by setting or by family: first what was measured, then bootstrap draws of it.
+Points are arrays ``[draws, entrants]`` by setting or task group: the first draw is the measurement, the others are
+bootstrap resamples.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,9 +16,9 @@ from .comparison import EQUAL, Grid
 from .entrants import CANDIDATES, ENTRANTS, PRESENT
 from .settings import FAMILIES, MADE
 
-DRAWS, SURE = 20000, 0.9  # SURE is a share of draws
-OUT, WORTH, SAME, FAR = 5.0, 0.5, 1.0, 20.0  # points
-# Kinds of regret; that of the rule is COST, and RATES has an axis more.
+DRAWS, SURE = 20000, 0.9  # SURE is a fraction of draws
+OUT, WORTH, SAME, FAR = 5.0, 0.5, 1.0, 20.0  # percentage points
+# Kinds of regret. The rule of the plan uses COST; RATES has another axis.
 KINDS = TUNED, HALF, GIVEN, WORST, RATES, COST = "tuned", "half-way", "given", "worst", "rates", "cost"
 GRID, NAMES = Grid(), list(ENTRANTS)
 
@@ -28,10 +29,10 @@ class Outcome(NamedTuple):
     """A setting: scores in per cent by entrant and seed.
 
     Attributes:
-      tuned: test scores ``[entrants, seeds]``, each entrant at its best rate.
-      half: validation scores after half of the epochs, the same.
-      given: test scores ``[rates, entrants, seeds]``.
-      edges: entrants whose best rate is an outermost one of those tried.
+      tuned: test scores ``[entrants, seeds]``, each entrant at its best learning rate.
+      half: validation scores after half of the epochs, at the same rates.
+      given: test scores at fixed learning rates, ``[rates, entrants, seeds]``.
+      edges: entrants whose best learning rate is the smallest or largest that was tried.
     """
 
     tuned: np.ndarray
@@ -41,7 +42,7 @@ class Outcome(NamedTuple):
 
 
 def load(folder: Path) -> dict[str, Outcome]:
-    """Read the settings of a folder that are finished with the entrants of now, in the order of the plan."""
+    """Read the settings of a folder that are finished with the current entrants, in the order of the plan."""
     now = {name: str(surrogate) for name, surrogate in ENTRANTS.items()}
     paths = {name: folder / f"{name}.json" for name in MADE}
     grids = {name: grid for name, path in paths.items() if (grid := finished(path, "compare"))}
@@ -58,20 +59,20 @@ def _outcome(path, grid):
 
 
 def score(share: np.ndarray) -> np.ndarray:
-    """Return scores in per cent, 0 where they are below or not finite."""
+    """Return scores in per cent, with 0 for scores that are negative or not finite."""
     return 100 * np.where(np.isfinite(share), np.maximum(share, 0), 0)
 
 
-# Points behind the best
+# Gaps to the best, in percentage points
 
 
 def drawn(rng, size: int) -> np.ndarray:
-    """Return how often each of so many seeds or families is drawn: first as measured, each once."""
+    """Return how often each seed or task group is drawn in each resample; the first draw has each once."""
     return np.concatenate([np.ones((1, size)), rng.multinomial(size, np.full(size, 1 / size), DRAWS)])
 
 
 def behind(scores: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return how far the mean of each entrant is behind the best, ``[draws, entrants]``.
+    """Return the gap between the mean of each entrant and the best mean, ``[draws, entrants]``.
 
     Args:
       scores: ``[entrants, seeds]``.
@@ -82,7 +83,7 @@ def behind(scores: np.ndarray, times: np.ndarray) -> np.ndarray:
 
 
 def regrets(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, np.ndarray]]:
-    """Return the points of each setting, by kind."""
+    """Return the gaps in each setting, by kind."""
     rng, found = np.random.default_rng(0), {}
     for name, outcome in outcomes.items():
         seeds, choosing = (drawn(rng, of.shape[-1]) for of in (outcome.tuned, outcome.given))
@@ -94,7 +95,7 @@ def regrets(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, np.ndarray]]
 
 
 def of_families(points: Points, settings: Iterable[str] = MADE) -> dict[str, np.ndarray]:
-    """Return the points of each family, the mean over those of its settings that are named and finished."""
+    """Return the gaps of each task group: the mean over those of its settings that are named and finished."""
     found: dict[str, list] = {}
     for name in settings:
         if name in points:
@@ -103,34 +104,34 @@ def of_families(points: Points, settings: Iterable[str] = MADE) -> dict[str, np.
 
 
 def over(points: Points) -> np.ndarray:
-    """Return the mean over families, which are drawn too."""
+    """Return the mean over task groups, which are also resampled."""
     times = drawn(np.random.default_rng(1), len(points)) / len(points)
     return np.einsum("df,fd...->d...", times, np.array([*points.values()]))
 
 
 def furthest(points: Points, i: int) -> tuple[str, np.ndarray]:
-    """Return the family in which an entrant is furthest behind, and its points ``[draws]``."""
+    """Return the task group with an entrant's largest gap, and that gap ``[draws]``."""
     family = max(points, key=lambda family: points[family][0, i])
     return family, points[family][:, i]
 
 
 def same(scores: np.ndarray) -> np.ndarray:
-    """Return which entrants are the same as the best within `SAME`, by a 90 % interval, from ``[entrants, seeds]``."""
+    """Return which entrants are tied with the best: within `SAME` by a 90 % interval, from ``[entrants, seeds]``."""
     apart = scores[scores.mean(1).argmax()] - scores
     points, n = apart.mean(1), scores.shape[1]
     reach = stats.t.ppf(0.95, n - 1) * apart.std(1, ddof=1) / n**0.5
-    return (points <= 100 * EQUAL) | (points + reach <= SAME)  # files round: as equal as rates are
+    return (points <= 100 * EQUAL) | (points + reach <= SAME)  # equal up to rounding in files, like rates
 
 
 # The layers' default
 
 
 class Choice(NamedTuple):
-    """The rule's conclusion.
+    """The conclusion of the plan's rule.
 
     Attributes:
       name: the default that follows.
-      out: candidates too far behind in a family, and in which they are furthest.
+      out: the candidates whose gap is too large in a task group, and the group with their largest gap.
     """
 
     name: str
@@ -138,7 +139,7 @@ class Choice(NamedTuple):
 
 
 def default(tuned: Points, costs: Points) -> Choice:
-    """Apply the rule of docs/appendix/plan.md to families."""
+    """Apply the rule of docs/appendix/plan.md to task groups."""
     cost, present = over(costs), NAMES.index(PRESENT)
     most = {name: furthest(tuned, i) for i, name in enumerate(CANDIDATES)}
     out = {name: family for name, (family, points) in most.items() if points[0] > OUT}
@@ -150,7 +151,7 @@ def default(tuned: Points, costs: Points) -> Choice:
 
 
 def left_out(tuned: Points, costs: Points) -> dict[str, str]:
-    """Return for each family the default that follows from the others."""
+    """Return for each task group the default that follows from the other groups."""
 
     def without(family, points):
         return {name: of for name, of in points.items() if name != family}
@@ -159,5 +160,5 @@ def left_out(tuned: Points, costs: Points) -> dict[str, str]:
 
 
 def scored(points: Points, choices: Mapping[str, str]) -> np.ndarray:
-    """Return the mean over families, in each the points of what is chosen for it."""
+    """Return the mean over task groups of the gap of the configuration chosen for each group."""
     return over({family: points[family][:, NAMES.index(choice)] for family, choice in choices.items()})

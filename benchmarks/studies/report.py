@@ -1,4 +1,4 @@
-"""The report of the comparison: tables and the picture, of the numbers that `regret` has."""
+"""The report of the comparison: tables and a picture of the numbers from `regret`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,16 +20,16 @@ KINDS_OF_TASK = {
 
 
 class Comparison(NamedTuple):
-    """What is finished, and what follows from it.
+    """The finished settings, and the conclusions from them.
 
     Attributes:
-      outcomes: by setting.
-      points: by kind and setting, ``[draws, entrants]``.
-      families: the same by family.
-      over: the mean over families by kind.
-      alike: in how many settings each entrant is the same as the best.
-      choice: the rule's.
-      others: for each family, the default that follows from the others.
+      outcomes: the outcomes by setting.
+      points: gaps by kind and setting, ``[draws, entrants]``.
+      families: the same by task group.
+      over: the mean over task groups, by kind.
+      alike: the number of settings in which each entrant is tied with the best.
+      choice: the conclusion of the rule.
+      others: for each task group, the default that follows from the other groups.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -53,29 +53,29 @@ def load(folder: Path) -> Comparison:
 
 
 def typed(name: str) -> str:
-    """Write what one types for an entrant."""
+    """Format the code that users type for an entrant."""
     return f"`bs.{name}`"
 
 
 def number(points: np.ndarray) -> str:
-    """Write points with their 95 % interval, from ``[draws]``."""
+    """Format a gap with its 95 % interval, from ``[draws]``."""
     low, high = np.quantile(points[1:], (0.025, 0.975))
     return f"{points[0]:z.1f} ({low:z.1f} to {high:z.1f})"
 
 
 def listed(names) -> str:
-    """List settings or families."""
+    """List settings or task groups."""
     return ", ".join(f"*{name}*" for name in names)
 
 
 def cheapest_first(found: Comparison) -> Iterator[tuple[int, str]]:
-    """Yield the index of each configuration and its name in a table, the cheapest first and the default in bold."""
+    """Yield the index and the name of each configuration, the smallest cost first and the default in bold."""
     for i in found.over[COST][0].argsort():
         yield i, f"**{typed(NAMES[i])}**" if NAMES[i] == found.choice.name else typed(NAMES[i])
 
 
 def gaps(found: Comparison) -> str:
-    """Make the table of what users choose by: both gaps, and the libraries in whose layers it is the default."""
+    """Make the table for users: both gaps, and the libraries whose layers have the surrogate as default."""
     lines = [
         (what, *(number(found.over[kind][:, i]) for kind in (TUNED, GIVEN)), WHOSE[NAMES[i]])
         for i, what in cheapest_first(found)
@@ -84,7 +84,7 @@ def gaps(found: Comparison) -> str:
 
 
 def overview(found: Comparison) -> str:
-    """Make the table of configurations, the cheapest first, and of the rule, scored on each family it has not seen."""
+    """Make the table of configurations, the smallest cost first, and of the rule, scored on groups not used for it."""
     lines, kinds = [], (TUNED, GIVEN, WORST, HALF)
     for i, what in cheapest_first(found):
         where, points = regret.furthest(found.families[TUNED], i)
@@ -96,7 +96,7 @@ def overview(found: Comparison) -> str:
 
 
 def answers(found: Comparison) -> str:
-    """Make the table of the candidate that costs least in each kind of task, and of the default there."""
+    """Make the table of the best candidate for each kind of task, and of the default there."""
     lines, own = [], NAMES.index(found.choice.name)
     for kind, names in KINDS_OF_TASK.items():
         if known := [name for name in names if name in found.outcomes]:
@@ -110,14 +110,14 @@ def answers(found: Comparison) -> str:
 
 
 def by_rate(found: Comparison) -> str:
-    """Make the table of points behind the best at each given rate, the least at any first."""
+    """Make the table of gaps at each fixed learning rate, sorted by the mean gap."""
     order, of = found.over[GIVEN][0].argsort(), found.over[RATES][0]
     lines = [(typed(NAMES[i]), *(f"{points:.1f}" for points in of[i]), number(found.over[GIVEN][:, i])) for i in order]
     return table(("configuration", *(f"{rate:g}" for rate in GRID.rates), "mean"), lines)
 
 
 def short(found: Comparison) -> str:
-    """Make the README's table: what to type, what everyone knows, and how little others may be."""
+    """Make the README's table: the chosen default, well-known surrogates, and the best `LogTailedRelu`."""
     tails = (i for i, name in enumerate(NAMES) if name.startswith("LogTailedRelu"))
     first = [*dict.fromkeys((found.choice.name, ARCTAN, PRESENT))][:2]
     shown = [*map(NAMES.index, (*first, FAST_SIGMOID)), min(tails, key=found.over[TUNED][0].item)]
@@ -126,7 +126,7 @@ def short(found: Comparison) -> str:
 
 
 def candidates(found: Comparison) -> str:
-    """Make the table of what the rule weighs."""
+    """Make the table of the numbers that the rule weighs."""
     cost, lines, out = found.over[COST], [], found.choice.out
     for i in cost[0, : len(CANDIDATES)].argsort():
         name, less = NAMES[i], cost[:, NAMES.index(PRESENT)] - cost[:, i]
@@ -154,7 +154,7 @@ def sections(found: Comparison) -> Iterator[str]:
 
 
 def draw(found: Comparison, path: Path):
-    """Draw how far behind each entrant is, a dot a family, in type that a telephone shows."""
+    """Draw the gap of each entrant to the best, with a dot for each task group, readable on a phone."""
     order = found.over[COST][0].argsort()[::-1]
     with picture(path, size=(4.2, 5.6), dpi=200) as ((axis,),):
         for kind, up, color, label in ((TUNED, 0.18, "C0", "best rate"), (GIVEN, -0.18, "C1", "given rate")):

@@ -1,4 +1,4 @@
-"""A recurrent network that classifies sequences ``[examples, time, features]``, and the noise of its training."""
+"""A recurrent network that classifies sequences ``[examples, time, features]``, and its noise in training."""
 
 from functools import partial
 from typing import NamedTuple
@@ -15,9 +15,9 @@ FAST, SLOW, READOUT = 0.5, 0.95, 0.9  # decays of the first and the last hidden 
 
 
 class Recipe(NamedTuple):
-    """Sizes and training, apart from the learning rate.
+    """Sizes and training settings, except for the learning rate.
 
-    ``shift`` and ``mask`` are in steps and features at most, ``noise`` in standard deviations of a feature.
+    ``shift`` and ``mask`` are maxima in steps and features; ``noise`` is in standard deviations of a feature.
     """
 
     hidden: int
@@ -32,12 +32,12 @@ class Recipe(NamedTuple):
 
 
 def lifs(size):
-    """Return what makes a layer of so many LIF neurons, with decays from fast to slow."""
+    """Return a function that creates a layer of LIF neurons of this size, with decays from fast to slow."""
     return partial(LIF, decay=jnp.linspace(FAST, SLOW, size))
 
 
 def lif(key, features, recipe, surrogate):
-    """Make a recurrent layer of such neurons, and leaky integrators as outputs."""
+    """Create a network with a recurrent layer of these neurons, and leaky integrators as outputs."""
     rngs, hidden = nnx.Rngs(key), recipe.hidden
     neurons = lifs(hidden)(hidden, spike_fn=surrogate, recurrent=True, rngs=rngs)
     layers = [dense(features, hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
@@ -50,7 +50,7 @@ def show(inputs):
 
 
 def logits(recipe):
-    """Make the function ``(net, inputs, key)`` for `train_network`; without a key, no noise and no dropout."""
+    """Return a function ``(net, inputs, key)`` for `train_network`; without a key, it uses no noise and no dropout."""
 
     def readout(net, inputs, key):
         if key is None:
@@ -61,7 +61,7 @@ def logits(recipe):
 
 
 def augment(key, inputs, recipe):
-    """Shift each example in time, blank a stretch of time and one of features, and add noise."""
+    """Shift each example in time, set a stretch of time and a range of features to zero, and add noise."""
     examples, steps, features = inputs.shape
     keys = jax.random.split(key)
     shift, *stretches = jax.random.uniform(keys[0], (5, examples, 1))

@@ -1,4 +1,4 @@
-"""The settings of the comparison: data, a network, and how long it is trained; docs/appendix/plan.md lists them."""
+"""The settings of the comparison: the data, network and training of each; docs/appendix/plan.md lists them."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -20,29 +20,29 @@ from . import data, sequences, speech
 from .sequences import Recipe
 
 DECAY, STEPS, HIDDEN, DEPTH = 0.9, 8, 128, 12
-FADING = 5.0  # steps after which an output spike counts e times less
+FADING = 5.0  # the number of steps after which an output spike counts e times less
 SPEECH = Recipe(hidden=64, classes=10, epochs=20, batch=128, noise=0.2, shift=2, mask=4)
 ZERO = {"reset": "zero", "reset_grad": True}
 
 
 class Setting(NamedTuple):
-    """Data, a network and its training.
+    """The data of a setting, its network and its training.
 
     Attributes:
-      about: one line for a table.
-      layers: how many spiking layers the network has.
-      data: ``data(seed)``, inputs and targets for training, for validation and for the test.
-      network: ``network(key, spike_fns)`` with a threshold function for each spiking layer.
-      show: ``show(inputs)``, the inputs over time ``[time, batch, ...]``.
-      readout: ``readout(net, xs)``, what is scored, of inputs as shown: by default the mean of the output over time.
-      noise: ``noise(key, inputs)``, what inputs become in training.
-      gain: of the weights before each spiking layer, as drawn.
+      about: a one-line description for a table.
+      layers: the number of spiking layers.
+      data: ``data(seed)`` returns inputs and targets for training, validation and the test.
+      network: ``network(key, spike_fns)``, with a threshold function for each spiking layer.
+      show: ``show(inputs)`` returns the inputs over time, ``[time, batch, ...]``.
+      readout: ``readout(net, xs)`` returns the values to score, by default the mean of the output over time.
+      noise: ``noise(key, inputs)`` returns the inputs for training.
+      gain: the gain of the initial weights before each spiking layer.
       epochs: passes over the training examples.
-      batch: examples a step.
-      weight_decay: of AdamW.
+      batch: examples per step.
+      weight_decay: the weight decay of AdamW.
       optimizer: ``optimizer(rate, steps, weight_decay)``.
       loss: ``loss(outputs, targets)``.
-      score: ``score(outputs, targets)``, 1 at best.
+      score: ``score(outputs, targets)``; the best is 1.
     """
 
     about: str
@@ -61,37 +61,37 @@ class Setting(NamedTuple):
     score: Callable = accuracy
 
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
-        """Return ``data(seed)`` as arrays of jax."""
+        """Return ``data(seed)`` as jax arrays."""
         return [tuple(map(jnp.asarray, part)) for part in self.data(seed)]
 
     def outputs(self, net, inputs, key):
-        """Return what a network puts out, with a key as in training, without one as in evaluation."""
+        """Return the outputs of a network, in training mode with a key and in evaluation mode without one."""
         return self.readout(net, self.show(inputs if key is None else self.noise(key, inputs)))
 
     def batches(self, parts) -> tuple[int, int]:
-        """Return how many examples a step has, all if they are fewer, and how many steps there are."""
+        """Return the batch size, at most the number of examples, and the number of training steps."""
         examples = len(parts[0][1])
         batch = min(self.batch, examples)
         return batch, self.epochs * (examples // batch)
 
 
 def momentum(rate, steps, weight_decay):
-    """Make gradient descent with momentum on a cosine schedule, at 30 times the rate, without clipping."""
+    """Create gradient descent with momentum on a cosine schedule, at 30 times the rate, without clipping."""
     return optax.sgd(optax.cosine_decay_schedule(30 * rate, steps), momentum=0.9)
 
 
 def plain_adam(rate, steps, weight_decay):
-    """Make Adam at a constant rate, without clipping."""
+    """Create Adam at a constant learning rate, without clipping."""
     return optax.adam(rate)
 
 
 def still(images):
-    """Show images, bytes, for `STEPS` time steps as ``[time, batch, features]`` in [0, 1]."""
+    """Show byte images for `STEPS` time steps as ``[time, batch, features]`` in [0, 1]."""
     return jnp.broadcast_to(images.reshape(len(images), -1) / 255.0, (STEPS, len(images), images[0].size))
 
 
 def rows(images):
-    """Show a row of pixels each time step."""
+    """Show one row of pixels at each time step."""
     return jnp.moveaxis(images[..., 0] / 255.0, 1, 0)
 
 
@@ -101,9 +101,9 @@ def pictures(images, steps=4):
 
 
 def feedforward(key, spike_fns, sizes, norm=None, **neurons):
-    """Make linear layers with LIF neurons behind each, or leaky integrators behind the last if it has no spike_fn.
+    """Create linear layers, each followed by LIF neurons, or the last by leaky integrators if it has no spike_fn.
 
-    Before each layer of LIF neurons stands a layer ``norm(features, rngs=rngs)``, if there is one.
+    If ``norm`` is given, a layer ``norm(features, rngs=rngs)`` comes before each layer of LIF neurons.
     """
     rngs, layers = nnx.Rngs(key), []
     for (i, o), spike_fn in itertools.zip_longest(itertools.pairwise(sizes), spike_fns):
@@ -113,19 +113,19 @@ def feedforward(key, spike_fns, sizes, norm=None, **neurons):
 
 
 def counting(key, spike_fns, decay):
-    """Make a convolution, pools that add up four pixels, and a linear layer whose neurons tell the class by spikes."""
+    """Create a convolution, pools that add four pixels, and a linear layer whose spike counts give the class."""
     rngs, (first, last) = nnx.Rngs(key), (partial(LIF, decay=decay, spike_fn=spike_fn) for spike_fn in spike_fns)
     images = [nnx.Conv(1, 8, (3, 3), rngs=rngs), first(8), summed]
     return SpikingSequential([*images, flat, dense(128, 10, rngs), last(10)])
 
 
 def summed(xs):
-    """Add up four pixels, channels last."""
+    """Add each 2 x 2 pixels, channels last."""
     return 4 * pool(xs)
 
 
 def residual(key, spike_fns):
-    """Make two residual blocks that add spikes, with normalisation, behind a convolution."""
+    """Create a convolution and two normalised residual blocks that add spikes."""
     rngs, spike_fns = nnx.Rngs(key), iter(spike_fns)
 
     def neurons(features):
@@ -136,7 +136,7 @@ def residual(key, spike_fns):
 
 
 def convolutional(key, spike_fns):
-    """Make two convolutions in steps of two pixels, a hidden and a last linear layer."""
+    """Create two convolutions with stride 2, a hidden and an output linear layer."""
     rngs, layers = nnx.Rngs(key), []
     first, second, third = (partial(LIF, decay=0.5, spike_fn=spike_fn) for spike_fn in spike_fns)
     for i, o, neuron in ((1, 8, first), (8, 16, second)):
@@ -146,7 +146,7 @@ def convolutional(key, spike_fns):
 
 
 def windows(xs):
-    """Take nine pixels as channels, in steps of two: a linear layer of them is a convolution, and fast in a loop."""
+    """Stack nine pixels as channels, with stride 2; a linear layer on them is a convolution that is fast in a loop."""
     height, width = xs.shape[-3:-1]
     padded = jnp.pad(xs, [(0, 0)] * (xs.ndim - 3) + [(0, 1), (0, 1), (0, 0)])
     places = itertools.product(range(3), repeat=2)
@@ -154,14 +154,14 @@ def windows(xs):
 
 
 def recurrent(key, spike_fns, sizes, neurons, decay=DECAY):
-    """Make a recurrent layer of such neurons, and leaky integrators with a decay as outputs."""
+    """Create a recurrent layer of the given neurons, and leaky integrators with a decay as outputs."""
     rngs, (i, hidden, o), (spike_fn,) = nnx.Rngs(key), sizes, spike_fns
     layers = [dense(i, hidden, rngs), neurons(hidden, spike_fn=spike_fn, recurrent=True, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, o, rngs), LI(o, decay=decay)])
 
 
 def of_still(net, xs, still=1):
-    """Average potentials of a still image, which the first layers see once: they put out the same at each step."""
+    """Return the mean potentials for a still image; the first layers see it once, since their output stays the same."""
     layers, once = list(net.layers), xs[0]
     for layer in layers[:still]:
         once = layer(once)
@@ -174,24 +174,24 @@ def every_potential(net, xs):
 
 
 def last_potentials(net, xs):
-    """Average potentials over the last period."""
+    """Return the mean potentials over the last period."""
     return over_time(net, xs)[-data.RECALL :].mean(0)
 
 
 def counts(net, xs):
-    """Count the outputs' spikes."""
+    """Count the spikes of the outputs."""
     return len(xs) * averaged(net, xs)
 
 
 def early_spikes(net, xs):
-    """Count the outputs' spikes, an early one more than a late one: the first spike has the largest part."""
+    """Count the spikes of the outputs, with more weight for earlier ones, so that the first spike matters most."""
     spikes = over_time(net, xs)
     weights = jnp.exp(-jnp.arange(len(spikes)) / FADING)
     return 5 * jnp.tensordot(weights, spikes, 1)
 
 
 def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10), neurons=None, **how):
-    """Make a setting of still images of Fashion-MNIST through layers of neurons."""
+    """Create a setting of still Fashion-MNIST images through layers of neurons."""
     made: Mapping[str, Any] = {
         "network": partial(feedforward, sizes=sizes, **neurons or {}),
         "show": still,
@@ -202,51 +202,51 @@ def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10
 
 
 def of_digits(about, sizes=(64, HIDDEN, HIDDEN, 10), **how):
-    """Make the same of the digits of scikit-learn."""
+    """Create the same setting with the scikit-learn digits."""
     made = of_images(about, None, sizes=sizes, batch=50, **how)
     return made._replace(about=f"digits, {about}", data=partial(data.drawn, *data.digits(), 500, 300))
 
 
 def spike_counts(about, decay):
-    """Make a setting whose outputs are spike counts."""
+    """Create a setting whose outputs are spike counts."""
     show = partial(pictures, steps=STEPS)
     how = {"network": partial(counting, decay=decay), "show": show, "readout": counts, "layers": 2}
     return of_digits(about, **how, epochs=40)
 
 
 def residuals():
-    """Make the setting of residual blocks."""
+    """Create the setting with residual blocks."""
     how = {"network": residual, "show": pictures, "readout": partial(of_still, still=3), "layers": 6}
     return of_digits("residual blocks, BatchNorm", **how, epochs=30)
 
 
 def convolutions(folder):
-    """Make the setting of convolutions."""
+    """Create the setting with convolutions."""
     how = {"network": convolutional, "show": pictures, "layers": 3}
     return of_images("convolutions", folder, examples=4000, gain=2.0, epochs=6, **how)
 
 
 def of_rows(folder):
-    """Make the setting of a recurrent layer that sees a row of pixels each time step."""
+    """Create the setting with a recurrent layer that sees one row of pixels at each time step."""
     network = partial(recurrent, sizes=(28, HIDDEN, 10), neurons=sequences.lifs(HIDDEN))
     how = {"network": network, "show": rows, "readout": averaged, "layers": 1}
     return of_images("rows, recurrent", folder, epochs=20, **how)
 
 
 def spike_times(folder):
-    """Make the setting of spike times in, and out: the first output spike has the largest part."""
+    """Create the setting of spike times as inputs and outputs; the first output spike matters most."""
     how = {"layers": 2, "show": data.latency, "readout": early_spikes}
     return of_images("spike times in and out", folder, sizes=(784, HIDDEN, 10), **how)
 
 
 def scaled(scale):
-    """Make the setting of Randman with so large first weights."""
+    """Create the Randman setting with initial weights of this scale."""
     about, network = f"Randman, first weights x {scale:g}", partial(feedforward, sizes=(data.UNITS, 64, data.CLASSES))
     return Setting(about, 1, data.randman, network, data.show_times, gain=scale, epochs=25, batch=64)
 
 
 def spoken_digits(recordings):
-    """Make the setting of spoken digits, on the data set's own split."""
+    """Create the setting of spoken digits, with the data set's own split."""
     recipe, (features, digit, _, take) = SPEECH._replace(epochs=15), speech.load(recordings)
     parts = speech.parts(features, digit, take)
     return Setting(
@@ -263,40 +263,40 @@ def spoken_digits(recordings):
 
 
 def remembering(about, drawn, adaptation_decay):
-    """Make a setting in which neurons that adapt remember what lines of spikes have told."""
+    """Create a setting in which adaptive neurons must remember the bits that input spikes represent."""
     neurons = partial(ALIF, decay=DECAY, adaptation_decay=adaptation_decay)
     network = partial(recurrent, sizes=(data.CHANNELS, 64, 2), neurons=neurons, decay=0.5)
     return Setting(about, 1, drawn, network, sequences.show, last_potentials, epochs=20)
 
 
 def of_series(about, data, network, layers=1, **how):
-    """Make a setting of sequences."""
+    """Create a setting of sequences."""
     return Setting(about, layers, data, network, sequences.show, **how)
 
 
 def vowels(folder):
-    """Make the setting of Japanese vowels, through neurons without a leak."""
+    """Create the setting of Japanese vowels, with neurons without a leak."""
     drawn = partial(data.drawn, *data.series(folder, "JapaneseVowels_eq"), 220, 120)
     network = partial(feedforward, sizes=(12, *(64,) * 4, 9), decay=1.0)
     return of_series("Japanese vowels, no leak", drawn, network, 4, epochs=60, batch=55)
 
 
 def power(folder):
-    """Make the setting of two seasons of power demand, 24 hours."""
+    """Create the setting of power demand in two seasons, 24 hours."""
     drawn = partial(data.drawn, *data.series(folder, "ItalyPowerDemand"), 54, 200)
     network = partial(recurrent, sizes=(1, 64, 2), neurons=sequences.lifs(64))
     return of_series("Italian power demand, recurrent", drawn, network, epochs=100, batch=27)
 
 
 def watch(folder):
-    """Make the setting of exercises by a smart watch, with Adam alone."""
+    """Create the setting of smartwatch exercises, with Adam."""
     network = partial(recurrent, sizes=(6, 64, 7), neurons=sequences.lifs(64))
     how = {"optimizer": plain_adam, "epochs": 30}
     return of_series("exercises by a watch, recurrent, Adam", partial(data.watch, folder), network, **how)
 
 
 def chaos():
-    """Make the setting in which the next values of a chaotic series are told."""
+    """Create the setting that predicts later values of a chaotic series."""
     network = partial(recurrent, sizes=(1, 64, 1), neurons=sequences.lifs(64), decay=0.8)
     how = {"readout": every_potential, "loss": squared_error, "score": r_squared}
     return of_series(f"Mackey-Glass, {data.AHEAD} steps ahead", data.mackey_glass, network, epochs=30, batch=32, **how)
@@ -307,7 +307,7 @@ DEEP = {"sizes": (784, *(64,) * DEPTH, 10), "gain": 1.4, "epochs": 20}
 BATCHES = {"sizes": (784, *(64,) * DEPTH, 10), "neurons": {"norm": partial(nnx.BatchNorm, momentum=0.9)}}
 LAYERS = {"sizes": (64, *(64,) * 10, 10), "neurons": {"norm": nnx.LayerNorm}, "epochs": 40}
 MOMENTUM = {"sizes": (64, *(HIDDEN,) * 4, 10), "optimizer": momentum, "epochs": 40}
-MADE: dict[str, Callable[[Path | None], Setting]] = {  # of the path that it needs, in the order in which they run
+MADE: dict[str, Callable[[Path | None], Setting]] = {  # each gets the path to its data; the order is that of the runs
     "dense": lambda images: of_images("dense", images, **MANY),
     "zero": lambda images: of_images("reset to zero, with its gradient", images, neurons=ZERO, **MANY),
     "slow": lambda images: of_images("decay .99", images, neurons={"decay": 0.99}, **MANY),
@@ -335,10 +335,10 @@ MADE: dict[str, Callable[[Path | None], Setting]] = {  # of the path that it nee
 DRAWN = ("residual", "layer", "counts", "sums", "momentum", "recall", "memory", "chaos", "randman")
 NEEDS = dict.fromkeys(MADE, "fashion") | dict.fromkeys(DRAWN, "") | {"speech": "speech"}
 NEEDS |= dict.fromkeys(("vowels", "watch", "power"), "series")
-FAMILIES = dict.fromkeys(("zero", "slow", "fast", "small"), "dense") | {"sums": "counts"}  # what counts as one
+FAMILIES = dict.fromkeys(("zero", "slow", "fast", "small"), "dense") | {"sums": "counts"}  # one task group each
 
 
 @cache
 def setting(name: str, path: Path | None = None) -> Setting:
-    """Make a setting by name, from the path that `NEEDS` names, if it needs one."""
+    """Return a setting by name, with the path to the data that `NEEDS` names, if any."""
     return MADE[name](path)

@@ -1,11 +1,10 @@
 """Build the file of spoken digits from the public recordings, and read it as log-mel features.
 
-``git clone https://github.com/Jakobovski/free-spoken-digit-dataset``, then
-``python -m benchmarks.studies.speech free-spoken-digit-dataset/recordings``. A recording is called
-``{digit}_{speaker}_{take}.wav``, 8 kHz, mono, 16 bits.
+Run ``git clone https://github.com/Jakobovski/free-spoken-digit-dataset``, then ``python -m benchmarks.studies.speech
+free-spoken-digit-dataset/recordings``. Recordings are named ``{digit}_{speaker}_{take}.wav``, 8 kHz, mono, 16 bits.
 
-Test takes are 0 to 4 of every speaker and digit, the data set's own split; 5 to 9 are for validation, the rest for
-training.
+Takes 0 to 4 of every speaker and digit are for the test, as in the data set's own split; 5 to 9 are for validation, the
+others for training.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from .data import standardised, stretched
 
 RATE = 8000
 BANDS, FRAMES = 32, 32
-SILENCE = 8.0  # lower logarithms of a band's power are set to this, for samples of 16 bits
+SILENCE = 8.0  # the lower limit of the logarithm of a band's power, for 16-bit samples
 TEST, VALIDATION = 5, 10  # takes below 5, and below 10
 
 
@@ -27,13 +26,13 @@ def build(folder: Path) -> dict[str, np.ndarray]:
     """Build the arrays of the file, with the recordings sorted by name.
 
     Args:
-      folder: of the WAV files.
+      folder: the folder of the WAV files.
 
     Returns:
       ``samples`` (all recordings one after another), their ``lengths``, and ``digit``, ``speaker`` and ``take`` of
       each; ``rate``.
 
-    Raises:
+    ValueError: There are no recordings, or one has another format.
       ValueError: no recordings, or one of another kind.
     """
     paths = sorted(Path(folder).glob("*.wav"), key=lambda path: path.name)
@@ -51,7 +50,7 @@ def build(folder: Path) -> dict[str, np.ndarray]:
 
 
 def read(path: Path) -> tuple[int, str, int, np.ndarray]:
-    """Read digit, speaker and take from the name of a file, and the samples in it."""
+    """Read digit, speaker and take from the name of a file, and its samples."""
     named = re.fullmatch(r"(\d+)_([^_]+)_(\d+)", path.stem)
     if named is None:
         raise ValueError(f"expected a file called digit_speaker_take.wav, got {path.name}")
@@ -72,12 +71,12 @@ def load(path):
 
 def log_mel(samples):
     """Return the log power in mel bands, with its mean subtracted and its duration stretched to `FRAMES`."""
-    import kaldi_native_fbank  # here: other settings do without it
+    import kaldi_native_fbank  # imported here, because other settings do not need it
 
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = RATE
     options.frame_opts.dither = 0
-    options.frame_opts.snip_edges = False  # a frame every 10 ms, the edges mirrored
+    options.frame_opts.snip_edges = False  # one frame every 10 ms, with mirrored edges
     options.mel_opts.num_bins = BANDS
     bank = kaldi_native_fbank.OnlineFbank(options)
     bank.accept_waveform(RATE, samples.astype(np.float32).tolist())
@@ -87,7 +86,7 @@ def log_mel(samples):
 
 
 def by_take(take):
-    """Split by take as the data set does, with some training takes for validation."""
+    """Split by take like the data set, with some training takes for validation."""
     test, validation = take < TEST, (take >= TEST) & (take < VALIDATION)
     parts = {"train": take >= VALIDATION, "validation": validation, "test": test}
     return {part: np.flatnonzero(chosen) for part, chosen in parts.items()}

@@ -1,9 +1,9 @@
-"""First weights: as Flax draws them, all larger by one gain, and fluctuation-driven, in networks of several kinds.
+"""Initial weights: compare Flax's initialiser, also with a gain, and fluctuation-driven weights in several networks.
 
 ``python -m benchmarks.studies.weights --fashion FOLDER``. Data, networks and training are those of the comparison, with
-one surrogate; the learning rate of each kind of weights is chosen by validation, from one seed. Only
-weights that spikes go through, and inputs that change, are fluctuation-driven: still pixels add up to more than they
-count. Of spikes they take the same rate in every layer, as one does who has not run the network.
+one surrogate. The learning rate for each kind of weights is chosen by validation, from one seed. Fluctuation-driven
+weights apply only to layers whose inputs are spikes or vary over time, because still pixels add up to more than their
+count. They assume the same spike rate in every layer, like a user who has not run the network.
 """
 
 from functools import partial
@@ -21,14 +21,14 @@ from . import settings
 from .comparison import Grid, Trials
 
 SURROGATE, GAINS, XIS = "Sigmoid(4.0)", (1.0, 1.4, 2.0), (1.0, 2.0)
-RATE, FED_BACK = 0.1, 0.1  # spikes a step, and the share of recurrent weights in the variance
+RATE, FED_BACK = 0.1, 0.1  # spikes per step, and the recurrent weights' fraction of the variance
 DEPTHS = {f"layers-{depth}": depth for depth in (6, 12, 24)}
 SETTINGS = dict.fromkeys((*DEPTHS, "rows", "convolution"), "fashion") | {"recall": "", "randman": ""}
 GRID, QUICK = Grid(seeds=tuple(range(5))), Grid(rates=(1e-3, 3e-3), seeds=(0, 1))
 
 
 def setting(name: str, images: Path | None = None) -> settings.Setting:
-    """Make a setting, in which no gain is chosen."""
+    """Return a setting whose gain is fixed."""
     if name in DEPTHS:
         sizes = (784, *(64,) * DEPTHS[name], 10)
         return settings.of_images(f"{DEPTHS[name]} hidden layers", images, sizes=sizes, epochs=20)
@@ -36,12 +36,12 @@ def setting(name: str, images: Path | None = None) -> settings.Setting:
 
 
 def fluctuating(made: settings.Setting, inputs: jax.Array, xi: float) -> tuple[settings.Setting, tuple]:
-    """Return a setting with fluctuation-driven weights, and the gains that make those of its layers so.
+    """Return a setting with fluctuation-driven recurrent weights, and the gains that make its other weights so.
 
     Args:
       made: the setting.
       inputs: some of its examples.
-      xi: how many deviations it is to the threshold.
+      xi: the distance to the threshold, in standard deviations.
     """
     xs = made.show(inputs)
     net = made.network(jax.random.key(0), [bs.Arctan()] * made.layers)
@@ -51,7 +51,7 @@ def fluctuating(made: settings.Setting, inputs: jax.Array, xi: float) -> tuple[s
     for index, lif in enumerate(lifs):
         rate = RATE if index else float(jnp.square(xs).mean())
         share = 1 - FED_BACK if lif.recurrent else 1.0
-        # With one input, it is by how much they are larger than those of a deviation of 1 / sqrt(inputs).
+        # For one input, the ratio to weights with a standard deviation of 1 / sqrt(inputs).
         one, key = (1, lif.features), jax.random.key(0)
         drawn = fluctuation_driven(lif.neuron, rate, share=share, **how)(key, one) / jax.random.normal(key, one)
         gains.append(1.0 if still and not index else drawn)
@@ -66,7 +66,7 @@ class Weights(Trials):
     """The runs of one setting, with each kind of weights."""
 
     def compare(self):
-        """Choose the rate of each kind of weights, and train with it from all seeds."""
+        """Choose the learning rate of each kind of weights, and train with it from all seeds."""
         alone, of, best = self.setting, self.grid, {}
         kinds = {f"x {gain:g}": (alone, (gain,) * alone.layers) for gain in GAINS}
         inputs = self.parts(of.choosing[0])[0][0][:500]
@@ -81,7 +81,7 @@ class Weights(Trials):
 
 
 def main(argv=None):
-    """Go through the settings."""
+    """Run all settings."""
     quick = "one epoch of 200 examples, two rates and seeds"
     args = arguments("studies.weights", __doc__, argv, quick=quick, settings=SETTINGS)
     for name in args.settings:
@@ -96,14 +96,14 @@ def main(argv=None):
 
 
 def at_best(path: Path) -> dict[str, dict]:
-    """Return the columns over seeds of each kind of weights, at its best rate, of a setting that is finished."""
+    """Return the columns over seeds of each kind of weights, at its best learning rate, of a finished setting."""
     grid = finished(path, "weights")
     runs = of_seeds(rows(path), grid["seeds"], "gain", "rate")
     return {kind: runs[kind, rate] for kind, rate in grid["best"].items()}
 
 
 def section(folder: Path) -> str:
-    """Make the table of docs/appendix/studies.md: a line for each setting that has run."""
+    """Make the table of docs/appendix/studies.md, with a row for each finished setting."""
     lines, ran = [], []
     for name in SETTINGS:
         path = folder / f"{name}.json"

@@ -1,7 +1,7 @@
-"""The reports of the trials in docs/withstands.md, each made from a result file alone.
+"""The reports of the tests in docs/withstands.md, each made from its result file.
 
-Each module has ``parts(result)``, which returns its parts of the page by name, and, for a picture,
-``draw(result, folder)``. May import from `lib`.
+Each module has ``parts(result)``, which returns its parts of the page by name, and, if there is a picture,
+``draw(result, folder)``. This folder may import from `lib`.
 """
 
 from ...lib.results import committed, where
@@ -12,7 +12,7 @@ TRIALS = {"scale": scale, "precision": precision, "soak": soak}  # reports, by t
 
 
 def parts() -> dict[str, str]:
-    """Write the parts of docs/withstands.md: the tables of each trial, its machine below the last one."""
+    """Return the parts of docs/withstands.md: the tables of each test, with the machine below the last one."""
     made: dict[str, str] = {}
     for name, report in TRIALS.items():
         trial = committed(name)

@@ -1,4 +1,4 @@
-"""Low precision: bfloat16 and float32 in every framework, and float16 with and without loss scaling."""
+"""The report on half precision: bfloat16 and float32 in every framework, and float16 with and without loss scaling."""
 
 import numpy as np
 
@@ -6,10 +6,11 @@ from ...lib import report
 
 
 def within(run, reference):
-    """Check whether the mean of the seeds lies between the least and the greatest of the reference.
+    """Check whether the mean over seeds is between the smallest and the largest value of the reference's seeds.
 
     Returns:
-      The number of epochs in which the training loss does, and whether the test accuracy after the last one does.
+      The number of epochs in which this is true of the training loss, and whether it is true of the final test
+      accuracy.
     """
     loss, losses = np.mean(run["loss"], axis=0), np.array(reference["loss"])
     inside = (losses.min(0) <= loss) & (loss <= losses.max(0))
@@ -34,7 +35,7 @@ def table(result):
 
 
 def underflow(result):
-    """Make a table with a row per trained network: the share of its weights without any gradient."""
+    """Make a table with a row per trained network: the fraction of its weights with a zero gradient."""
     columns = ("float32", "float16", "float16, scaled")
     rows = []
     for name, run in result["runs"].items():
@@ -49,7 +50,7 @@ def parts(result):
 
 
 def draw(result, folder):
-    """Draw the loss and the accuracy of every dtype, in one column per framework."""
+    """Draw the loss and the accuracy of every dtype, with one column per framework."""
     frameworks = list(dict.fromkeys(name.split(", ")[0] for name in result["runs"]))
     shared = {"sharex": True, "sharey": "row"}
     with report.picture(folder / "precision.png", 2, len(frameworks), size=(10, 5), **shared) as axes:

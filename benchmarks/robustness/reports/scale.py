@@ -1,4 +1,4 @@
-"""Many devices and many processes: the difference from one device, and the data that devices send each other."""
+"""The report on many devices and processes: differences from one device, and data sent between devices."""
 
 from collections import Counter
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from ...lib import report
 
-PLACES = ("once", "by block", "by time step")  # by the number of loops around a collective
+PLACES = ("once", "by block", "by time step")  # names, by the number of loops around a collective
 
 
 def sent(run):
-    """Count the elements that a device receives in a training step, by kind of collective and loops around it."""
+    """Count the elements that a device receives in a training step, by kind of collective and number of loops."""
     total = Counter()
     for c in run["collectives"]:
         total[c["kind"], c["loops"]] += c["elements"] * c["times"]
@@ -20,10 +20,10 @@ def sent(run):
 def expected(run, settings):
     """Compute the expected result of `sent` from the layout alone.
 
-    Groups of examples must exchange the gradient of a device's parameters, and the loss, once. Devices with a part of
-    the hidden units must exchange, for a whole block of time at once: the spikes of the first layer, in the forward
-    pass and in the backward pass for the gradient of the second layer's weights; the sums before the readout; and the
-    gradient of those spikes. They exchange no parameter, and no alpha.
+    Groups of examples must exchange the gradients of a device's parameters, and the loss, once. Devices that share the
+    hidden units must exchange, for a whole block of time at once: the spikes of the first layer, in the forward pass
+    and again in the backward pass for the gradient of the second layer's weights; the sums before the readout; and the
+    gradient of those spikes. They exchange no parameters, and no alpha.
     """
     over_batch, over_hidden = run["mesh"]
     moved = {}
@@ -37,14 +37,14 @@ def expected(run, settings):
 
 
 def differences(runs):
-    """Return the largest relative difference of the runs in losses, gradients and parameters; NaN if one has NaN."""
+    """Return the largest relative differences of the runs in losses, gradients and parameters; NaN if a run has NaN."""
     # Not Python's max, which drops a NaN that is not first.
     parts = "losses", "gradients", "parameters"
     return [np.max([run["difference"][part]["relative"] for run in runs]) for part in parts]
 
 
 def grouped(runs):
-    """Group the runs of all frameworks by layout, processes and devices per process, layout by layout."""
+    """Group the runs of all frameworks by layout, processes and devices per process, in the order of layouts."""
     layouts = list(dict.fromkeys(run["layout"] for run in runs))
     groups = {}
     for run in sorted(runs, key=lambda run: layouts.index(run["layout"])):
@@ -53,7 +53,7 @@ def grouped(runs):
 
 
 def table(result):
-    """Make a table with a row per layout, processes and devices: shares, the largest differences, and data sent."""
+    """Make a table with a row per layout and number of processes: fractions, differences, and data sent."""
     settings, rows = result["settings"], []
     kinds = sorted({kind for run in result["runs"] for kind, _ in sent(run)}, reverse=True)
     for (layout, processes, devices), runs in grouped(result["runs"]).items():

@@ -1,4 +1,4 @@
-"""Memory, programs, files and threads over half an hour of `soak`."""
+"""The report on half an hour of `soak`: memory, compiled programs, files and threads."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ NAMES = {
 
 
 def table(result):
-    """Make a table with a row per measure: the median of the last tour at some times, and the maximum."""
+    """Make a table with a row per measure: its median over the last tour at some times, and its maximum."""
     measures = result["summary"]["table"]
     digits = {name: int(label.endswith("MB")) for name, label in NAMES.items()}
     rows = [[NAMES[name], *(f"{value:.{digits[name]}f}" for value in at.values())] for name, at in measures.items()]

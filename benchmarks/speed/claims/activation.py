@@ -1,4 +1,4 @@
-"""The activation against jax.nn.relu and jnp.square, also elementwise, and braintools' function of the same name."""
+"""The activation compared with jax.nn.relu, jnp.square and the same function of braintools, also elementwise."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ PASSES = ("forward", "with gradient")
 
 
 def with_gradient(f):
-    """Return the value and its cotangent sent back, as within a network."""
+    """Return the value, and the cotangent that is sent back, as within a network."""
 
     def both(x, cotangent):
         y, back = jax.vjp(f, x)
@@ -51,7 +51,7 @@ def measure(quick):
 
 
 def ratios(result, floor=RELU):
-    """Return time over that of relu, or of another, by ``(size, dtype, pass, name)``."""
+    """Return the time relative to relu, or another function, by ``(size, dtype, pass, name)``."""
     times = {key: time["median"] for key, time in _times(result).items()}
     return {key: time / times[*key[:-1], floor] for key, time in times.items()}
 
@@ -60,7 +60,7 @@ def _times(result):
     return {(run["size"], run["dtype"], run["pass"], run["name"]): run["time"] for run in result["runs"]}
 
 
-# With gradient bfloat16 is held against a square: any gradient but relu's 0 and 1 is a product that is rounded.
+# For bfloat16 gradients, the reference is a square: except for relu's 0 and 1, any gradient is a rounded product.
 HELD = (
     ("float32", "forward", RELU, 1.2),
     ("float32", "with gradient", RELU, 1.2),
@@ -90,7 +90,7 @@ def report(result):
 
 
 def draw(result, path):
-    """Draw time over that of relu, over the number of elements."""
+    """Draw the time relative to relu against the number of elements."""
     ratio = ratios(result)
     sizes = sorted({size for size, *_ in ratio})
     with picture(path, columns=2, size=(9, 3.4), dpi=150, sharey=True) as (axes,):

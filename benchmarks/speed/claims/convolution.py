@@ -1,4 +1,4 @@
-"""A convolutional network of LIF neurons against one of ReLU, for each time step: 16-32-128-10 on 28 x 28 pixels."""
+"""A convolutional LIF network compared with a ReLU network, per time step: 16-32-128-10 on 28 x 28 pixels."""
 
 import functools
 import itertools
@@ -26,7 +26,7 @@ SPIKING, RELU, FLAX = "LIF, all steps", "ReLU, one step", "LIF, all steps, flax'
 
 
 def network(side, neuron, readout, max_pool=bs.max_pool):
-    """Make two convolutions with pooling and two linear layers; ``neuron(features)`` follows all but the last."""
+    """Create two convolutions with pooling and two linear layers; ``neuron(features)`` follows all but the last."""
     rngs = nnx.Rngs(0)
     convolutions = [nnx.Conv(i, o, (3, 3), rngs=rngs) for i, o in ((1, 16), (16, 32))]
     linear = [nnx.Linear(i, o, rngs=rngs) for i, o in ((32 * (side // 4) ** 2, 128), (128, 10))]
@@ -48,7 +48,7 @@ def measure(quick):
 
 
 def of_both(batch, side, steps, rounds):
-    """Time both networks in this process, the batch cut among its devices."""
+    """Time both networks in this process, with the batch split among its devices."""
 
     def spiking(net, images):
         return averaged(net, jnp.broadcast_to(images, (steps, *images.shape)))

@@ -1,6 +1,6 @@
-"""Networks whose products pass over what is 0, against themselves dense; and one product, by the share of what is not.
+"""Networks with sparse and with dense products; and a single product at different fractions of nonzero inputs.
 
-Each network runs on every core, a device of jax for each; a product alone runs on one device, as documented.
+Each network runs on all cores, with one jax device per core; a single product runs on one device, the default.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from .train_step import layer_by_layer, step_of
 
 DENSE, EVENTS = "dense", "events"
 RATE = 0.05  # of the inputs
-# What of itself dense a train step may take at most.
+# The maximum time of a training step relative to the dense one.
 NETWORKS = {
     "700-256-256-20": 0.65,
     "700-256 recurrent-20": 0.45,
@@ -36,18 +36,18 @@ NETWORKS = {
     "convolutions, not pooled": 0.65,
 }
 SHARES, WIDTHS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5), (128, 256, 512, 1024, 2048, 4096)
-IMAGES = (32, 64, 14)  # channels in and out, and the side of an image of the convolution alone
+IMAGES = (32, 64, 14)  # channels in and out, and the image size, of the single convolution
 
 
 def network(name):
-    """Return the layers of a network, the shape of one input, its batch and time steps."""
+    """Return the layers of a network, the shape of one input, its batch and its time steps."""
     rngs = nnx.Rngs(0)
 
     def lif(features, **how):
         return LIF(features, spike_fn=bs.Arctan(ALPHA), **how)
 
     def linear(i, o):
-        scale = nnx.initializers.normal(1.5 / i**0.5)  # so that neurons fire
+        scale = nnx.initializers.normal(1.5 / i**0.5)  # scaled so that neurons fire
         return nnx.Linear(i, o, use_bias=False, kernel_init=scale, rngs=rngs)
 
     if name.startswith("convolutions"):
@@ -64,7 +64,7 @@ def network(name):
 
 
 def train_step(name, events, small):
-    """Make a compiled train step of a network, the batch cut among the devices of this process."""
+    """Create a compiled training step of a network, with the batch split among the devices of this process."""
     layers, shape, batch, steps = network(name)
     batch, steps = (4, 4) if small else (batch, steps)
     rng = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def timed_network(name, rounds, small):
 
 
 def timed_products(kind, width, rounds, small):
-    """Time a product with the loops, with the dense product, and as they choose, for each share of what is not 0."""
+    """Time a product sparse, dense, and with the automatic choice, for each fraction of nonzero inputs."""
     rng, rows, runs = np.random.default_rng(0), 64 if small else 25600 * 256 // max(256, width), []
     weights, window, shape = (width, width), None, (rows, width)
     if kind.startswith("convolution"):
@@ -114,7 +114,7 @@ def measure(quick):
 
 
 def _ratios(result):
-    """Return the time of a product over that of the dense one, by kind, width, share and way."""
+    """Return the time of a product relative to the dense one, by kind, width, fraction and method."""
     times = {key: time["median"] for key, time in _products(result).items()}
     return {key: time / times[*key[:-1], DENSE] for key, time in times.items() if key[-1] != DENSE}
 
@@ -125,7 +125,7 @@ def _products(result):
 
 
 def times_of_networks(result):
-    """Return the time of a train step, by network and way."""
+    """Return the time of a training step, by network and method."""
     return {(run["network"], run["way"]): run["time"] for run in result["runs"] if "network" in run}
 
 
@@ -145,7 +145,7 @@ def claims(result):
 
 
 def crossing(result, kind, width):
-    """Return the share of what is not 0 at which the loops take as long as the dense product, by a straight line."""
+    """Return the fraction of nonzero inputs at which sparse and dense products are equally fast, interpolated."""
     ratios = {key[2]: ratio for key, ratio in _ratios(result).items() if (*key[:2], key[3]) == (kind, width, "loops")}
     for (low, before), (high, after) in itertools.pairwise(sorted(ratios.items())):
         if before <= 1 < after:
@@ -154,7 +154,7 @@ def crossing(result, kind, width):
 
 
 def networks(result):
-    """Return the table of train steps."""
+    """Return the table of training steps."""
     times = times_of_networks(result)
     names = dict.fromkeys(name for name, _ in times)
     rows = [(name, *(seconds(times[name, way]) for way in (DENSE, EVENTS))) for name in names]
@@ -173,7 +173,7 @@ def report(result):
 
 
 def draw(result, path):
-    """Draw the time of the loops over that of the dense product, against the share of what is not 0."""
+    """Draw the time of sparse products relative to dense ones, against the fraction of nonzero inputs."""
     ratios = _ratios(result)
     kinds = list(dict.fromkeys(key[0] for key in ratios))
     with picture(path, columns=len(kinds), size=(3.2 * len(kinds), 3.2), dpi=150) as (axes,):

@@ -1,4 +1,4 @@
-"""The first step: what it takes to trace and to compile a train step of 3 and of 20 LIF layers, T = 100, batch 32."""
+"""The first step: the time to trace and compile a training step of 3 and of 20 LIF layers, T = 100, batch 32."""
 
 import itertools
 import time

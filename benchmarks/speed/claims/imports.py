@@ -1,4 +1,4 @@
-"""What `import brainsurr` adds to `import jax`."""
+"""The time that `import brainsurr` adds to `import jax`."""
 
 import json
 import os
@@ -24,10 +24,10 @@ print(json.dumps({"import jax": between - start, "import brainsurr after it": ti
 
 def measure(quick):
     rounds, times = 2 if quick else 15, {}
-    with_bytecode = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip
+    with_bytecode = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # like pip
     for i in tqdm(range(quick, 1 + rounds), desc="import"):
         answer = subprocess.check_output([sys.executable, "-c", CODE], cwd=ROOT, env=with_bytecode)
-        if i:  # the first one reads the files into memory and writes their bytecode
+        if i:  # the first run reads the files into memory and writes their bytecode
             for name, second in json.loads(answer).items():
                 times.setdefault(name, []).append(second)
     return {"times": {name: timing.summary(samples) for name, samples in times.items()}}

@@ -1,4 +1,4 @@
-"""Streaming: one time step of a jitted network of three layers, called from Python: 64-128-128-10, one example."""
+"""Streaming: one time step of a jitted three-layer network, called from Python: 64-128-128-10, one example."""
 
 import itertools
 from functools import partial
@@ -23,7 +23,7 @@ def measure(quick):
     graphdef, params = nnx.split(net)
 
     def step(params, carry, x):
-        traced.append(x.shape)  # while jax traces, which it does once for each program
+        traced.append(x.shape)  # runs while jax traces, once per program
         carry, ys = nnx.merge(graphdef, params)(carry, x[None])
         return carry, ys[0]
 

@@ -1,4 +1,4 @@
-"""Memory and time over the number of time steps, up to 100,000 in blocks: 64-128-128-10, batch 16."""
+"""Memory and time against the number of time steps, up to 100,000 in blocks: 64-128-128-10, batch 16."""
 
 import jax
 from tqdm import tqdm
@@ -15,7 +15,7 @@ BLOCKS, STEPS = "blocks, full", "scan over steps"
 
 
 def scan_over_steps(net, xs):
-    """Return the loop of most libraries: one time step of the whole network after the other."""
+    """Return the loop of most libraries: the whole network, one time step after another."""
     decay = net.layers[-1].decay
     cells = [
         LIFCell(layer.features, spike_fn=layer.spike_fn) if isinstance(layer, LIF) else layer
@@ -75,7 +75,7 @@ def report(result):
 
 
 def draw(result, path):
-    """Draw memory and time over T."""
+    """Draw memory and time against T."""
     with picture(path, columns=2, size=(9, 3.4), dpi=150) as (axes,):
         for name in (BLOCKS, STEPS, LAYERS):
             runs = [run for run in result["runs"] if run["name"] == name]

@@ -1,11 +1,11 @@
-"""The same network and train step in brainsurr and in its peers, each in its own environment and process.
+"""The same network and training step in brainsurr and in other libraries, each in its own environment and process.
 
-Processes run in turns, a round after the other, as each library is documented and on every core: a device of jax for
-each, the batch cut among them, and pages kept, as `brainsurr.cpu` does it; brainsurr with the devices alone as well,
-to tell what each gains. They run on the CPU, where the peak memory of a process means something, and take a peer's
-newest release. What data and training add to a process is its peak less the peak when its imports are done: inputs,
-network, compilation, training. Libraries on jax get spikes as uint8 and as float32, those on torch, whose products
-take no uint8, as float32.
+The processes run in rounds, once with the defaults of each library, and once on all cores: one jax device per core,
+with the batch split among them and retained memory, as `brainsurr.cpu` sets it. brainsurr also runs with the devices
+alone, to show the gain of each. All run on the CPU, where the peak memory of a process is meaningful, in the newest
+release of each library. The memory added by data and training is the peak of a process minus its peak after the
+imports: inputs, network, compilation and training. Libraries on jax get spikes as uint8 and as float32. Libraries on
+torch get them as float32, because torch products do not accept uint8.
 """
 
 import itertools
@@ -24,17 +24,18 @@ from . import megabytes, seconds, spread
 
 
 class Trial(NamedTuple):
-    """A network of `task`, how it is run, and by whom.
+    """A network of `task`, how it runs, and in which libraries.
 
     Attributes:
-      network: of `NETWORKS`.
+      network: its name in `NETWORKS`.
       batch: examples.
       steps: time steps.
-      rounds: processes of each way to run a library, all but the first for those on jax, near its fastest.
-      timed: train steps that each of them times, at most.
-      of_jax: whether only libraries on jax take part, with the inputs they take first: those on torch would take
-        minutes or have nothing to compile.
-      terms: how the processes are set up; with devices alone only for brainsurr.
+      rounds: processes for each way to run a library; after the first round, only for jax libraries and their fastest
+        ways.
+      timed: the maximum number of training steps that each process times.
+      of_jax: whether only jax libraries run, with the first of their inputs; torch would take minutes, or has nothing
+        to compile.
+      terms: how the processes are set up; devices alone apply only to brainsurr.
     """
 
     network: str
@@ -54,7 +55,7 @@ TRIALS = {
     T_10_000: Trial("long", 16, 10_000, rounds=2, timed=3),
     DEEP: Trial("deep", 32, STEPS, of_jax=True, terms=(AS_DOCUMENTED,)),
 }
-# What the quotient of our time and that of the fastest peer may be at most, by terms and trial.
+# The maximum of our time relative to the fastest other library, by terms and trial.
 LIMITS = {
     (AS_DOCUMENTED, BATCH_256): 0.35,
     (AS_DOCUMENTED, BATCH_32): 0.35,
@@ -64,7 +65,7 @@ LIMITS = {
     (EVERY_CORE, T_10_000): 0.45,
 }
 QUICK = {BATCH_256: Trial("usual", 8, 20, timed=2, terms=(AS_DOCUMENTED, EVERY_CORE))}
-NEAR = 1.25  # a way that takes more than this times the library's fastest, and its smallest, is not run again
+NEAR = 1.25  # a way that needs more than this times the least time and the least memory of its library is not run again
 
 
 def measure(quick):
@@ -89,7 +90,7 @@ def measure(quick):
         dict(zip(keys, turn, strict=True)) | {"batch": trials[turn[0]].batch} | _merged(rounds)
         for turn, rounds in answers.items()
     ]
-    # Of several processes each: two of the same program differ more than two libraries.
+    # Several processes each, because two runs of one program differ more than two libraries.
     for i, name in itertools.product(range(1 if quick else 7), of_jax):
         how = {"mode": "live", "rounds": 5}
         if answer := tried(f"{name}, live", [name, i], run_peer, pythons[name], name, AS_DOCUMENTED, **how):
@@ -100,7 +101,7 @@ def measure(quick):
 
 
 def _ways(title, trial, names, quick):
-    """List the ways to run a trial: its title, terms, library, mode and inputs; quickly, of each the first mode."""
+    """List the ways to run a trial: title, terms, library, mode and inputs; ``quick`` keeps only each first mode."""
     return [
         (title, terms, name, mode, inputs)
         for terms in trial.terms
@@ -128,7 +129,7 @@ def _added(answer):
 
 
 def _merged(rounds):
-    """Merge rounds of one peer: all its times, the median of what each process has once."""
+    """Merge the rounds of one library: all times, and the median of the values that each process has once."""
     first, *_ = rounds
     once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
@@ -140,22 +141,22 @@ def _merged(rounds):
 
 
 def added(run):
-    """Return what data and training add to a process, in bytes: the median."""
+    """Return the median of the bytes that data and training add to a process."""
     return run["added"]["median"]
 
 
 def duration(run):
-    """Return the median time of a train step."""
+    """Return the median time of a training step."""
     return run["time"]["median"]
 
 
 def entry(name, mode):
-    """Return the name of a library, or that of ours with events."""
+    """Return the name of a library; brainsurr with sparse products has its own name."""
     return f"{OURS}, events" if mode.endswith(", events") else name
 
 
 def best(result, trial, key=duration, own_inputs=False, terms=AS_DOCUMENTED):
-    """Return the best mode of each entry by name: the fastest, or the smallest in something else."""
+    """Return the best mode of each entry by name: the fastest, or the one with the smallest ``key``."""
     modes = {}
     for run in result["runs"]:
         own = not own_inputs or run["inputs"] == PEERS[run["name"]].inputs[0]
@@ -166,7 +167,7 @@ def best(result, trial, key=duration, own_inputs=False, terms=AS_DOCUMENTED):
 
 
 def on_jax(result, trial):
-    """Return how many ms a train step takes in the fastest mode of each library on jax, on every core."""
+    """Return the time in ms of a training step in the fastest mode of each jax library, on all cores."""
     runs = best(result, trial, terms=EVERY_CORE).items()
     return {name: 1e3 * duration(run) for name, run in runs if "jax" in run["versions"]}
 
@@ -190,7 +191,7 @@ def claims(result):
 
 
 def _over_the_floor(result):
-    """Compare `dots`, and the best way with events, with the dense products alone, of float32, all on every core."""
+    """Compare `dots`, and the best mode with sparse products, with dense float32 products alone, all on all cores."""
     these = (BATCH_256, "float32", EVERY_CORE)
     runs = [run for run in result["runs"] if (run["trial"], run["inputs"], run["terms"]) == these]
     floor, made = [run for run in runs if run["name"] == FLOOR], []
@@ -202,7 +203,7 @@ def _over_the_floor(result):
 
 
 def _held(limit, what, ours, others, of="time"):
-    """Hold our best run against the best of others, by their medians of something; claim nothing if one is missing."""
+    """Compare our best run with the best of the others by their medians; claim nothing if one is missing."""
     if not ours or not others:
         return []
     one, other = (min(runs, key=lambda run: run[of]["median"]) for runs in (ours, others))
@@ -211,7 +212,7 @@ def _held(limit, what, ours, others, of="time"):
 
 
 def _apart(modes):
-    """Return the best modes of ours, and those of others."""
+    """Return our best modes, and those of the others."""
     return [[run for run in modes.values() if (run["name"] == OURS) == is_ours] for is_ours in (True, False)]
 
 
@@ -239,7 +240,7 @@ def chooser(result, of_jax=False):
 
 
 def gains(result):
-    """Return a table of what devices and kept pages gain with float32, a line for each of our modes."""
+    """Return a table of the gain from devices and from retained memory with float32, a row for each of our modes."""
     took = {
         (run["trial"], run["mode"], run["terms"]): run["time"]["median"]
         for run in result["runs"]
@@ -258,7 +259,7 @@ def _ms(seconds):
 
 
 def _shown(run):
-    version = next(iter(run["versions"].values()))  # of the library itself, whose package may have another name
+    version = next(iter(run["versions"].values()))  # of the library itself, whose package can have another name
     return run["name"] if run["name"] in (OURS, FLOOR) else f"{run['name']} {version}"
 
 
@@ -270,7 +271,7 @@ def report(result):
             way = _shown(run), run["mode"], run["inputs"], run["terms"]
             name = ", ".join(part for part in way if part != AS_DOCUMENTED)
             memory = megabytes(run["peak_memory"]), spread(run["added"], megabytes)
-            losses = " ".join(f"{loss:.4f}" for loss in run["losses"][:3:2])  # a slow one may take fewer steps
+            losses = " ".join(f"{loss:.4f}" for loss in run["losses"][:3:2])  # a slow process may time fewer steps
             rows.append((name, seconds(run["time"]), *memory, f"{run['first_step']:.1f} s", losses))
         header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
         short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
@@ -285,7 +286,7 @@ def report(result):
 
 
 def draw(result, path):
-    """Draw how long a train step takes in the fastest mode of each library on jax, on every core."""
+    """Draw the time of a training step in the fastest mode of each jax library, on all cores."""
     trials = {trial: took for trial in (BATCH_256, T_10_000) if (took := on_jax(result, trial))}
     with picture(path, columns=len(trials), size=(4.2 * len(trials), 2.4), dpi=150) as (axes,):
         for axis, (trial, took) in zip(axes, trials.items(), strict=True):

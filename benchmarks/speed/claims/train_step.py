@@ -1,4 +1,4 @@
-"""A train step against its matrix products alone, of `[time * batch, features]`: 700-256-256-20, T = 100."""
+"""A training step compared with its matrix products alone, of `[time * batch, features]`: 700-256-256-20, T = 100."""
 
 from unittest import mock
 
@@ -16,14 +16,14 @@ from ...lib.training import cross_entropy
 from ..peers.task import ALPHA, STEPS, USUAL, Network
 from . import compiled, megabytes, seconds, timed
 
-SIZES = (5, 10, 20, 50)  # steps a block, beside what `unroll` takes itself
+SIZES = (5, 10, 20, 50)  # block sizes, besides the default of `unroll`
 PRODUCTS = "matrix products alone"
 FLOOR = f"{PRODUCTS}, flat"
 LAYERS, KEPT = "layer by layer", ", time and batch apart"
 
 
 def spiking(network, kind=LIF, **options):
-    """Make Linear and LIF layers in turns, or of another kind, a leaky integrator behind, of a `task.Network`."""
+    """Alternate Linear and LIF layers (or another kind), followed by a leaky integrator, for a `task.Network`."""
     layers, rngs = [], nnx.Rngs(0)
     for w in network.weights():
         linear = nnx.Linear(*w.shape, use_bias=False, kernel_init=nnx.initializers.constant(w), rngs=rngs)
@@ -32,7 +32,7 @@ def spiking(network, kind=LIF, **options):
 
 
 def descent(loss_fn, rate):
-    """Make a step of gradient descent on the first argument of a loss."""
+    """Create a step of gradient descent on the first argument of a loss."""
 
     def step(params, xs, labels):
         loss, grads = jax.value_and_grad(loss_fn)(params, xs, labels)
@@ -47,12 +47,12 @@ def data(network, batch, steps):
 
 
 def train_step(network, logits):
-    """Make a step on the weights of `spiking` layers, whose output is ``logits(net, xs)``, and the weights."""
+    """Return a step on the weights of `spiking` layers, whose output is ``logits(net, xs)``, and the weights."""
     return step_of(spiking(network), logits, network.rate)
 
 
 def step_of(net, logits, rate=0.01):
-    """Make a step on the weights of any network, whose output is ``logits(net, xs)``, and the weights."""
+    """Return a step on the weights of any network, whose output is ``logits(net, xs)``, and the weights."""
     graphdef, params = nnx.split(net)
 
     def loss_fn(params, xs, labels):
@@ -62,7 +62,7 @@ def step_of(net, logits, rate=0.01):
 
 
 def products(rate, block_size, flat=False):
-    """Make a step through the products alone, in blocks of time; flat, ``[time x batch, ...]``."""
+    """Create a step through the products alone, in blocks of time; ``flat`` merges time and batch."""
 
     def loss_fn(weights, xs, labels):
         def multiply(carry, xs):
@@ -77,7 +77,7 @@ def products(rate, block_size, flat=False):
 
 
 def blocks(remat, block_size=None):
-    """Return the mean of the output over time, in blocks."""
+    """Return the mean of the output over time, computed in blocks."""
 
     def logits(net, xs):
         carry = net.initialize_carry(xs.shape[1:])

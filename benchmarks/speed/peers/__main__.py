@@ -1,4 +1,4 @@
-"""Measure one library: its first step, one more, and then those that are timed; or single time steps."""
+"""Measure one library: its first step, one more, and then the timed ones; or single time steps."""
 
 import importlib
 import importlib.metadata
@@ -14,7 +14,7 @@ from . import task
 
 
 def timed(step, job):
-    """Return the seconds of the first call, one more and those that count, and what each returned."""
+    """Return the seconds of the first call, a second call and the timed calls, and the result of each."""
     seconds, values = [], []
     while len(seconds) < 2 or (len(seconds) < 2 + job.rounds and sum(seconds[1:]) < job.budget):
         start = time.perf_counter()
@@ -24,7 +24,7 @@ def timed(step, job):
 
 
 def main():
-    """Print what was measured of the library that the first argument names, by the second, a `task.Job`."""
+    """Print the measurements of the library in the first argument, for the `task.Job` in the second."""
     name, job = sys.argv[1], task.Job(**json.loads(sys.argv[2]))
     module = importlib.import_module(f".on_{'jax' if PEERS[name].is_of_jax else 'torch'}", __package__)
     build, live = getattr(module, name)()

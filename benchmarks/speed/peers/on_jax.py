@@ -1,4 +1,4 @@
-"""The libraries on jax."""
+"""The training step in brainsurr and in other libraries on jax."""
 
 import functools
 import math
@@ -9,7 +9,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from .task import ALPHA, DECAY, LONG, THRESHOLD, Steps
 
-TAU, SCALE = -1 / math.log(DECAY), 1 / (1 - DECAY)  # SCALE makes up for neurons that take (1 - decay) of their input
+TAU, SCALE = -1 / math.log(DECAY), 1 / (1 - DECAY)  # SCALE: for neurons that scale their input by (1 - decay)
 
 
 def cross_entropy(logits, labels):
@@ -17,7 +17,7 @@ def cross_entropy(logits, labels):
 
 
 def loss_of(net):
-    """Return the loss of a network, of its mean output over time and labels; of spikes, it is their mean."""
+    """Return the loss of a network, from its mean output over time and labels; for spikes, the loss is their mean."""
     return (lambda rates, labels: rates.mean()) if net.ends == "LIF" else cross_entropy
 
 
@@ -27,12 +27,12 @@ def flat(xs):
 
 
 def mesh():
-    """All devices, among which a batch is cut."""
+    """Return a mesh of all devices, among which a batch is split."""
     return jax.make_mesh((jax.device_count(),), ("batch",), (AxisType.Auto,))
 
 
 def data(job, flat=False):
-    """Return inputs ``[time, batch, features]``, or flat rows, and labels, each device's part of the batch on it."""
+    """Return inputs ``[time, batch, features]``, or flat rows, and labels, split among the devices."""
     cut = functools.partial(NamedSharding, mesh())
     xs, part = job.xs(), cut(PartitionSpec(None, "batch"))
     if flat:
@@ -41,7 +41,7 @@ def data(job, flat=False):
 
 
 def descent(outputs, params, job, rate=1.0, loss=None, flat=False):
-    """Make `Steps` of gradient descent on a tree of parameters, ``outputs(params, xs)`` of which go to the loss."""
+    """Create `Steps` of gradient descent on a parameter tree; the loss gets the outputs of ``outputs(params, xs)``."""
     xs, labels = data(job, flat)
     params = jax.device_put(params, NamedSharding(mesh(), PartitionSpec()))
     loss = loss or loss_of(job.net)
@@ -65,7 +65,7 @@ def descent(outputs, params, job, rate=1.0, loss=None, flat=False):
 
 
 def stream(network, carry):
-    """Make ``step(x)``, which takes one time step and waits for it, of ``network(carry, x)``, a pure function."""
+    """Create ``step(x)``, which runs one time step of the pure function ``network(carry, x)`` and waits for it."""
     compiled = jax.jit(network)
 
     def step(x):
@@ -77,9 +77,10 @@ def stream(network, carry):
 
 
 def products():
-    """Only the matrix products, ``[time * batch, features]``, forward and backward: a floor.
+    """Only the matrix products, ``[time * batch, features]``, forward and backward: a lower limit.
 
-    The rows come flat, cut among the devices: to flatten ``[time, batch, features]`` there would send them around.
+    The rows are flat before they are split among the devices: flattening ``[time, batch, features]`` afterwards would
+    send them.
     """
 
     def multiplied(weights, ys):
@@ -95,7 +96,7 @@ def products():
 
 
 def brainsurr():
-    """`unroll` with the `remat` of the mode, or layer by layer over all time steps; with events if the mode says so."""
+    """`unroll` with the `remat` of the mode, or layer by layer; with sparse products if the mode says so."""
     from flax import nnx
 
     import brainsurr as bs
@@ -122,7 +123,7 @@ def brainsurr():
         graphdef, params, statistics = nnx.split(network(job.net, events == "events" or None), nnx.Param, ...)
 
         def logits(params, xs):
-            net = nnx.merge(graphdef, params, statistics, copy=True)  # which batch normalisation updates
+            net = nnx.merge(graphdef, params, statistics, copy=True)  # state that batch normalisation updates
             carry = net.initialize_carry(xs.shape[1:])
             if mode == "layer by layer":
                 return net(carry, xs)[1].mean(0)
@@ -169,7 +170,7 @@ def spyx():
 def jaxpike():
     """`unroll`, layer by layer, and `unroll_checkpointed`, the same in chunks that are recomputed.
 
-    An iteration of its scans takes several time steps by default, and one with `scan_unroll=1`.
+    By default, an iteration of its scans runs several time steps; with `scan_unroll=1`, it runs one.
     """
     import equinox as eqx
     import jaxpike
@@ -197,7 +198,7 @@ def jaxpike():
 
 
 def sparx():
-    """Flax linen layers, each over all time steps; `unroll` steps in an iteration of its scan."""
+    """Flax Linen layers, each over all time steps; an iteration of its scan runs `unroll` steps."""
     import flax.linen as nn
     import sparx
 
@@ -250,7 +251,7 @@ def brainpy():
     import braintools
 
     class Net(brainstate.nn.Module):
-        """The task's network; R makes up for the neurons' taking (1 - decay) of their input."""
+        """The task's network; R compensates for neurons that scale their input by (1 - decay)."""
 
         def __init__(self, net):
             super().__init__()

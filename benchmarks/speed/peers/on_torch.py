@@ -1,14 +1,14 @@
-"""The libraries on torch; their single time steps are not timed."""
+"""The training step in libraries on torch; their single time steps are not timed."""
 
 import torch
 
 from .task import ALPHA, DECAY, THRESHOLD, Steps
 
-SCALE = 1 / (1 - DECAY)  # makes up for neurons that take (1 - decay) of their input
+SCALE = 1 / (1 - DECAY)  # compensates for neurons that scale their input by (1 - decay)
 
 
 def descent(outputs, parameters, job, rate=1.0, reset=lambda: None):
-    """Make `Steps` of gradient descent; the mean over time, ``outputs(xs)``, goes to the loss, after ``reset()``."""
+    """Create `Steps` of gradient descent; the loss gets the mean of ``outputs(xs)`` over time, after ``reset()``."""
     optimizer = torch.optim.SGD(parameters, rate * job.net.rate)
     xs, labels = torch.from_numpy(job.xs()), torch.from_numpy(job.net.labels(job.batch)).long()
     if job.net.channels:
@@ -30,11 +30,11 @@ def descent(outputs, parameters, job, rate=1.0, reset=lambda: None):
 
 
 def stages(net, modules=torch.nn):
-    """List what stands before and behind the neurons of each layer: a product, and pooling or nothing.
+    """List the modules before and after the neurons of each layer: a product, and pooling or nothing.
 
     Args:
       net: a `task.Network`.
-      modules: where the layers are from.
+      modules: the module that has the layers.
     """
     made = []
     for w in net.kernels():
@@ -91,7 +91,7 @@ def spikingjelly():
         spike = {"v_threshold": THRESHOLD, "surrogate_function": surrogate.ATan(ALPHA), "v_reset": None}
         for before, after in layers:
             blocks.append(torch.nn.Sequential(before, neuron.LIFNode(SCALE, decay_input=False, **spike), *after))
-        if job.net.ends == "LI":  # it takes (1 - decay) of its input
+        if job.net.ends == "LI":  # its neurons scale their input by (1 - decay)
             layers[-1][0].weight.data *= SCALE
             blocks[-1][1] = neuron.NonSpikingLIFNode(SCALE, "mean-mem")
         elif not job.net.ends:
@@ -131,7 +131,7 @@ def norse():
         last = {"LI": LIBoxCell(LIBoxParameters(tau_mem_inv=rate), dt=1.0), "LIF": lif, "": None}[job.net.ends]
         cells = [*[lif] * (len(layers) - 1), last]
         parameters = [p for before, _ in layers for p in before.parameters()]
-        kernels = [p for p in parameters if p.ndim == 4]  # a scale behind them has no effect: norms have it
+        kernels = [p for p in parameters if p.ndim == 4]  # a normalisation follows, so a scale has no effect
         unscaled = kernels if job.net.ends else [*kernels, parameters[-1]]
         scaled = [p for p in parameters if not any(p is other for other in unscaled)]
         for p in scaled:

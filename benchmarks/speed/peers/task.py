@@ -1,10 +1,10 @@
-"""What every peer trains: inputs, labels and starting weights.
+"""The task that every library trains: inputs, labels and initial weights.
 
-Matrix products without biases, layers of LIF neurons between them and a leaky integrator behind; decay 0.9, threshold
-1, reset by subtraction in the step of the spike, the arctan surrogate with alpha = 2; cross-entropy of the output's
-mean over time; plain gradient descent. All start from the same weights, so that the losses tell whether they train the
-same thing. A network may begin with convolutions, each with batch normalisation, neurons and pooling, and end in
-neurons, the mean of whose spikes is then the loss, or in its last product.
+Matrix products without biases, with layers of LIF neurons in between and a leaky integrator at the end; decay 0.9,
+threshold 1, reset by subtraction in the step of the spike, the arctan surrogate with alpha = 2; cross-entropy of the
+output's mean over time; plain gradient descent. All libraries start from the same weights, so equal losses show that
+they train the same network. A network can begin with convolutions, each with batch normalisation, neurons and pooling.
+It can end in neurons, with the mean of their spikes as the loss, or in its last product.
 """
 
 import itertools
@@ -17,17 +17,17 @@ STEPS, DECAY, THRESHOLD, ALPHA = 100, 0.9, 1.0, 2.0
 
 
 class Network(NamedTuple):
-    """A network and how it is trained.
+    """A network and its training settings.
 
     Attributes:
-      sizes: of the layers, the inputs first; those of the products, if there are convolutions.
-      scale: the standard deviation of the weights of a layer, times the square root of its inputs.
-      readout: the same, of the last layer.
+      sizes: the layer sizes, inputs first; if there are convolutions, the sizes of the products.
+      scale: the standard deviation of a layer's weights, times the square root of its number of inputs.
+      readout: the same for the last layer.
       rate: the learning rate.
-      ends: what comes behind the last product: a leaky integrator, ``"LI"``, neurons, ``"LIF"``, or nothing, ``""``.
-      spikes: the share of inputs that are 1, the others 0; None for numbers of a normal distribution.
-      channels: of the convolutions, 3 x 3, the inputs first.
-      side: pixels of an image, in each direction; pooling halves it.
+      ends: what follows the last product: a leaky integrator, ``"LI"``, neurons, ``"LIF"``, or nothing, ``""``.
+      spikes: the fraction of inputs that are 1, while the others are 0; None for normally distributed inputs.
+      channels: the channels of the 3 x 3 convolutions, inputs first.
+      side: the width and height of an image in pixels; pooling halves it.
     """
 
     sizes: tuple[int, ...]
@@ -41,11 +41,11 @@ class Network(NamedTuple):
 
     @property
     def features(self):
-        """The shape of an input of one example and step, channels last."""
+        """The shape of the input of one example and step, channels last."""
         return (self.side, self.side, self.channels[0]) if self.channels else self.sizes[:1]
 
     def weights(self, channels_first=False):
-        """Draw the matrices ``[inputs, outputs]``, scaled so that neurons fire; the first reads what layout is said."""
+        """Draw the matrices ``[inputs, outputs]``, scaled so that neurons fire; the first has the given layout."""
         rng, scales = np.random.default_rng(0), [*[self.scale] * (len(self.sizes) - 2), self.readout]
         shapes = zip(scales, itertools.pairwise(self.sizes), strict=True)
         first, *others = [rng.normal(0, scale / i**0.5, (i, o)).astype(np.float32) for scale, (i, o) in shapes]
@@ -62,8 +62,8 @@ class Network(NamedTuple):
     def inputs(self, batch, steps, dtype="float32"):
         """Draw inputs ``[time, batch, *features]``.
 
-        Aligned as XLA wants its arrays, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy, and made
-        a step at a time: neither may be what a process needs most memory for.
+        The array is aligned for XLA, so that ``jax.device_put``, like ``torch.from_numpy``, makes no copy. It is
+        created one step at a time. Neither may determine the peak memory of a process.
         """
         shape = (steps, batch, *self.features)
         size = np.dtype(dtype).itemsize * np.prod(shape)
@@ -84,8 +84,8 @@ class Network(NamedTuple):
 NETWORKS = {
     "usual": Network((700, 256, 256, 20)),
     "long": Network((64, 128, 128, 10)),
-    "deep": Network((*[128] * 21, 10), 1.8, 0.1, 0.002),  # so that all layers fire, and the loss falls
-    # Those of `benchmarks.field`, which says where they are from.
+    "deep": Network((*[128] * 21, 10), 1.8, 0.1, 0.002),  # chosen so that all layers fire, and the loss falls
+    # The networks of `benchmarks.field`, which gives their sources.
     "linear 512": Network((512, 512), 1.0, 1.0, 500.0, "LIF", None),
     "linear 4096": Network((4096, 4096), 1.0, 1.0, 400.0, "LIF", None),
     "dense 1028": Network((1028, 1028, 1028, 1028), 1.5, 1.5, 5.0, "LIF", None),
@@ -98,18 +98,18 @@ USUAL, LONG = NETWORKS["usual"], NETWORKS["long"]
 
 
 class Steps(NamedTuple):
-    """Two functions that wait for the loss and return it: ``train()`` trains once, ``forward()`` does not."""
+    """Two functions that wait for the loss and return it: ``train()`` trains one step, ``forward()`` does not train."""
 
     train: Callable[[], float]
     forward: Callable[[], float]
 
 
 class Job(NamedTuple):
-    """What one process does: the way to run its library, or ``live``, a network of `NETWORKS`, sizes, train steps.
+    """The job of one process: the way to run its library, or ``live``; a network of `NETWORKS`, and its sizes.
 
     Attributes:
       budget: seconds after which no further step is timed.
-      forward: whether to time forward passes too, before the train steps.
+      forward: whether to time forward passes before the training steps.
     """
 
     mode: str
