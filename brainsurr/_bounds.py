@@ -1,4 +1,4 @@
-"""Trained parameters and the closed intervals they stay in, for the layers of every framework."""
+"""Trainable parameters and their bounds, which are closed intervals, for the layers of every framework."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,25 +22,26 @@ def trained_intervals(
     defaults: Mapping[str, Interval],
     param_dtype: Any,
 ) -> dict[str, Interval | None]:
-    """Return the interval of each parameter to be trained, or None where it is unbounded.
+    """Return the interval of each trainable parameter, or None if it is unbounded.
 
     Args:
-      owner: the layer, for messages.
-      values: every parameter by name.
-      learnable: the names of those to be trained.
-      bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
-      defaults: intervals by name.
-      param_dtype: of a parameter that was given as a Python number.
+      owner: the name of the layer, for messages.
+      values: all parameters by name.
+      learnable: the name or names of the trainable parameters.
+      bounds: intervals by name, which override the defaults. An entry of None removes the bounds of one parameter. If
+        None, all parameters are unbounded.
+      defaults: the default intervals by name.
+      param_dtype: the dtype of parameters that are Python numbers.
 
     Raises:
-      TypeError: ``learnable`` is of another type, or ``param_dtype`` not a floating dtype.
-      ValueError: an unknown name, an interval that is not one, or a value outside its interval.
+      TypeError: ``learnable`` is not a name or names, or ``param_dtype`` is not a floating dtype.
+      ValueError: a name is unknown, an interval is invalid, or a value is outside its interval.
     """
     check_dtype(f"{owner}: param_dtype", param_dtype)
     names = names_of(owner, learnable)
     for name in names:
         if name not in values:
-            raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}")
+            raise ValueError(f"{owner}: learnable={name!r} is not a parameter; expected {', '.join(values)}")
     for name in bounds or ():
         if name not in names:
             raise ValueError(f"{owner}: bounds name {name!r}, which is not learnable; add it to learnable=")
@@ -55,43 +56,43 @@ def trained_intervals(
 
 
 def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
-    """Return a name or several as a tuple, or raise a TypeError."""
+    """Return one or several names as a tuple, or raise a TypeError."""
     names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{owner}: expected {argument} to be a name or several, got {value!r}")
+        raise TypeError(f"{owner}: expected {argument} to be one or several names, got {value!r}")
     return names
 
 
 def edges(interval, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Round the edges of an interval to a dtype: float32's 0.01 is not below 0.01. A finite one stays finite."""
+    """Round the edges of an interval to a dtype, so that float32(0.01) is not below 0.01. Finite edges stay finite."""
     largest, wide = float(jnp.finfo(dtype).max), [np.asarray(edge, np.float64) for edge in interval]
     low, high = [np.where(np.isinf(x), x, np.clip(x, -largest, largest)).astype(dtype) for x in wide]
     return low, high
 
 
 def check_inside(name: str, value, interval: Interval):
-    """Raise a ValueError that names the interval, for a number that is known and lies outside of it."""
+    """Raise a ValueError that names the interval if a number is outside it. Traced numbers are not checked."""
     if isinstance(value, jax.core.Tracer):
         return
     number = np.asarray(value)  # NumPy computes inside a trace as well
     low, high = edges(interval, number.dtype if is_float(number) else np.float64)
     if not np.all((number >= low) & (number <= high)):
-        raise ValueError(f"{name} = {short(value)} is outside {list(interval)}; choose another value, or other bounds")
+        raise ValueError(f"{name} = {short(value)} is outside {list(interval)}; change the value or the bounds")
 
 
 def initial_value(value, dtype) -> jax.Array:
     """Convert to the initial array: keep the dtype of a floating array, and cast any other number to ``dtype``."""
-    # Give the dtype in both cases: a weakly typed parameter would change its type, and recompile, at the first
-    # step of the optimiser.
+    # Pass a dtype in both cases. A weakly typed parameter would change its type at the first step of the optimiser,
+    # and the step would be compiled again.
     own = isinstance(value, (jax.Array, np.ndarray)) and is_float(value)
     return jnp.array(value, jnp.asarray(value).dtype if own else dtype)
 
 
 def clip_straight_through(value: jax.Array, interval: Interval | None) -> jax.Array:
-    """Clip the value into its interval, with the derivative of the value itself.
+    """Clip a value to its interval, with a derivative of 1 everywhere (straight-through).
 
-    The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is needed.
-    :func:`brainsurr.optim.project` keeps the stored parameter inside.
+    The gradient is not 0 outside the interval, so that a parameter can leave an edge again. This form needs no custom
+    derivative rule. :func:`brainsurr.optim.project` keeps the stored parameter inside.
     """
     if interval is None:
         return value
@@ -107,7 +108,7 @@ def checked_interval(name: str, interval) -> Interval:
 
 
 def not_trained(owner: str, name: str) -> ValueError:
-    """Return the error for a trained parameter, say of a checkpoint, that the layer does not train."""
+    """Return the error for a parameter that is trained, for example in a checkpoint, but fixed in the layer."""
     return ValueError(
         f"{owner}: {name} is fixed in the layer but trained in the values given: make the layer with "
         f"learnable={name!r}, or leave {name} out of the values"
