@@ -1,4 +1,4 @@
-"""Conversion of inputs, dtypes, and broadcasting of parameters."""
+"""Helpers for arrays: conversion of inputs and parameters, their dtypes and shapes, and signs of subnormal numbers."""
 
 import sys
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def as_real(x: Any, name: str) -> jax.Array:
 
 
 def as_scalar(x: Any, loss: str) -> jax.Array:
-    """Convert the result of a loss function to a scalar of a floating dtype, or raise a TypeError with its name."""
+    """Convert the result of a loss function to a floating scalar, or raise a TypeError that names the function."""
     x = as_float(x, f"the result of {loss}")
     if x.ndim:
         raise TypeError(f"expected {loss} to return a scalar, got shape {x.shape}")
@@ -118,7 +118,7 @@ def match_dtype_and_rank(parameter, x: jax.Array, name: str):
 
 
 def drawing_dtype(dtype):
-    """Return the dtype in which to draw weights before a cast: jax can't draw orthogonal half-precision matrices."""
+    """Return the dtype for drawing weights before a cast: jax can't draw orthogonal half-precision matrices."""
     return jnp.float32 if jnp.dtype(dtype).itemsize < 4 else dtype
 
 

@@ -56,22 +56,23 @@ def trained_intervals(
     """Return the interval of each parameter to be trained, or None where it is unbounded.
 
     Args:
-      owner: the layer, for messages.
-      values: every parameter by name.
-      learnable: the names of those to be trained; or their scales by name.
-      bounds: intervals by name that replace the defaults; None removes them all, a None entry one of them.
-      defaults: intervals by name.
-      param_dtype: of a parameter that was given as a Python number.
+      owner: the name of the layer, for messages.
+      values: all parameters by name.
+      learnable: the name or names of the trainable parameters, or their scales by name.
+      bounds: intervals by name, which override the defaults. An entry of None removes the bounds of one parameter. If
+        None, all parameters are unbounded.
+      defaults: the default intervals by name.
+      param_dtype: the dtype of parameters that are Python numbers.
 
     Raises:
-      TypeError: ``learnable`` is of another type, or ``param_dtype`` not a floating dtype.
-      ValueError: an unknown name, an interval that is not one, or a value outside its interval.
+      TypeError: ``learnable`` is not a name or names, or ``param_dtype`` is not a floating dtype.
+      ValueError: a name is unknown, an interval is invalid, or a value is outside its interval.
     """
     check_dtype(f"{owner}: param_dtype", param_dtype)
     names = names_of(owner, learnable)
     for name in names:
         if name not in values:
-            raise ValueError(f"{owner}: learnable={name!r} is not a parameter of it, which has {', '.join(values)}")
+            raise ValueError(f"{owner}: learnable={name!r} is not a parameter; expected {', '.join(values)}")
     for name in bounds or ():
         if name not in names:
             raise ValueError(f"{owner}: bounds name {name!r}, which is not learnable; add it to learnable=")
@@ -91,28 +92,28 @@ def trained_intervals(
 
 
 def names_of(owner: str, value, argument: str = "learnable") -> tuple[str, ...]:
-    """Return a name or several as a tuple, or raise a TypeError."""
+    """Return one or several names as a tuple, or raise a TypeError."""
     names = tuple(value) if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
     if not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{owner}: expected {argument} to be a name or several, got {value!r}")
+        raise TypeError(f"{owner}: expected {argument} to be one or several names, got {value!r}")
     return names
 
 
 def edges(interval, dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Round the edges of an interval to a dtype: float32's 0.01 is not below 0.01. A finite one stays finite."""
+    """Round the edges of an interval to a dtype, so that float32(0.01) is not below 0.01. Finite edges stay finite."""
     largest, wide = float(jnp.finfo(dtype).max), [np.asarray(edge, np.float64) for edge in interval]
     low, high = [np.where(np.isinf(x), x, np.clip(x, -largest, largest)).astype(dtype) for x in wide]
     return low, high
 
 
 def check_inside(name: str, value, interval: Interval):
-    """Raise a ValueError that names the interval, for a number that is known and lies outside of it."""
+    """Raise a ValueError that names the interval if a number is outside it. Traced numbers are not checked."""
     if isinstance(value, jax.core.Tracer):
         return
     number = np.asarray(value)  # NumPy computes inside a trace as well
     low, high = edges(interval, number.dtype if is_float(number) else np.float64)
     if not np.all((number >= low) & (number <= high)):
-        raise ValueError(f"{name} = {short(value)} is outside {list(interval)}; choose another value, or other bounds")
+        raise ValueError(f"{name} = {short(value)} is outside {list(interval)}; change the value or the bounds")
 
 
 def initial_value(value, dtype, interval=None) -> jax.Array:
@@ -127,8 +128,8 @@ def initial_value(value, dtype, interval=None) -> jax.Array:
 def clip_straight_through(stored: jax.Array, interval: Interval | ScaledInterval | None) -> jax.Array:
     """Return the value of a stored parameter, clipped into its interval with the derivative of the parameter itself.
 
-    The gradient is not cut at an edge, so that a parameter can leave it again, and no derivative rule is needed.
-    :func:`brainsurr.optim.project` keeps the stored parameter inside.
+    The gradient is not 0 outside the interval, so that a parameter can leave an edge again. This form needs no custom
+    derivative rule. :func:`brainsurr.optim.project` keeps the stored parameter inside.
     """
     if interval is None:
         return stored

@@ -1,4 +1,4 @@
-"""Checks of arguments that are not arrays: words, flags, functions, dtypes, shapes. One wording for each."""
+"""Checks of arguments, with consistent error messages: string options, booleans, surrogates, numbers and dtypes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,14 +12,14 @@ from ._pytree import short
 
 
 def check_word(name: str, value: Any, words: Sequence[str | None]):
-    """Raise a ValueError unless the value is one of some words."""
-    # The type first: an array compared with a word has no truth value.
+    """Raise a ValueError unless the value is one of the given strings, or None if that is among them."""
+    # Check the type first, since the comparison of an array with a string has no truth value.
     if not isinstance(value, str | None) or value not in words:
         raise ValueError(f"{_expected(name)} one of {', '.join(map(repr, words))}, got {value!r}")
 
 
 def check_flag(name: str, value: Any, optional: bool = False):
-    """Raise a TypeError unless the value is a Python boolean, or None where that is allowed."""
+    """Raise a TypeError unless the value is a Python boolean, or None if ``optional`` is True."""
     if not isinstance(value, bool) and not (optional and value is None):
         raise TypeError(f"{_expected(name)} True{', False or None' if optional else ' or False'}, got {value!r}")
 
@@ -31,7 +31,7 @@ def check_surrogate(name: str, value: Any):
 
 
 def check_distribution(name: str, surrogate: Any):
-    """Raise a ValueError unless the primitive of a surrogate rises from 0 to 1, and so is a probability."""
+    """Raise a ValueError unless the surrogate function rises from 0 to 1, so that it can be a probability."""
     if not (surrogate.is_distribution and _rises_from_0_to_1(surrogate)):
         how = "such as Sigmoid(4.0); in your own class, set is_distribution = True"
         raise ValueError(f"{name} is {surrogate!r}: random spikes need one that rises from 0 to 1, {how}")
@@ -43,31 +43,32 @@ def _primitive(surrogate, x):
 
 
 def _rises_from_0_to_1(surrogate: Any) -> bool:
-    """Return whether the primitive does, with the parameters that it has; of traced ones it is assumed."""
+    """Return whether the surrogate function rises from 0 to 1; True if a parameter is traced and can't be checked."""
     parameters = jax.tree.leaves(surrogate)
     if any(isinstance(parameter, jax.core.Tracer) for parameter in parameters):
         return True
     shape = np.broadcast_shapes(*map(np.shape, parameters))
     points = np.array([-30.0, -3.0, -1.0, 0.0, 1.0, 3.0, 30.0], np.float32).reshape(-1, *[1] * len(shape))
-    with jax.ensure_compile_time_eval():  # jit, for a custom_jvp is a tracer there before jax 0.9
+    with jax.ensure_compile_time_eval():  # before jax 0.9, a custom_jvp without jit returns a tracer here
         g = np.asarray(_primitive(surrogate, np.broadcast_to(points, (len(points), *shape))))
     rises = np.all(np.diff(g, axis=0) > -1e-6) and np.all((g[0] < 0.5) & (g[-1] > 0.5))
     return bool(rises and np.all((g > -1e-6) & (g < 1 + 1e-6)))
 
 
 def check_random(owner: str, random: Any, surrogate: Any, fixed: Sequence[str]):
-    """Raise an error unless the spikes of a layer can be drawn, or are not to be.
+    """Raise an error if a layer has random spikes, but its surrogate does not support them.
 
     Args:
-      owner: the name of the layer.
-      random: whether they are.
-      surrogate: of the layer.
-      fixed: the names of the parameters that it does not train. A trained height or width would not stay a probability.
+      owner: the name of the layer, for messages.
+      random: the option of the layer. If True, its spikes are random.
+      surrogate: the surrogate of the layer.
+      fixed: the names of the surrogate parameters that the layer does not train. A height or width can't be trained,
+        since the surrogate function would then no longer end at 1.
     """
     check_flag(f"{owner}: random", random)
     if random:
         check_distribution(f"{owner}: the surrogate of random spikes", surrogate)
-        for name in ("height", "width") if hasattr(surrogate, "surrogate") else ():  # a scaled one
+        for name in ("height", "width") if hasattr(surrogate, "surrogate") else ():  # a `Scaled`
             if name not in fixed or not isinstance(getattr(surrogate, name), int | float | np.generic):
                 raise ValueError(f"{owner}: {name} can't be trained with random=True; train the inner surrogate")
 
@@ -79,20 +80,20 @@ def check_positive_integer(name: str, value: Any):
 
 
 def check_number(name: str, value: Any, what: str, fits: Callable[[np.ndarray], Any]):
-    """Raise a ValueError unless the value is a finite number that fits, or an array of them, or traced."""
+    """Raise a ValueError unless each number in the value is finite and ``fits``. Traced values are not checked."""
     number = None if isinstance(value, jax.core.Tracer) else np.asarray(value if is_number(value) else [])
     if not (number is None or (number.size and np.all(np.isfinite(number) & fits(number)))):
         raise ValueError(f"{_expected(name)} a number {what}, got {short(value)}")
 
 
 def check_dtype(name: str, value: Any, any_real: bool = False):
-    """Raise a TypeError unless the value is a floating dtype, or with ``any_real`` one of integers or booleans."""
+    """Raise a TypeError unless the value is a floating dtype, or, with ``any_real``, an integer or boolean dtype."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_) if any_real else (jnp.floating,)
     try:
         is_real = any(jnp.issubdtype(jnp.dtype(value), kind) for kind in kinds)
-        # None is float64 to NumPy, and an array has a dtype without being one.
+        # NumPy reads None as float64, and a jax array as its dtype.
         fits = is_real and not isinstance(value, jax.Array | np.ndarray | None)
-    except (TypeError, ValueError, DeprecationWarning):  # the last of names of dtypes that are not floating anyway
+    except (TypeError, ValueError, DeprecationWarning):  # deprecated names of dtypes are not floating anyway
         fits = False
     if not fits:
         what = "a dtype of real numbers" if any_real else "a floating dtype"
@@ -100,7 +101,7 @@ def check_dtype(name: str, value: Any, any_real: bool = False):
 
 
 def is_integer(value: Any) -> bool:
-    """Check whether the value is an integer of Python or NumPy, and not a boolean."""
+    """Return whether the value is a Python or NumPy integer. Booleans don't count."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
@@ -111,11 +112,11 @@ def check_counts(name: str, count: int, dtype: Any):
 
 
 def shapes(tree: Any) -> Any:
-    """Return the shape of each array in a tree, for a message."""
+    """Return the shape of each array in a tree, or the type of any other leaf, for messages."""
     return jax.tree.map(lambda leaf: getattr(leaf, "shape", type(leaf).__name__), tree)
 
 
 def _expected(name: str) -> str:
-    """Return ``LIF: expected reset to be``, of ``LIF: reset`` or of ``reset`` alone."""
+    """Return the start of a message, such as ``LIF: expected reset to be`` for the name ``LIF: reset``."""
     *owner, argument = name.rpartition(": ")
     return f"{''.join(owner)}expected {argument} to be"

@@ -1,4 +1,4 @@
-"""The spike, thresholded or drawn, with the one custom derivative rule of the package."""
+"""`spike`, deterministic or random, with its custom derivative rule; and `detached`, for the spikes of a reset."""
 
 import functools
 from typing import Any
@@ -16,45 +16,48 @@ from ._hooks import hook
 def spike(x, surrogate, *, key=None):
     r"""Return the spike of ``x``, with the derivative of a surrogate.
 
-    Forward, the step :math:`s = 1` if :math:`x \ge 0`, else :math:`0` (the surrogate's primitive
-    :math:`g(x)` instead, when ``surrogate.origin`` is true). Its derivative is declared to be that of
-    the primitive, in every variable:
+    In the forward pass, the spike is the step: :math:`s = 1` if :math:`x \ge 0`, else :math:`0`. If
+    ``surrogate.origin`` is True, it is the surrogate function :math:`g(x)` instead. The derivative of the spike is
+    defined as the derivative of :math:`g`, in every variable:
 
     .. math:: \mathrm{d}s = g'(x)\,\mathrm{d}x
               + \sum_{\alpha}\frac{\partial g}{\partial\alpha}(x)\,\mathrm{d}\alpha
 
-    where :math:`\alpha` runs over the parameters of the surrogate. The step itself does not depend on
-    :math:`\alpha`: the second term is a choice, the straight-through one of learnable activations.
+    Here, :math:`\alpha` runs over the parameters of the surrogate. The step itself does not depend on :math:`\alpha`,
+    so the second term is a choice, as in the straight-through estimators of learnable activations.
 
-    With a ``key`` the spike is random, :math:`s = 1` with probability :math:`g(x)`, for surrogates whose primitive
-    rises from 0 to 1. Then nothing about the derivative is a choice: the mean of :math:`s` is :math:`g`, so it is the
-    derivative of the mean, in every variable. That holds for what is linear in the spikes; see the documentation's
-    page on gradients for what comes after a second layer.
+    With a ``key``, the spike is random: :math:`s = 1` with probability :math:`g(x)`. This requires a surrogate function
+    that rises from 0 to 1. The derivative is then no longer a choice: the mean of :math:`s` is :math:`g`, and the
+    derivative of the spike is the derivative of this mean, in every variable. If everything after the spikes is linear,
+    the gradient is exact on average. After a second layer, it is an estimate: see the documentation's page *How
+    surrogate gradients work*.
 
     Args:
-      x: membrane potential minus threshold, any shape, dimensionless. Integers and booleans are read as
-        the default float; float16 and bfloat16 stay as they are. So do eight-bit floats with a sign and a zero, whose
-        range most gradients leave: compute these in bfloat16.
-      surrogate: a :class:`brainsurr.Surrogate`, say ``LogTailedRelu(0.1)``. Its parameters broadcast
-        into the shape of ``x``.
-      key: draws the spikes, each entry its own: ``jax.random.key(0)``. The same key draws the same spikes. None, the
-        step, draws nothing; nor does it where ``surrogate.origin`` is true, which is the mean already.
+      x: the membrane potential minus the threshold, dimensionless, of any shape. Integers and booleans are converted to
+        the default float dtype; float16 and bfloat16 are kept. 8-bit floats that have a sign and a zero are kept too,
+        but most gradients exceed their range, so convert these to bfloat16.
+      surrogate: a :class:`brainsurr.Surrogate`, such as ``LogTailedRelu(0.1)``. Its parameters must broadcast into the
+        shape of ``x``.
+      key: a random key, such as ``jax.random.key(0)``, for random spikes. Each entry of ``x`` is drawn independently,
+        and the same key draws the same spikes. If None, the spike is the step. If ``surrogate.origin`` is True, the key
+        has no effect, since :math:`g(x)` is already the mean.
 
     Returns:
-      An array of the shape and dtype of ``x``. NaN in is NaN out, in the value and in the derivative.
+      The spikes, an array of the shape and dtype of ``x``. Where ``x`` is NaN, the value and the derivative are NaN.
 
     Raises:
-      TypeError: ``x`` is complex, not numeric, or carries a physical unit; ``surrogate`` isn't one; ``key`` isn't one.
-      ValueError: a parameter of the surrogate does not broadcast into the shape of ``x``; there is a key, and the
-        primitive does not rise from 0 to 1 (``surrogate.is_distribution`` is false).
+      TypeError: ``x`` is complex, not numeric, or has a physical unit; ``surrogate`` is not a surrogate; or ``key`` is
+        not a random key.
+      ValueError: a parameter of the surrogate does not broadcast into the shape of ``x``; or ``key`` is given, but the
+        surrogate function does not rise from 0 to 1 (``surrogate.is_distribution`` is False).
 
     Note:
-      The rule is a ``jax.custom_jvp``, so forward mode, reverse mode and derivatives of any order work.
-      One case doesn't, through a fault of jax before 0.12: the derivative of a *reverse-mode* gradient
-      through ``lax.scan`` comes out 0 (forward over reverse and reverse over reverse alike). There,
-      take the inner derivative in forward mode.
+      The derivative rule is a ``jax.custom_jvp``, so forward mode, reverse mode and derivatives of any order work,
+      with one exception. Due to a bug in jax before 0.12, the derivative of a *reverse-mode* gradient through
+      ``lax.scan`` is 0, both in forward over reverse mode and in reverse over reverse mode. Compute the inner
+      derivative in forward mode instead.
 
-      On an x86 processor without AVX (before 2011) jaxlib can't compile float16, whatever the function: it raises
+      On an x86 processor without AVX (before 2011), jaxlib can't compile float16 for any function: it raises
       ``JaxRuntimeError: INTERNAL: Failed to materialize symbols`` and logs ``Symbols not found: [ __truncsfhf2 ]``.
       bfloat16 works there.
 
@@ -83,13 +86,13 @@ def spike(x, surrogate, *, key=None):
 
 @hook
 def spike_of(x, surrogate, key):
-    """Return the spike of an array."""
+    """Return the spikes for an array of floats. `diagnose` and `check_gradients` override this function."""
     if key is not None:
         check_distribution("surrogate", surrogate)
     surrogate._check_dtype(x.dtype)
     parameters, structure = jax.tree.flatten(surrogate)
     if [p for p in parameters if getattr(p, "ndim", 0)]:
-        surrogate._matched(x, inside=True)  # raises the error that names a parameter which doesn't fit
+        surrogate._matched(x, inside=True)  # raises an error that names a parameter of the wrong shape
     x = _vary_with(x, parameters)
     uniform = None if key is None or surrogate.origin else _uniform(key, x)
     return _spike(x, parameters, uniform, structure, surrogate.origin)
@@ -104,19 +107,19 @@ def _spike(x, parameters, uniform, structure, origin):
 
 @functools.partial(_spike.defjvp, symbolic_zeros=True)
 def _spike_jvp(structure, origin, primals, tangents):
-    # The primal output is `_spike` again and not the bare step, so that second derivatives of nonlinear losses
-    # include the dependence of the output on x. Symbolic zeros are skipped: adding one would save it for the
+    # The primal output is `_spike` again rather than the bare step, so that second derivatives of nonlinear losses
+    # include the dependence of the output on x. Symbolic zeros are skipped, since adding a zero would save it for the
     # backward pass.
     (x, parameters, uniform), (dx, dparameters, _) = primals, tangents
-    x = jnp.asarray(x)  # jax may give a number that is no array
+    x = jnp.asarray(x)  # jax may pass a number that is not an array
     fitting = [match_dtype_and_rank(p, x, "a parameter") for p in parameters]
     terms = [] if isinstance(dx, SymbolicZero) else [_slope(structure, x, *fitting) * dx]
     for i, da in enumerate(dparameters):
         if isinstance(da, SymbolicZero):
             continue
 
-        # Some libraries set refractory neurons to -inf. There dg/da may be infinite, and 0 * inf is NaN. Compute it at
-        # 0 instead and don't use it, so that `jax_debug_nans` finds nothing.
+        # Some libraries set the potential of refractory neurons to -inf, where dg/da may be infinite, and 0 * inf is
+        # NaN. Compute dg/da at 0 instead and discard it below, so that `jax_debug_nans` raises no error.
         finite = jnp.where(jnp.isfinite(x), x, jnp.zeros_like(x))
 
         def primitive(a, i=i, finite=finite):
@@ -135,16 +138,16 @@ def _spike_jvp(structure, origin, primals, tangents):
 
 def _slope_of(structure, x, *parameters):
     f = structure.unflatten(parameters)
-    return _evaluate(type(f).surrogate_grad, f, jnp.asarray(x))  # jax may give a number that is no array
+    return _evaluate(type(f).surrogate_grad, f, jnp.asarray(x))  # jax may pass a number that is not an array
 
 
-# The gradient of a surrogate whose parameters fit x; with a rule of its own for second derivatives alone.
+# The gradient of a surrogate whose parameters match x. Its derivative rule is used for second derivatives only.
 _slope = jax.custom_jvp(_slope_of, nondiff_argnums=(0,))
 
 
 @functools.partial(_slope.defjvp, symbolic_zeros=True)
 def _slope_jvp(structure, primals, tangents):
-    # At infinity the derivatives of many formulas are 0 * inf: as above, compute them at 0, and count them as 0.
+    # At infinity, the derivatives of many formulas are 0 * inf. As above, compute them at 0, then set them to 0.
     infinite = jnp.isinf(primals[0])
     at = dict(enumerate(primals)) | {0: jnp.where(infinite, jnp.zeros_like(primals[0]), primals[0])}
     moved = {i: tangent for i, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)}
@@ -160,7 +163,10 @@ def elementwise(formula, surrogate, x):
 
 
 def _evaluate(formula, surrogate, x):
-    """Compute a formula, of parameters that fit x: NaN is kept, the result has x's shape and dtype."""
+    """Compute a formula of a surrogate whose parameters match x. Where x is NaN, so is the result.
+
+    The result has the shape and dtype of x.
+    """
     y = jnp.asarray(formula(surrogate, x)).astype(x.dtype)
     return jnp.where(jnp.isnan(x), x, jnp.broadcast_to(y, x.shape))
 
@@ -168,10 +174,10 @@ def _evaluate(formula, surrogate, x):
 def _step(x):
     if x.dtype.itemsize == 1:  # 8-bit formats encode NaN differently
         return jnp.where(jnp.isnan(x), x, (~is_negative(x)).astype(x.dtype))
-    # Compare and select as integers. A CPU treats subnormal floats as 0; for half precision it may also widen each
-    # float of a comparison or a select to float32 and round it back. As unsigned integers, -0.0 is the largest pattern
-    # that fires. Multiply rather than select: for a select, XLA materializes an array of ones before a loop over time,
-    # and reads it at each step.
+    # Compare and select bits as integers. In float comparisons, a CPU treats subnormal numbers as 0, and it may widen
+    # half precision to float32 and round it back. As unsigned integers, -0.0 is the largest pattern that fires.
+    # Multiply instead of selecting: for a select, XLA materialises an array of ones before a loop over time, and reads
+    # it at each step.
     unsigned = jnp.dtype(f"uint{8 * x.dtype.itemsize}")
     one, infinity, negative_zero = np.array([1, np.inf, -0.0], x.dtype).view(unsigned)
     bits = jax.lax.bitcast_convert_type(x, unsigned)
@@ -188,8 +194,8 @@ def _random_spikes(x, surrogate, uniform):
 def _uniform(key, x):
     """Draw numbers strictly between 0 and 1, in at least float32, since fewer digits would bias the probability.
 
-    jax draws multiples of eps, 0 included. Add eps / 2, so that a probability is rounded to the nearest multiple and
-    not up: otherwise a tail of 1e-12 would fire in one of 8 million draws.
+    jax draws multiples of eps, including 0. Adding eps / 2 rounds a probability to the nearest multiple instead of up.
+    Otherwise, a tail of 1e-12 would fire in one of 8 million draws.
     """
     wide = jnp.float32 if x.dtype.itemsize < 4 else x.dtype
     mesh = jax.sharding.get_abstract_mesh()
@@ -200,8 +206,8 @@ def _uniform(key, x):
 def _vary_with(x, parameters):
     """Inside ``shard_map``, make x vary over each mesh axis that a parameter varies over.
 
-    The tangent of a replicated x with a sharded alpha varies, so the primal must as well. The select always takes x,
-    with the axes of both, and XLA removes it.
+    If alpha is sharded, the tangent of a replicated x varies, so the primal must vary too. The select always returns x,
+    with the mesh axes of both operands, and XLA removes it.
     """
     if jax.sharding.get_abstract_mesh().manual_axes:
         for p in parameters:
@@ -212,15 +218,18 @@ def _vary_with(x, parameters):
 def detached(s: Any) -> Any:
     """Stop the gradient through spikes that reset a neuron.
 
-    As ``jax.lax.stop_gradient``, and known to :func:`brainsurr.check_gradients` as a reset that is meant to be
-    detached: it says so, and checks all else. Of anything but spikes in a reset write ``jax.lax.stop_gradient``, whose
-    line it names.
+    This is ``jax.lax.stop_gradient`` for an intended detached reset: :func:`brainsurr.check_gradients` reports that the
+    reset is detached, and checks everything else. For anything other than the spikes of a reset, use
+    ``jax.lax.stop_gradient``; the check reports its line.
 
     Args:
-      s: spikes, any shape and dtype.
+      s: spikes, an array of any shape and real dtype.
+
+    Returns:
+      ``s``, through which no gradient flows.
 
     Raises:
-      TypeError: ``s`` is not an array.
+      TypeError: ``s`` is not an array of real numbers.
 
     Example:
       >>> import jax, brainsurr as bs
@@ -235,5 +244,5 @@ def detached(s: Any) -> Any:
 
 @hook
 def stopped(s):
-    """Stop the gradient of an array."""
+    """Stop the gradient of an array. `check_gradients` overrides this function."""
     return jax.lax.stop_gradient(s)

@@ -1,4 +1,4 @@
-"""How modules store parameters: base classes for the activations and layers of every framework."""
+"""How modules store parameters: base classes for the activations and layers of all frameworks."""
 
 import operator
 from collections.abc import Callable
@@ -89,7 +89,7 @@ class SurrogateModule(ParameterModule):
     """A module with a surrogate. For random spikes, each framework defines ``_new_key()``, which returns a key or None.
 
     Attributes:
-      template: the surrogate with parameter names in place of their values.
+      template: the surrogate with each parameter replaced by its name.
     """
 
     fires: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Max pooling whose gradient is fast on a CPU."""
+"""`max_pool`: max pooling with a gradient that is fast on a CPU."""
 
 import functools
 from collections.abc import Sequence
@@ -17,13 +17,14 @@ def max_pool(
 ) -> jax.Array:
     """Return the maximum of each window, with the values and gradients of ``flax.nnx.max_pool``.
 
-    On a CPU, its gradient takes less time and memory than the gradient of flax's function. If entries of a window
-    tie for the maximum, as spikes often do, the first one gets the whole gradient. NaN propagates.
+    On a CPU, its gradient takes less time and memory than the gradient of flax's function. If several
+    entries of a window are equal to the maximum, as with spikes, the first one gets the whole gradient. If a window
+    contains NaN, its maximum is NaN.
 
     Args:
       inputs: floats, ``[..., *spatial axes, channels]``, with any number of leading axes, such as time and batch.
       window_shape: the size of a window along each spatial axis.
-      strides: the distance between windows along each spatial axis, 1 by default.
+      strides: the distance between windows along each spatial axis. Defaults to 1.
       padding: ``"VALID"``, ``"SAME"``, or the padding before and after each spatial axis, as pairs.
 
     Returns:

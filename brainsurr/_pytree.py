@@ -21,7 +21,7 @@ _lock = threading.Lock()
 
 
 def flatten(f):
-    """Return the parameters of a value, and the static structure: the parameter names, and the flags with names."""
+    """Return the parameters of a value, and its static structure: the parameter names, and the flags by name."""
     parameters, static = {}, []
     for item in f.__dict__.items():
         if item[0] in f._flags:

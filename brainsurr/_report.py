@@ -1,4 +1,4 @@
-"""Reports: a mapping from names to what was measured, that prints as a table with sentences below it."""
+"""`Report`, the base class of reports, and helpers for them: lines of the user's code, names, and text tables."""
 
 import contextlib
 import functools
@@ -14,15 +14,15 @@ import jax
 
 from ._jax_private import frames
 
-_BESIDE = ("jax", "flax", "brainstate", "brainunit", "saiunit", "equinox")
-_OURS, _HOME = f"{Path(__file__).parent}{os.sep}", Path(jax.__file__).parent.parent
-_LIBRARIES = (_OURS, contextlib.__file__, functools.__file__, *(f"{_HOME / name}{os.sep}" for name in _BESIDE))
+_FRAMEWORKS = ("jax", "flax", "brainstate", "brainunit", "saiunit", "equinox")
+_OURS, _SITE = f"{Path(__file__).parent}{os.sep}", Path(jax.__file__).parent.parent
+_LIBRARIES = (_OURS, contextlib.__file__, functools.__file__, *(f"{_SITE / name}{os.sep}" for name in _FRAMEWORKS))
 
 Measured = TypeVar("Measured")
 
 
 class Report(Mapping[str, Measured]):
-    """A mapping from names to what was measured, which a subclass holds in the attribute that ``_measured`` names."""
+    """A mapping from names to measurements, which a subclass stores in the attribute that ``_measured`` names."""
 
     _measured: ClassVar[str]
 
@@ -37,7 +37,7 @@ class Report(Mapping[str, Measured]):
 
 
 def user_line() -> str:
-    """Return ``file:line`` of the code that is running, of a user: not of brainsurr, jax or a framework."""
+    """Return ``file:line`` of the innermost running code that is not in brainsurr, jax or a framework."""
     for frame, line in traceback.walk_stack(None):
         if not (file := frame.f_code.co_filename).startswith(_LIBRARIES):
             return f"{Path(file).name}:{line}"
@@ -45,11 +45,13 @@ def user_line() -> str:
 
 
 def line_of(*equations, until: str = _OURS) -> str:
-    """Return the user's line that calls a library. What jit has kept knows no line outside.
+    """Return ``file:line`` of the user's code that calls a library, or an empty string if it is not known.
+
+    A function whose trace jit has cached has no record of the lines outside it.
 
     Args:
-      *equations: an equation and the calls that it is inside of, the innermost first.
-      until: a path: nothing is returned if code of it comes before a line of the user's.
+      *equations: an equation and the calls that contain it, the innermost first.
+      until: a path. If code in this path comes before the user's code, the result is an empty string.
     """
     for frame in frames(equations):
         if frame.file_name.startswith(until):
@@ -60,7 +62,7 @@ def line_of(*equations, until: str = _OURS) -> str:
 
 
 def package_of(net: Any) -> str | None:
-    """Return the name of brainsurr's package for the framework of a network or layer; None of anything else."""
+    """Return the name of brainsurr's package for the framework of a network or layer, or None for anything else."""
     for kind in type(net).__mro__:
         package = kind.__module__.removeprefix("flax.").partition(".")[0]
         if kind.__name__ == "Module" and package in ("nnx", "linen", "brainstate", "equinox"):
@@ -69,32 +71,32 @@ def package_of(net: Any) -> str | None:
 
 
 def framework_of(net: Any) -> Any:
-    """Return that package, None for Flax Linen, whose reports take variables too."""
+    """Import and return that package. Return None for Flax Linen, whose reports need variables too."""
     package = package_of(net)
     return None if package in (None, "linen") else importlib.import_module(f"brainsurr.{package}")
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-    """Return the leaves of a tree by their paths, such as ``layers.0.alpha``; a tree of one array is ``params``."""
+    """Return the leaves of a tree by path, such as ``layers.0.alpha``. A single array is named ``params``."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     named = {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
-    # Two may be alike, of keys with a dot.
+    # If keys contain dots, two paths may be equal. Then use the full form of each path.
     return named if len(named) == len(leaves) else {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return names as words, at most three of many."""
+    """Join names to a phrase. Of more than four, list three and the number of the rest."""
     names = list(names)
     shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str]) -> str:
-    """Align rows of a name, numbers and words, numbers to the right, and put sentences below.
+    """Format rows as a table, with sentences below it.
 
     Args:
-      rows: of one length, the first of them the header.
-      sentences: may be none.
+      rows: the header, then rows of the same length: a name, numbers, which are aligned to the right, and words.
+      sentences: the sentences, if any.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

@@ -21,7 +21,7 @@ _target: Any = jax.make_user_context()  # part of jax's cache keys
 
 
 def target_platform(name: str) -> contextlib.AbstractContextManager[None]:
-    """Trace programs for another platform than jax's default backend, such as a CPU that exports for a GPU.
+    """Trace programs for a platform other than jax's default backend, for example to export for a GPU on a CPU.
 
     How far a loop over time is unrolled is decided when the loop is traced. An iteration runs ten time steps on a GPU,
     four on a TPU, and one on a CPU. All variants run on all platforms and give the same results up to rounding.
@@ -29,8 +29,11 @@ def target_platform(name: str) -> contextlib.AbstractContextManager[None]:
     Args:
       name: the platform, ``"cpu"``, ``"gpu"`` or ``"tpu"``.
 
+    Returns:
+      A context manager.
+
     Raises:
-      ValueError: ``name`` is not one of these.
+      ValueError: ``name`` is not one of these platforms.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs

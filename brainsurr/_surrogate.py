@@ -1,4 +1,4 @@
-"""`Surrogate`, the base class: a value, a function and a pytree; and `Scaled`, a higher or wider surrogate."""
+"""`Surrogate`, the base class of all surrogates, and `Scaled`, a surrogate with another height or width."""
 
 import dataclasses
 import inspect
@@ -20,7 +20,7 @@ Parameter = Any
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Surrogate(Value):
-    r"""A spike with a chosen derivative: the base class of surrogates.
+    r"""The base class of surrogates, which return spikes with a derivative of your choice.
 
     Called on ``x``, the membrane potential minus the threshold, a surrogate returns the spike: 1 if ``x >= 0``, else 0.
     The backward pass uses the derivative :math:`g'` of the surrogate function :math:`g` instead.
@@ -32,8 +32,8 @@ class Surrogate(Value):
     module.
 
     To write a surrogate, subclass this and define :math:`g` as ``surrogate_fun``, or :math:`g'` as ``surrogate_grad``,
-    or both, as formulas of ``self`` and ``x``. The formulas get ``x`` as an array, and the parameters in its dtype and
-    rank. They need not handle NaN, and may return anything that broadcasts into ``x``. If only ``surrogate_fun`` is
+    or both, as formulas of ``self`` and ``x``. The formulas receive ``x`` as an array, and the parameters in its dtype
+    and rank. They need not handle NaN, and may return anything that broadcasts into ``x``. If only ``surrogate_fun`` is
     defined, the gradient is its derivative. If only ``surrogate_grad`` is defined, the surrogate can train a network,
     but it has no ``origin`` and its parameters can't be trained. A subclass that overrides one of two formulas
     discards the other.
@@ -57,9 +57,9 @@ class Surrogate(Value):
     Note:
       ``jax.jit(f)`` caches the compiled function under the hash of ``f``, and would keep using it if ``f`` changed
       later. After the first hash (by ``jax.jit(f)``, as a static argument, or as a dictionary key), setting an
-      attribute of a surrogate or of its inner surrogates raises an error. ``f.replace(alpha=0.3)`` makes a changed
+      attribute of a surrogate or of its inner surrogates raises an error. ``f.replace(alpha=0.3)`` returns a changed
       copy, with copies of arrays and containers, and tuples instead of lists. Changing an entry of a dictionary,
-      ``f.p["a"] = 5.0``, raises no error, and jit does not see it: make a copy for this too.
+      ``f.p["a"] = 5.0``, raises no error and has no effect on compiled functions: make a copy instead.
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -109,7 +109,7 @@ class Surrogate(Value):
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the surrogate function :math:`g(x)`, elementwise, in the dtype of ``x``."""
-        what = "gives no surrogate_fun, so it has no origin, trains no parameter, and needs a surrogate_grad"
+        what = "does not define surrogate_fun, which origin, trained parameters and a derived surrogate_grad need"
         raise NotImplementedError(f"{type(self).__name__} {what}")
 
     def surrogate_grad(self, x) -> jax.Array:
@@ -145,7 +145,7 @@ class Surrogate(Value):
 
 
 def _is_given(cls, name: str) -> bool:
-    """Return whether a class gives a formula, and does not derive it from the other one."""
+    """Return whether a class defines a formula, instead of deriving it from the other one."""
     return getattr(getattr(cls, name), "__code__", None) is not getattr(Surrogate, name).__code__
 
 
@@ -154,7 +154,7 @@ def function(cls: type[Surrogate], name: str) -> Callable[..., jax.Array]:
 
     def call(x, *args, **kwargs):
         named = {name: variable_value(value) for name, value in kwargs.items()}
-        return cls(*map(variable_value, args), **named)(x)  # used at once, so the gradient reaches a variable
+        return cls(*map(variable_value, args), **named)(x)  # called immediately, so the gradient reaches a variable
 
     x = inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(cls).parameters.values()
@@ -219,7 +219,7 @@ class Scaled(Surrogate):
     @classmethod
     def _converted(cls, name, value):
         value = super()._converted(name, value)
-        return float(value) if type(value) is int else value  # `2 * f` has a derivative in its height
+        return float(value) if type(value) is int else value  # so that the height of `2 * f` has a derivative
 
     @property
     def bounds(self):  # type: ignore[override]
@@ -242,7 +242,7 @@ class Scaled(Surrogate):
 
     def _check_dtype(self, dtype):
         info, most = jnp.finfo(dtype), float(jnp.finfo(dtype).max)
-        # Below the first, a CPU takes a width for 0; below the second, its reciprocal is infinite.
+        # Below the first limit, a CPU treats a width as 0; below the second, its reciprocal is infinite.
         least = max(float(info.smallest_normal) if info.bits > 16 or info.nexp == 8 else 0.0, 1 / most)
         for name, value, low in (("height", self.height, -most), ("width", self.width, least)):
             known = np.zeros(0) if isinstance(value, jax.core.Tracer) else np.asarray(value)
@@ -258,11 +258,11 @@ class Scaled(Surrogate):
 
 
 def _quotient(x, width):
-    """Return x / width, finite and with the sign of x if x is finite, with a derivative if it is finite too."""
+    """Return x / width, finite and with the sign of x if x is finite. Where the derivative might overflow, it is 0."""
     if isinstance(width, int | float) and width == 1:
         return x
     largest, quotient = float(jnp.finfo(x.dtype).max), with_sign_of(x / width, x)  # a surrogate may jump at 0
-    # The derivative in the width is x / width^2 times what the formula multiplies it by, such as a steepness.
+    # The derivative with respect to the width is x / width^2 times a factor of the formula, such as a steepness.
     near = jnp.abs(x) <= largest / 1024 * jnp.square(jnp.minimum(1.0, width))
     far = jnp.where(jnp.isinf(x), x, jnp.clip(quotient, -largest, largest))
     return jnp.where(near, quotient, jax.lax.stop_gradient(far))

@@ -1,4 +1,4 @@
-"""Encode numbers as spikes over time, ``[time, ...]``, or as population activations. Needs only jax."""
+"""Encode numbers as spikes over time (`rate`, `latency`, `delta`) or as activations (`population`). Needs only jax."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def latency(x: Any, steps: int, *, tau: Any = None, threshold: Any = 0.01, dtype
       x: floats in [0, 1] of any shape, dimensionless. Divide byte images by 255.
       steps: number of time steps, a positive integer.
       tau: time constant in time steps, above 0. If None, the code is linear.
-      threshold: values above it fire; in [0, 1). A number, or an array that broadcasts into ``x``.
+      threshold: value above which a neuron fires, in [0, 1). A number, or an array that broadcasts into ``x``.
       dtype: dtype of the spikes. Defaults to the dtype of ``x``.
 
     Returns:
@@ -112,7 +112,7 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
 
     Args:
       xs: floats ``[time, ...]``. They may be infinite, such as the logarithm of 0.
-      threshold: smallest change that gives a spike, in the unit of ``xs``, above 0. A number, or an array that
+      threshold: smallest change that causes a spike, in the unit of ``xs``, above 0. A number, or an array that
         broadcasts into ``xs``.
       off: If True, a decrease gives -1; if False, it gives 0.
       dtype: dtype of the spikes. Defaults to the dtype of ``xs``; ``jnp.int8`` is the smallest that represents -1.
@@ -137,7 +137,7 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
     xs, dtype = _read("delta", xs, dtype, "xs", -np.inf, np.inf)
     check_flag("delta: off", off)
     if off and dtype.kind in "ub":
-        raise TypeError(f"delta: expected dtype to hold -1, got {dtype}: write jnp.int8, or off=False")
+        raise TypeError(f"delta: expected a dtype that represents -1, got {dtype}: use jnp.int8 or off=False")
     before = jnp.concatenate([xs[:1], xs[:-1]])
     change = jnp.where(xs == before, 0, xs - before)  # infinity has not changed
     fires = (jnp.abs(change) if off else change) >= _number("delta: threshold", threshold, xs)
@@ -188,7 +188,7 @@ def _read(owner: str, x, dtype=None, name="x", low=0.0, high=1.0) -> tuple[jax.A
     """Check that floats are in an interval, unless traced; return them in at least 32 bits, and the output dtype."""
     x = as_real(x, name)
     if not is_float(x):
-        raise TypeError(f"{owner}: expected {name} to be floats, got {x.dtype}: divide by 255, if it is of bytes")
+        raise TypeError(f"{owner}: expected {name} to be floats, got {x.dtype}: divide bytes by 255")
     number = np.zeros(0) if isinstance(x, jax.core.Tracer) else np.asarray(x)
     if not np.all((number >= low) & (number <= high)):
         raise ValueError(f"{owner}: expected {name} in [{low}, {high}], got {number.min()} to {number.max()}")

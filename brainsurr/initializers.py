@@ -1,4 +1,4 @@
-"""Weight initialisers with which neurons fire. Needs only jax."""
+"""Weight initialisers for spiking neurons: with `fluctuation_driven`, they fire from the start. Needs only jax."""
 
 import sys
 from typing import Any
@@ -36,17 +36,17 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
     :math:`\sqrt{2 / 3}` of the standard deviation, and a corner 2 / 3.
 
     Args:
-      neuron: the neuron that receives the weighted input: a neuron of ``brainsurr.neurons``, or of a layer,
-        ``lif.neuron``. Or several neurons in sequence, such as ``[LI(decay=0.8), LIF()]``, of which only the last may
-        fire. A neuron that never fires, such as ``LI``, counts as having a threshold of 1.
+      neuron: the neuron that receives the weighted input: a neuron of ``brainsurr.neurons``, or the neuron of a layer,
+        ``lif.neuron``. For several neurons in sequence, pass a list such as ``[LI(decay=0.8), LIF()]``, in which only
+        the last neuron may fire. A neuron that never fires, such as ``LI``, is assigned a threshold of 1.
       rate: mean number of spikes per input and step, in (0, 1]. For other inputs that vary from step to step, use their
         mean square. Constant inputs, such as a static image, need a larger value.
       xi: distance to the threshold in standard deviations, above 0. Neurons fire more with 1, as in most examples of
         the paper's code, than with 3.
-      share: fraction of the variance, in (0, 1]. With recurrent weights, the paper's code uses 0.9 for the input
-        weights and 0.1 for the recurrent weights.
-      steps: number of input steps that count. If None, all steps count. For a neuron that hardly forgets, such as one
-        with a decay of 1, use the length of a sequence.
+      share: fraction of the variance that these weights contribute, in (0, 1]. With recurrent weights, the paper's code
+        uses 0.9 for the input weights and 0.1 for the recurrent weights.
+      steps: number of past time steps in the sum over k. If None, the sum is over all steps. For a neuron that hardly
+        forgets, such as one with a decay of 1, use the length of a sequence.
 
     Returns:
       An initialiser ``init(key, shape, dtype)``, for ``kernel_init`` and ``recurrent_kernel_init`` in Flax. brainstate
@@ -73,7 +73,7 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
     """
     owner, neurons = "fluctuation_driven", tuple(neuron) if isinstance(neuron, tuple | list) else (neuron,)
     if not neurons or not all(isinstance(each, Neuron) for each in neurons):
-        raise TypeError(f"{owner}: expected neuron to be one, such as neurons.LIF(), or lif.neuron, got {neuron!r}")
+        raise TypeError(f"{owner}: expected neuron to be one or several, such as neurons.LIF(), got {neuron!r}")
     check_number(f"{owner}: xi", xi, "above 0", lambda n: (n.ndim == 0) & (n > 0))
     for name, value in {"rate": rate, "share": share}.items():
         check_number(f"{owner}: {name}", value, "in (0, 1]", lambda n: (n.ndim == 0) & (n > 0) & (n <= 1))
@@ -88,8 +88,8 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
             potential = _compiled if same_program else jax.jit(lambda *args: _potential(*args), static_argnums=(1, 2))
             rest, power, kept = map(np.asarray, potential(neurons, shape[-1], steps or 2000))
         if not np.all((rest < 0) & (power > 0) & np.isfinite(power) & ((kept < 1e-3) | (steps is not None))):
-            what = "that is silent at rest, gets its input, and forgets it within 2000 steps"
-            raise ValueError(f"{owner}: expected a neuron {what}, got {neuron!r}: give steps= to one that never does")
+            what = "that is silent at rest, receives its input, and forgets it within 2000 steps"
+            raise ValueError(f"{owner}: expected a neuron {what}, got {neuron!r}: if it never forgets, pass steps=")
         w = jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal")(key, shape, drawing_dtype(dtype), **how)
         sigma = match_dtype_and_rank(-rest / xi * np.sqrt(share / (rate * power)), w, f"{owner}: sigma")
         return (sigma * w).astype(dtype)

@@ -1,4 +1,4 @@
-"""Convert parameters from one framework to another."""
+"""`transfer`: convert the parameters of a network from one framework to another."""
 
 import re
 from collections.abc import Iterable
@@ -30,9 +30,9 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
       source: a tree of parameters: ``nnx.state(model, nnx.Param)``, ``variables["params"]`` or
         ``model.states(brainstate.ParamState).to_dict_values()``.
       target: the parameter tree to convert to, which defines the structure, shapes and dtypes.
-      transposed: the name or names of the kernels of all flax ``ConvTranspose`` layers, such as ``"layers.0.kernel"``,
-        except layers with ``transpose_kernel=True``, which have the layout of brainstate. Pass ``()`` if there are
-        none. If None, a conversion between flax and brainstate raises an error for a kernel that could be of either
+      transposed: the name or names of the kernels of all Flax ``ConvTranspose`` layers, such as ``"layers.0.kernel"``,
+        except layers with ``transpose_kernel=True``, whose layout is the same as in brainstate. Pass ``()`` if there
+        are none. If None, a conversion between flax and brainstate raises an error for a kernel that could be of either
         kind, with as many input channels as output channels. Between NNX and Linen, this has no effect.
 
     Returns:
@@ -40,7 +40,7 @@ def transfer(source: Any, target: Any, *, transposed: str | Iterable[str] | None
       ``model.states(brainstate.ParamState).assign_dict_values(tree)``.
 
     Raises:
-      TypeError: a parameter is not an array, or only one of two corresponding parameters has a floating dtype.
+      TypeError: a parameter is not an array, or its dtypes in the two trees differ and are not both floating.
       ValueError: a parameter is missing in one tree, or its shape differs; two parameters of a tree have the same name;
         a kernel may belong to a transposed convolution, or ``transposed`` names something else.
 

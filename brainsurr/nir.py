@@ -43,8 +43,8 @@ def to_nir(
     the file uses its own time step and method, and computes the same spikes if these equal ``dt`` and ``method``. Its
     membrane potentials may differ from those here by a factor; the threshold is scaled by the same factor.
 
-    NIR has linear layers, convolutions over one or two axes, average pooling, flatten, delays, leaky integrators, and
-    neurons that reset to a value: ``LIF(reset="zero")``, also with recurrent weights. An ``LI`` before a ``LIF``
+    NIR supports linear layers, convolutions over one or two axes, average pooling, flatten, delays, leaky integrators,
+    and neurons that reset to a value: ``LIF(reset="zero")``, also with recurrent weights. An ``LI`` before a ``LIF``
     becomes a NIR ``CubaLIF``, and ``reset="none"`` becomes a leaky integrator before a threshold. Any other layer
     raises an error. NIR shapes are channels-first, and so is the order of the entries after a ``Flatten``. In NIR, a
     neuron fires if its potential is above the threshold; here, it also fires if the potential equals the threshold.
@@ -52,7 +52,8 @@ def to_nir(
     A ``BatchNorm`` in evaluation is merged into the weights before it. A ``Dropout`` is left out.
 
     Surrogates, state dtypes and other properties that NIR can't express are stored as metadata, which `from_nir` reads.
-    The file does not say which parameters are trainable. Random spikes are written as they are in evaluation.
+    The file does not say which parameters are trainable. Layers with random
+    spikes are written with the deterministic spikes of evaluation.
 
     Args:
       net: a ``SpikingSequential``. For Flax Linen, pass it with its variables, ``net.bind(variables)``.
@@ -61,20 +62,23 @@ def to_nir(
         snnTorch; 1 for sinabs, Speck and spyx.
       method: how the library discretises the equations: ``"euler"`` (the default), decay = 1 - dt / tau, or ``"exp"``,
         decay = exp(-dt / tau).
-      r: the resistance of the neurons: ``"1"`` (the default) or ``"tau/dt"``, with which the input has a gain of 1
-        (with ``"exp"``, it is 1 / (1 - decay)).
+      r: the resistance of the neurons: ``"1"`` (the default) or ``"tau/dt"``, which gives the input a gain of 1. With
+        ``method="exp"``, ``"tau/dt"`` stands for 1 / (1 - decay).
       reader: the target library, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``, ``sparx``,
         ``sinabs``, ``speck`` (sinabs for the chip), ``rockpool`` (Xylo) and ``lava`` (Loihi). It sets ``method`` and
         ``r``, and the graph is written so that the library computes the same result. If the library does not support a
         layer, an error says what to change. If None, the graph follows NIR's own definitions.
-      lossy: If True, also write resets that NIR does not have, your own surrogates, and layers with their own
-        ``dtype``, and warn. The metadata then names the reset, but only `from_nir` reads it; other libraries reset to
-        zero. With a ``reader``, the library must therefore have the reset itself. Your surrogates and dtypes are left
-        out.
+      lossy: if True, also write networks with resets that NIR does not have, your own surrogates, or layers with their
+        own ``dtype``, and warn. The metadata then names the reset, but only `from_nir` reads it; other libraries reset
+        to zero. With a ``reader``, the library must therefore support the reset itself. Your surrogates and dtypes are
+        left out. If False, such networks raise an error.
+
+    Returns:
+      A ``nir.NIRGraph``.
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
-      ValueError: NIR does not have such a layer, or only with a loss.
+      ValueError: NIR or the target library does not support a layer, or only with ``lossy=True``.
 
     Example:
       >>> import nir
@@ -152,7 +156,7 @@ def from_nir(
         If None, use the resistance in the file.
       reset: ``"subtract"``, ``"zero"`` or ``"none"`` for all neurons. If None, use the reset in the file.
       reset_delay: If True, all neurons reset one step later; if False, none does. If None, follow the file.
-      spike_fn: a surrogate for all neurons. If None, the surrogates that `to_nir` wrote, or else the default of the
+      spike_fn: a surrogate for all neurons. If None, use the surrogates that `to_nir` wrote, or else the default of the
         layers.
 
     Returns:
@@ -207,10 +211,10 @@ def from_nir(
 
 
 def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int = 8) -> Any:
-    r"""Return a network with the integers that the tool of a chip makes of a file, to train through the rounding.
+    r"""Round a network to the integers that the tool of a chip computes from a file, to train through the rounding.
 
-    The tool reads the file of ``to_nir(net, ..., reader=reader)``. It rounds weights :math:`w`, biases and thresholds
-    with one scale :math:`c`. Neurons compute in integers, with multiple spikes per time step:
+    The tool reads the file that ``to_nir(net, ..., reader=reader)`` writes. It rounds weights :math:`w`, biases and
+    thresholds with one scale :math:`c`. Neurons compute in integers, with multiple spikes per time step:
 
     .. math::
        \hat w = \mathrm{round}(c\, w), \qquad \hat\theta = \mathrm{round}(c\, \theta), \qquad
@@ -248,8 +252,8 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
       net: a ``SpikingSequential`` that `to_nir` can write for the reader. For Flax Linen, pass it with its variables,
         ``net.bind(variables)``.
       reader: ``"speck"``, ``"rockpool"`` (Xylo) or ``"lava"`` (Loihi).
-      lowest: the lower limit of potentials, as a multiple of the threshold: the ``min_v_mem`` of sinabs. It is
-        negative, and for Speck only. If None, it is -20.
+      lowest: the lower limit of potentials, as a multiple of the threshold: the ``min_v_mem`` of sinabs. A
+        negative number, for Speck only. Defaults to -20.
       bits: the number of bits of a weight, including its sign, from 2 to 8. Only Loihi supports fewer than 8.
 
     Returns:
@@ -259,7 +263,7 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
 
     Raises:
       TypeError: ``net`` is not a ``SpikingSequential``.
-      ValueError: the chip does not support a layer, or does not have the option ``lowest`` or ``bits``.
+      ValueError: the chip does not support a layer, or the argument ``lowest`` or ``bits``.
 
     References:
       Bengio, Léonard, Courville 2013, "Estimating or Propagating Gradients Through Stochastic Neurons for Conditional
@@ -295,10 +299,10 @@ def rounding(net: Any, *, reader: str, lowest: float | None = None, bits: int = 
       bits: see `quantized`.
 
     Returns:
-      A mapping from layers, such as ``"0 Linear"``, to rows. A row for weights has their ``scale`` (integer units per
-      unit of weight), the ``largest`` weight as an integer, and the fraction ``lost`` of nonzero weights that round to
-      0. A row for neurons has the smallest and the largest ``threshold`` as integers, the ``decay`` of the network, and
-      the decay ``held`` on the chip. All other entries are None.
+      A mapping from layers, such as ``"0 Linear"``, to rows. A row for weights contains their ``scale`` (integer units
+      per unit of weight), the ``largest`` weight as an integer, and the fraction ``lost`` of nonzero weights that round
+      to 0. A row for neurons contains the smallest and the largest ``threshold`` as integers, the ``decay`` in the
+      network, and the decay ``held`` on the chip. All other entries are None.
 
     Raises:
       TypeError: see `quantized`.

@@ -1,4 +1,4 @@
-"""Optax transformations for surrogate parameters: bounds and schedules. Needs the extra ``train``."""
+"""Optax transformations for trained surrogates and neurons: bounds and schedules. Needs the extra ``train``."""
 
 import functools
 from typing import Any
@@ -21,7 +21,7 @@ __all__ = ["bounds", "follow", "project"]
 
 
 def bounds(tree: Any) -> Any:
-    """Return the bounds of each number of the surrogates and neurons in a tree, for `project`.
+    """Return the bounds of each parameter of the surrogates and neurons in a tree, for `project`.
 
     The bounds are defined by the class of the surrogate or neuron. For layers of a framework, use its own ``bounds``,
     such as ``brainsurr.equinox.bounds``.
@@ -52,14 +52,14 @@ def bounds(tree: Any) -> Any:
 
 
 def project(bounds: Any) -> optax.GradientTransformation:
-    r"""Keep parameters inside closed intervals. Use it as the last transformation of an optax chain.
+    r"""Keep parameters inside closed intervals. Use this as the last transformation of an optax chain.
 
     The update of a bounded parameter becomes :math:`\mathrm{clip}(p + u) - p`, as in projected gradient descent. A
     parameter stops at an edge, stays there while updates point outwards, and leaves it with the first update inwards.
     The layers of brainsurr always clip the values they use. This transformation also keeps the stored value inside its
-    interval, so that it can leave an edge at once. It works for parameters and updates of 16 bits or more: edges are
-    rounded to the dtype of the parameter, and rounding of the sum never leads outside. An edge smaller than the
-    smallest normal number may count as 0.
+    interval, so that the parameter can leave an edge at once. It works for parameters and updates of 16 bits or more:
+    edges are rounded to the dtype of the parameter, and rounding of the sum never leads outside. An edge smaller than
+    the smallest normal number may count as 0.
 
     The transformation must receive the stored parameters, so put it last. An optimiser that wraps a chain and keeps
     other parameters for it, such as ``optax.contrib.schedule_free``, goes before it:
@@ -137,8 +137,8 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
         if params is None:
             raise ValueError("follow needs the parameters: tx.update(grads, state, params)")
         count = optax.safe_increment(state.count)
-        value = as_float(schedule(count), "what schedule returns")
-        updates = jax.tree.map(lambda p: match_dtype_and_rank(value, p, "what schedule returns,") - p, params)
+        value = as_float(schedule(count), "the result of schedule")
+        updates = jax.tree.map(lambda p: match_dtype_and_rank(value, p, "the result of schedule,") - p, params)
         return updates, optax.ScaleByScheduleState(count)
 
     return optax.GradientTransformation(optax.scale_by_schedule(schedule).init, update)

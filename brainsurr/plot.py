@@ -1,6 +1,6 @@
-"""Plot surrogates, spikes and membrane potentials. Needs the extra ``plot``.
+"""Plot surrogates, spikes and membrane potentials with matplotlib. Needs the extra ``plot``.
 
-Every function draws into the given axes, or into new ones, and returns the axes.
+Every function draws into the given axes, or creates new ones, and returns the axes.
 """
 
 import contextlib
@@ -39,7 +39,8 @@ def surrogate(
     Args:
       *surrogates: one or more surrogates.
       xlim: range of x, the membrane potential minus threshold, dimensionless.
-      axes: two axes to draw into, for primitives and gradients, or one for both, in which primitives are dashed.
+      axes: two axes to draw into, for primitives and gradients, or one for both, in which primitives are dashed. If
+        None, new axes are created.
       **parameters: values by parameter name. Each surrogate is drawn for each combination of values.
 
     Returns:
@@ -91,7 +92,7 @@ def raster(spikes, *, dt: float = 1.0, unit: str = "steps", axes: Axes | None = 
     """Plot when each neuron fires.
 
     Args:
-      spikes: ``[time, neurons]``. Values above 0 are spikes.
+      spikes: numbers, ``[time, neurons]``. Values above 0 are spikes.
       dt: length of a time step, in ``unit``.
       unit: unit of the time axis, such as ``"ms"``.
       axes: axes to draw into. If None, new axes are created.
@@ -131,9 +132,10 @@ def membrane(
     """Plot membrane potentials over time.
 
     Args:
-      v: ``[time]`` or ``[time, neurons]``, dimensionless. Up to eight neurons each have a colour and a label.
-      threshold: drawn as a dashed line.
-      spikes: spikes in the shape of ``v``, marked on the potentials.
+      v: potentials, ``[time]`` or ``[time, neurons]``, dimensionless. Up to eight neurons each have a colour and a
+        label.
+      threshold: the threshold, drawn as a dashed line. If None, no line is drawn.
+      spikes: spikes in the shape of ``v``, marked on the potentials. If None, no spikes are drawn.
       dt: length of a time step, in ``unit``.
       unit: unit of the time axis, such as ``"ms"``.
       axes: axes to draw into. If None, new axes are created.
@@ -179,7 +181,7 @@ def membrane(
 
 
 def _legend(axes: Axes, own: bool):
-    """Put the legend next to the curves in a new figure, which has room for it, and inside given axes."""
+    """Put the legend next to the curves in a new figure, which is wide enough, or inside the given axes."""
     beside, inside = {"frameon": False, "loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}, {"edgecolor": "none"}
     axes.legend(**(beside if own else inside))
 

@@ -47,7 +47,7 @@ def check_range(dtype: Any, what: str, value: np.ndarray, *, normal: bool = Fals
     """Return ``value``; raise a ValueError if it overflows in ``dtype`` or, with ``normal``, underflows."""
     info, size = jnp.finfo(dtype), np.abs(value)
     fits = (size <= float(info.max)) & (not normal or (size >= float(info.tiny)) | (size == 0))
-    expect(np.all(fits), f"{what} to hold numbers that {info.dtype} can represent", np.extract(~fits, value)[:4])
+    expect(np.all(fits), f"{what} to contain numbers that {info.dtype} can represent", np.extract(~fits, value)[:4])
     return value
 
 
@@ -129,7 +129,7 @@ class GraphWriter(Chain):
     """A graph under construction.
 
     Attributes:
-      target: how the target library reads the graph, a row of ``TARGETS``.
+      target: the row of ``TARGETS`` that describes how the target library reads the graph.
       reader: the name of the target library, or None.
       nodes: the nodes added so far, in order.
       recurrent: recurrent weights, keyed by the name of the neuron node.
@@ -205,7 +205,7 @@ def numbers(node: Any, field: str) -> np.ndarray:
     """Return a parameter of a node in float64; raise a ValueError unless it contains finite real numbers."""
     value = np.asarray(getattr(node, field, None))
     fits = value.dtype.kind in "iuf" and value.size and np.all(np.isfinite(value))
-    expect(fits, f"{field} to hold finite real numbers", f"{value.dtype}{list(value.shape)}")
+    expect(fits, f"{field} to contain finite real numbers", f"{value.dtype}{list(value.shape)}")
     return value.astype(np.float64)
 
 
@@ -284,7 +284,7 @@ def surrogate_from_dict(written: dict[str, Any], shape: Shape) -> Surrogate:
     f = EXPORTED[name](**values)
     for value in jax.tree.leaves(f):
         check_range(jnp.float32, "its parameters", np.asarray(value, np.float64))
-    f._matched(jax.ShapeDtypeStruct(shape, jnp.float32))  # a ValueError unless they broadcast into it
+    f._matched(jax.ShapeDtypeStruct(shape, jnp.float32))  # raises a ValueError unless they broadcast into the shape
     return f
 
 

@@ -33,7 +33,7 @@ class Affine(NamedTuple):
     Attributes:
       kernel: the weights: two axes for a linear layer, three or more for a convolution, one for a scale per channel.
       bias: the bias, or None.
-      strides: the strides of a convolution. This name and the next three are those of flax.
+      strides: the strides of a convolution. The names of this field and the next three are from flax.
       padding: ``"SAME"``, ``"VALID"``, or a number or a pair for each spatial axis.
       kernel_dilation: a number, or one for each spatial axis.
       feature_group_count: the number of groups.
@@ -167,7 +167,7 @@ def batch_norm(layer: Any, held: list[Any], evaluates: Any, last: bool) -> Affin
       layer: the layer, with the attributes ``epsilon`` and ``dtype``.
       held: the running mean and variance, then the scale and bias; each can be None.
       evaluates: whether the layer uses its running averages rather than batch statistics.
-      last: whether its channels are on the last axis.
+      last: whether the channels are on the last axis.
     """
     expect(evaluates, "a BatchNorm in evaluation mode, with running averages", "one in training mode")
     expect(last, "a BatchNorm with its channels on the last axis, axis=-1", "another axis")

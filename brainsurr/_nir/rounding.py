@@ -1,4 +1,4 @@
-"""How each chip's software rounds a network: weights, biases and thresholds to integers on one scale, and decays."""
+"""Rounding as in each chip's software: weights, biases and thresholds to integers on one scale, and decays."""
 
 import dataclasses
 import itertools
@@ -269,7 +269,7 @@ def report(layers: list[Any], before: list[Any], after: list[Any]) -> RoundingRe
       after: the rounded layers.
     """
     rows, scale = dict[str, RoundedLayer](), None
-    for i in reversed(range(len(layers))):  # backwards, because the neurons store the scale of the weights before them
+    for i in reversed(range(len(layers))):  # backwards, because neurons store the scale of the weights before them
         new, row, neuron = after[i], RoundedLayer(), getattr(after[i], "neuron", after[i])
         if isinstance(new, Affine):
             kernel = np.abs(new.kernel)[np.asarray(before[i].kernel) != 0]

@@ -22,15 +22,15 @@ class Target(NamedTuple):
     """How a target library reads a graph.
 
     Attributes:
-      method: how it discretises the equations, ``"euler"`` or ``"exp"``.
+      method: how the library discretises the equations, ``"euler"`` or ``"exp"``.
       r: the resistance that makes its neurons follow the NIR equations, ``"1"`` or ``"tau/dt"``.
-      nodes: the names of the node types that it reads.
-      recurrent: the names of the neuron types whose recurrent weights it reads.
+      nodes: the names of the node types that it reads, separated by spaces.
+      recurrent: the names of the neuron types whose recurrent weights it reads, separated by spaces.
       rules: requirements on nodes that the library itself does not check.
       dt: its time step, if it is fixed.
       reset: the ``reset`` and ``reset_delay`` of its neurons. NIR itself can't express a reset by subtraction, so such
         a file is correct for this library only.
-      delayed: If True, its neurons emit spikes one step late, like neurons followed by a `Delay` of 1.
+      delayed: if True, its neurons emit spikes one step late, like neurons followed by a `Delay` of 1.
       convert: a function that changes a node so that the library computes the same result.
       round: a function that rounds layers to the integers of the chip, see `rounding`. None if there is no chip.
       chain: a regular expression for the sequence of node types; types with recurrent weights are prefixed with

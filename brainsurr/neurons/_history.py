@@ -12,7 +12,7 @@ from ._neuron import Unmatched
 
 
 class InputHistory(Unmatched):
-    """A neuron whose state is its last ``longest`` inputs. One step is a call of `over_time` on one time step."""
+    """A neuron whose state is its last ``longest`` inputs. A single step calls `over_time` on one time step."""
 
     longest: Any
     state_dtype: Any = None  # if None, the dtype of the input of `initial_state`
@@ -44,7 +44,7 @@ class InputHistory(Unmatched):
 
 
 class AnyDtypeHistory(InputHistory):
-    """The base of `Delay` and `Window`: inputs of any dtype, no trainable parameters, and no state if longest = 0."""
+    """The base of `Delay` and `Window`: inputs of any real dtype, no trainable parameters, no state if longest = 0."""
 
     _is_trained: ClassVar[bool] = False
     _as_input = staticmethod(as_real)

@@ -165,17 +165,17 @@ class Neuron(Value):
             return functools.partial(value)
         return super()._converted(name, value)
 
-    def _check_dtype(self, owner: str, dtype, let_be: type = jax.Array):
+    def _check_dtype(self, owner: str, dtype, exempt: type = jax.Array):
         """Raise a ValueError if the state changes so slowly that its dtype rounds the change of a step to 0.
 
         Near a limit of 1, the change per step is ``(1 - decay)`` times the distance to the limit. Changes below a
         quarter of the dtype's eps are rounded to 0, so the state may stop up to a quarter short of the limit. Values of
-        the type ``let_be`` are not checked, since arrays may result from training. When a layer is made, only traced
+        the type ``exempt`` are not checked, since arrays may result from training. When a layer is made, only traced
         arrays are exempt.
         """
         for name in self._decays:
             value = getattr(self, name)
-            if isinstance(value, let_be):
+            if isinstance(value, exempt):
                 continue
             change = 1 - np.float64(value) if name.endswith("decay") else np.float64(value)
             if np.any((change > 0) & (change < 2.5 * float(jnp.finfo(dtype).eps))):
@@ -332,6 +332,6 @@ Neuron._checked = {"initial_state": make_first_state, "step": take_one_step}
 
 
 def _in_dtype_of(before, after):
-    """Return a part of the new state in its old dtype; a float in place of an integer is left to jax's error."""
+    """Cast a part of the new state to its old dtype, except a float that was an integer, so that jax raises an error."""
     after = jnp.asarray(after)
     return after if is_float(after) and not is_float(before) else after.astype(before.dtype)

@@ -36,8 +36,8 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
       longest: the longest delay in time steps, a positive integer. Run time and memory are proportional to it.
       delay: the delay in time steps, in [0, longest]; a layer restricts it to this interval. A number or
         ``[features]``.
-      width: the standard deviation of the kernel in time steps, at least 0.01. A number or ``[features]``. It is not
-        meant to be trained.
+      width: the standard deviation of the kernel in time steps, at least 0.01. A number or ``[features]``. Decrease
+        it during training instead of training it.
 
     Raises:
       TypeError: ``longest`` is not an integer, or ``delay`` or ``width`` is not a number.

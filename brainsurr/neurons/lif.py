@@ -33,8 +33,7 @@ class LI(Neuron, LIFields):
 
     Args:
       decay: the fraction of the potential kept per step, exp(-dt / tau), in [0, 1]. A number or ``[features]``.
-      decay_input: if True, the input is multiplied by 1 - decay, so that a constant input is the limit of the
-        potential.
+      decay_input: if True, the input is multiplied by 1 - decay, so that the potential converges to a constant input.
 
     Raises:
       TypeError: ``decay`` is not a real number or array, or ``decay_input`` is not a boolean.
@@ -100,8 +99,7 @@ class LIF(LI, LIFFields):
 
     Args:
       decay: the fraction of the potential kept per step, exp(-dt / tau), in [0, 1]. A number or ``[features]``.
-      decay_input: if True, the input is multiplied by 1 - decay, so that a constant input is the limit of the
-        potential.
+      decay_input: if True, the input is multiplied by 1 - decay, so that the potential converges to a constant input.
       threshold: a number or ``[features]``. With a fixed threshold of 0 or below, as in some NIR files, a neuron at
         rest fires at every step.
       spike_fn: a surrogate, or any other function of ``u - threshold``. The default has a gradient of 1 at the

@@ -149,9 +149,9 @@ class BRF(RF, BRFFields):
     }
     _decays: ClassVar[tuple[str, ...]] = ("refractory_decay",)
 
-    def _check_dtype(self, owner, dtype, let_be=jax.Array):
-        super()._check_dtype(owner, dtype, let_be)
-        undamped = not isinstance(self.damping, let_be) and not np.all(self.damping)
+    def _check_dtype(self, owner, dtype, exempt=jax.Array):
+        super()._check_dtype(owner, dtype, exempt)
+        undamped = not isinstance(self.damping, exempt) and not np.all(self.damping)
         if undamped and jnp.finfo(dtype).bits < 32:
             raise ValueError(f"{owner}: damping={self.damping} is unstable in {jnp.dtype(dtype)}: use float32")
 

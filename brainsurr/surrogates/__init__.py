@@ -1,4 +1,4 @@
-"""The surrogate functions, grouped by the shape of their gradient: a class and a function for each."""
+"""All surrogates, one file for each shape of gradient. Each surrogate has a class and a function."""
 
 from typing import TYPE_CHECKING
 
@@ -16,5 +16,5 @@ NAMES = [
     for name, value in list(globals().items())
     if getattr(value, "__module__", "").startswith(__name__) and "._" not in value.__module__
 ]
-if not TYPE_CHECKING:  # which follows the star imports, and would take this for an empty list
+if not TYPE_CHECKING:  # they follow the star imports, and would read this as an empty list
     __all__ = NAMES

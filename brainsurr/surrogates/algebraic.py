@@ -1,4 +1,4 @@
-"""Surrogates with power-law tails, of finite area."""
+"""Surrogates with power-law tails and a finite area: soft sign (fast sigmoid), SuperSpike, arctangent and more."""
 
 import dataclasses
 
@@ -10,18 +10,18 @@ from ._stable import odd, ratio, tails
 
 @dataclasses.dataclass
 class SoftSign(Surrogate):
-    r"""The derivative of the soft sign (the fast sigmoid), of area 1.
+    r"""The derivative of the soft sign (fast sigmoid), with an area of 1.
 
     .. math:: g(x) = \tfrac12 \Bigl(1 + \frac{\alpha x}{1 + \alpha |x|}\Bigr) \qquad
        g'(x) = \frac{\alpha}{2 (1 + \alpha |x|)^2}
 
     At 0: gradient :math:`\alpha / 2`, primitive 1/2. Peak of the gradient: :math:`\alpha / 2`, at 0. Area: 1.
-    :class:`InvSquareGrad` is the same shape with a peak of 1.
+    :class:`InvSquareGrad` has the same shape and a peak of 1.
 
     Args:
-      alpha: steepness, dimensionless; a number or an array that broadcasts into x. 1 here as in braintools, 2
-        in SpikingJelly.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness, dimensionless. A number, or an array that broadcasts into x. The default is 1 as in braintools;
+        in SpikingJelly, it is 2.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Zenke, Ganguli 2018, "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks" (the fast
@@ -52,15 +52,15 @@ class InvSquareGrad(Surrogate):
     .. math:: g'(x) = \frac{1}{(1 + \alpha |x|)^2} \qquad g(x) = \tfrac12 + \frac{x}{1 + \alpha |x|}
 
     At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`2 / \alpha` (0.02 by default). The
-    constant of the primitive is chosen so that :math:`g(0) = 1/2` whatever the parameter. :class:`SoftSign` is the
-    same shape with an area of 1.
+    constant of the primitive makes :math:`g(0) = 1/2` for every alpha. :class:`SoftSign` has the same shape and an area
+    of 1.
 
-    The default of 100 is that of braintools and of the SuperSpike tutorials; snnTorch, spyx and jaxpike default
-    to 25: ``InvSquareGrad(25)`` is their *fast sigmoid*.
+    The default of 100 is also the default in braintools and in the SuperSpike tutorials. snnTorch, spyx and jaxpike use
+    25 by default: ``InvSquareGrad(25)`` is their *fast sigmoid*.
 
     Args:
-      alpha: steepness, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Zenke, Ganguli 2018, "SuperSpike: Supervised Learning in Multilayer Spiking Neural Networks", section 3.3.2.
@@ -87,19 +87,19 @@ class InvSquareGrad(Surrogate):
 
 @dataclasses.dataclass
 class SparseFastSigmoid(Surrogate):
-    r"""The inverse square near threshold and nothing beyond, so that the backward pass is sparse.
+    r"""The inverse square near the threshold, and 0 beyond, so that the backward pass is sparse.
 
     .. math:: g'(x) = \begin{cases} (1 + \alpha |x|)^{-2} & |x| < w \\ 0 & |x| \ge w \end{cases}
        \qquad g(x) = \tfrac12 + \frac{c}{1 + \alpha |c|}, \quad c = \min(\max(x, -w), w)
 
     At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`2 w / (1 + \alpha w)`. It is
-    :class:`InvSquareGrad` with a cut, which the paper calls :math:`B_{th}` and snnTorch's SFS calls B (whose code
-    keeps :math:`x > B` in place of :math:`|x| < B`).
+    :class:`InvSquareGrad`, cut off at a distance :math:`w`, which the paper calls :math:`B_{th}` and snnTorch's SFS
+    calls B. The code of snnTorch keeps the gradient for :math:`x > B` instead of :math:`|x| < B`.
 
     Args:
-      alpha: steepness, dimensionless; a number or an array that broadcasts into x.
-      width: half-width :math:`w` of the support, likewise.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness, dimensionless. A number, or an array that broadcasts into x.
+      width: half-width :math:`w` of the support, dimensionless. A number or an array, like alpha.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Perez-Nieves, Goodman 2021, "Sparse Spiking Gradient Descent".
@@ -127,7 +127,7 @@ class SparseFastSigmoid(Surrogate):
 
 @dataclasses.dataclass
 class Arctan(Surrogate):
-    r"""The derivative of the arctangent, of area 1: the Cauchy density.
+    r"""The derivative of the arctangent, with an area of 1: the Cauchy density.
 
     .. math:: g(x) = \tfrac12 + \frac1\pi \arctan\Bigl(\frac\pi2 \alpha x\Bigr) \qquad
        g'(x) = \frac{\alpha}{2 \bigl(1 + (\frac\pi2 \alpha x)^2\bigr)}
@@ -135,9 +135,9 @@ class Arctan(Surrogate):
     At 0: gradient :math:`\alpha / 2`, primitive 1/2. Peak of the gradient: :math:`\alpha / 2`, at 0. Area: 1.
 
     Args:
-      alpha: steepness, dimensionless; a number or an array that broadcasts into x. 1 here as in braintools, 2
-        in snnTorch and SpikingJelly.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness, dimensionless. A number, or an array that broadcasts into x. The default is 1 as in braintools;
+        in snnTorch and SpikingJelly, it is 2.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Fang, Yu, Chen, Masquelier, Huang, Tian 2021, "Incorporating Learnable Membrane Time Constant to Enhance
@@ -156,7 +156,7 @@ class Arctan(Surrogate):
     alpha: Parameter = 1.0
 
     def surrogate_fun(self, x):
-        # Far below threshold g is arctan(p / q) / pi, which keeps its digits where 1/2 + arctan(...) cancels.
+        # Far below the threshold, compute g as arctan(p / q) / pi, since 1/2 + arctan(...) / pi cancels.
         q, p = ratio(self.alpha * jnp.abs(x))
         return tails(x, jnp.arctan2(p, jnp.pi / 2 * q) / jnp.pi)
 
@@ -173,16 +173,16 @@ class Circ(Surrogate):
        g(x) = \tfrac12 + \frac{\alpha x}{\sqrt{x^2 + \alpha^2}}
 
     At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`2 \alpha`. The constant of the
-    primitive is chosen so that :math:`g(0) = 1/2` whatever the parameter.
+    primitive makes :math:`g(0) = 1/2` for every alpha.
 
     Args:
-      alpha: width, above 0, not steepness: the larger, the flatter; dimensionless, a number or an array that broadcasts
-        into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: width, above 0, dimensionless. It is not a steepness: a larger alpha makes the gradient wider. A number, or
+        an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
-      Pehle, Pedersen 2021, "Norse - A deep learning library for spiking neural networks" (its ``circ``; the
-      documentation there gives half of this over alpha).
+      Pehle, Pedersen 2021, "Norse - A deep learning library for spiking neural networks" (its ``circ``, whose
+      documentation states this gradient divided by 2 alpha).
 
     Example:
       >>> import jax, jax.numpy as jnp, brainsurr as bs
@@ -203,7 +203,7 @@ class Circ(Surrogate):
         return self._sides(x)[1] ** 3
 
     def _sides(self, x):
-        """Return |x| and alpha over the root of the sum of their squares."""
+        """Return |x| and alpha, each divided by the square root of x^2 + alpha^2."""
         q, p = ratio(jnp.abs(x))
         p = self.alpha * p
         large = q > p

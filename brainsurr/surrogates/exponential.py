@@ -11,16 +11,17 @@ from ._stable import growth, odd, tails
 
 @dataclasses.dataclass
 class Sigmoid(Surrogate):
-    r"""The derivative of the logistic function.
+    r"""The derivative of the logistic function (sigmoid).
 
     .. math:: g(x) = \sigma(\alpha x) = \frac{1}{1 + e^{-\alpha x}} \qquad
        g'(x) = \alpha\, \sigma(\alpha x)\, \sigma(-\alpha x)
 
     At 0: gradient :math:`\alpha / 4`, primitive 1/2. Peak of the gradient: :math:`\alpha / 4`, at 0. Area: 1.
+    ``Sigmoid(4.0)`` is the default surrogate of :class:`brainsurr.neurons.LIF`.
 
     Args:
-      alpha: steepness, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     Note:
       The gradient that other libraries call *tanh*, :math:`1 - \tanh^2(kx)`, is ``2 / k * Sigmoid(2 * k)``.
@@ -46,23 +47,23 @@ class Sigmoid(Surrogate):
         return jax.nn.sigmoid(self.alpha * x)
 
     def surrogate_grad(self, x):
-        # sigma(-z) and not 1 - sigma(z), which is 0 from z = 17 on in float32.
+        # Use sigma(-z) instead of 1 - sigma(z), which is 0 in float32 for z >= 17.
         return self.alpha * jax.nn.sigmoid(self.alpha * x) * jax.nn.sigmoid(-self.alpha * x)
 
 
 @dataclasses.dataclass
 class PiecewiseExp(Surrogate):
-    r"""The two-sided exponential of area 1, the Laplace density.
+    r"""The two-sided exponential with an area of 1: the Laplace density.
 
     .. math:: g(x) = \begin{cases} \tfrac12 e^{\alpha x} & x < 0 \\ 1 - \tfrac12 e^{-\alpha x} & x \ge 0 \end{cases}
        \qquad g'(x) = \frac{\alpha}{2} e^{-\alpha |x|}
 
     At 0: gradient :math:`\alpha / 2`, primitive 1/2. Peak of the gradient: :math:`\alpha / 2`, at 0. Area: 1.
-    :class:`SlayerGrad` is the same shape with a peak of 1.
+    :class:`SlayerGrad` has the same shape and a peak of 1.
 
     Args:
-      alpha: rate of decay, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: rate of decay, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks". Shrestha, Orchard
@@ -95,12 +96,12 @@ class SlayerGrad(Surrogate):
        g(x) = \tfrac12 + \operatorname{sign}(x)\, \frac{1 - e^{-\alpha |x|}}{\alpha}
 
     At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`2 / \alpha`. The constant of the
-    primitive is chosen so that :math:`g(0) = 1/2` whatever the parameter. :class:`PiecewiseExp` is the same shape
-    with an area of 1, and :class:`SpikeRateEscape` has a height and a place besides.
+    primitive makes :math:`g(0) = 1/2` for every alpha. :class:`PiecewiseExp` has the same shape and an area of 1.
+    :class:`SpikeRateEscape` adds parameters for the height and the position of the peak.
 
     Args:
-      alpha: rate of decay, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: rate of decay, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Shrestha, Orchard 2018, "SLAYER: Spike Layer Error Reassignment in Time" (the spike escape rate).
@@ -131,16 +132,16 @@ class SpikeRateEscape(Surrogate):
        g(x) = \tfrac12 + A(x - \mu) - A(-\mu), \quad
        A(y) = \operatorname{sign}(y)\, k\, \frac{1 - e^{-\beta |y|}}{\beta}
 
-    At 0: gradient :math:`k e^{-\beta |\mu|}`, primitive 1/2 whatever the parameters. Peak of the gradient:
-    :math:`k`, at :math:`\mu`. Area: :math:`2 k / \beta` (50 by default: the height is snnTorch's, large).
-    With :math:`\mu = 0` it is ``slope * SlayerGrad(beta)``.
+    At 0: gradient :math:`k e^{-\beta |\mu|}`, primitive 1/2. Peak of the gradient: :math:`k`, at :math:`\mu`. Area:
+    :math:`2 k / \beta` (50 by default, because the default height, 25, is the one of snnTorch). With
+    :math:`\mu = 0`, it is ``slope * SlayerGrad(beta)``.
 
     Args:
-      beta: rate of decay, dimensionless; a number or an array that broadcasts into x.
-      slope: height :math:`k` of the peak, likewise.
-      mu: where the peak lies, likewise, relative to the threshold. 0, the default, is the threshold itself.
-        (snnTorch documents a peak at the threshold; its code has it at ``mu=1``.)
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      beta: rate of decay, dimensionless. A number, or an array that broadcasts into x.
+      slope: height :math:`k` of the peak, dimensionless. A number or an array, like beta.
+      mu: position of the peak relative to the threshold, dimensionless. A number or an array, like beta. The default,
+        0, is the threshold itself. (snnTorch documents a peak at the threshold; in its code, the peak is at ``mu=1``.)
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Gerstner, Kistler 2002, "Spiking Neuron Models" (escape noise, the exponential escape rate). Shrestha,

@@ -1,4 +1,4 @@
-"""A surrogate that is periodic in x."""
+"""A surrogate whose gradient is periodic in x."""
 
 import dataclasses
 
@@ -15,16 +15,17 @@ class SquarewaveFourierSeries(Surrogate, static=("n",)):
        g'(x) = \frac4T \sum_{i=1}^{n} \cos\bigl((2i - 1)\, 2\pi x / T\bigr)
 
     At 0: gradient :math:`4n / T` (1 by default), primitive 1/2. Peak of the gradient: :math:`4n / T`, at every
-    multiple of :math:`T`; it is :math:`-4n / T` half a period away. Area: 0 over a period, none over the line. At
-    :math:`\pm\infty` there is no limit; the means are returned, 1/2 for the primitive and 0 for the gradient.
+    multiple of :math:`T`; half a period away, the gradient is :math:`-4n / T`. Area: 0 over a period, undefined over
+    all x. At :math:`\pm\infty`, where there is no limit, the primitive is 1/2 and the gradient is 0, their means.
 
     Args:
-      n: number of terms, an integer from 1 on; a flag, not a parameter. (SpikingJelly's ``n`` counts one more.)
-      t_period: period :math:`T`, above 0, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      n: number of terms, a positive integer. It is static and can't be trained. (In SpikingJelly, ``n`` is larger by
+        one for the same number of terms.)
+      t_period: period :math:`T`, above 0, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     Raises:
-      ValueError: n is below 1, or t_period not above 0.
+      ValueError: ``n`` is below 1, or ``t_period`` is not above 0.
 
     References:
       Fang, Chen, Ding, et al. 2023, "SpikingJelly: An open-source machine learning infrastructure platform for
@@ -55,7 +56,7 @@ class SquarewaveFourierSeries(Surrogate, static=("n",)):
         return jnp.where(jnp.isinf(x), jnp.zeros_like(x), total)
 
     def _phase(self, x):
-        # The remainder is exact, however large x is; (2i - 1) x / T overflows float16, and loses the phase long before.
+        # The remainder is exact for any x. In float16, (2i - 1) x / T can overflow, and loses the phase for smaller x.
         rest = jnp.fmod(jnp.where(jnp.isinf(x), jnp.zeros_like(x), x), self.t_period)
         return 2 * jnp.pi * (rest / self.t_period)
 

@@ -1,4 +1,4 @@
-"""Surrogates with Gaussian tails."""
+"""Surrogates with Gaussian tails: a Gaussian, given by its steepness or standard deviation, and the multi-Gaussian."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from ._stable import SQRT_2, SQRT_PI, bounded
 
 @dataclasses.dataclass
 class ERF(Surrogate):
-    r"""The Gaussian of area 1, given by its steepness; its primitive is the error function.
+    r"""A Gaussian with an area of 1, given by its steepness. Its primitive is the error function.
 
     .. math:: g(x) = \tfrac12 \operatorname{erfc}(-\alpha x) = \tfrac12 \bigl(1 + \operatorname{erf}(\alpha x)\bigr)
        \qquad g'(x) = \frac{\alpha}{\sqrt\pi}\, e^{-\alpha^2 x^2}
@@ -20,9 +20,9 @@ class ERF(Surrogate):
     Area: 1. It is ``GaussianGrad(sigma=1 / (sqrt(2) * alpha), alpha=1)``.
 
     Args:
-      alpha: steepness, dimensionless; a number or an array that broadcasts into x. 1 here as in braintools, 2
-        in SpikingJelly.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness, dimensionless. A number, or an array that broadcasts into x. The default is 1 as in braintools;
+        in SpikingJelly, it is 2.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Wu, Deng, Li, Zhu, Shi 2018, "Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural
@@ -50,19 +50,19 @@ class ERF(Surrogate):
 
 @dataclasses.dataclass
 class GaussianGrad(Surrogate):
-    r"""The Gaussian, given by its standard deviation and its area.
+    r"""A Gaussian, given by its standard deviation and its area.
 
     .. math:: g'(x) = \alpha\, \mathcal N(x; 0, \sigma^2) = \frac{\alpha}{\sqrt{2\pi}\,\sigma}\, e^{-x^2 / 2\sigma^2}
        \qquad g(x) = \tfrac12 + \frac{\alpha}{2} \operatorname{erf} \frac{x}{\sqrt2\,\sigma}
 
     At 0: gradient :math:`\alpha / (\sqrt{2\pi}\,\sigma)` (0.399 by default), primitive 1/2. Peak of the gradient:
-    the same, at 0. Area: :math:`\alpha` (0.5 by default). The constant of the primitive is chosen so that
-    :math:`g(0) = 1/2` whatever the parameters.
+    the same value, at 0. Area: :math:`\alpha` (0.5 by default). The constant of the primitive makes
+    :math:`g(0) = 1/2` for all parameters.
 
     Args:
-      sigma: standard deviation, above 0, dimensionless; a number or an array that broadcasts into x.
-      alpha: area, likewise.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      sigma: standard deviation, above 0, dimensionless. A number, or an array that broadcasts into x.
+      alpha: area, dimensionless. A number or an array, like sigma.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Yin, Corradi, Bohte 2020, "Effective and Efficient Computation with Multiple-timescale Spiking Recurrent
@@ -91,7 +91,7 @@ class GaussianGrad(Surrogate):
 
 @dataclasses.dataclass
 class MultiGaussianGrad(Surrogate):
-    r"""A Gaussian less two wider ones at its sides: the gradient is negative far from threshold.
+    r"""A Gaussian minus two wider Gaussians at its sides, so that the gradient is negative far from the threshold.
 
     .. math:: g'(x) = \gamma \bigl[ (1 + h)\, \mathcal N(x; 0, \sigma^2) - h\, \mathcal N(x; \sigma, (s\sigma)^2)
        - h\, \mathcal N(x; -\sigma, (s\sigma)^2) \bigr]
@@ -100,17 +100,18 @@ class MultiGaussianGrad(Surrogate):
        - h\, E\Bigl(\frac{x - \sigma}{s\sigma}\Bigr) - h\, E\Bigl(\frac{x + \sigma}{s\sigma}\Bigr) \Bigr],
        \quad E(z) = \tfrac12 \operatorname{erf} \frac{z}{\sqrt2}
 
-    with :math:`\gamma` = ``scale``. At 0: gradient :math:`\frac{\gamma}{\sqrt{2\pi}\,\sigma} \bigl[1 + h -
-    \frac{2h}{s} e^{-1/2s^2}\bigr]` (0.439 by default), primitive 1/2. Peak of the gradient: the same, at 0. Area:
-    :math:`\gamma (1 - h)` (0.425 by default). The constant of the primitive is chosen so that
-    :math:`g(0) = 1/2` whatever the parameters.
+    Here, :math:`\gamma` is ``scale``. At 0: gradient :math:`\frac{\gamma}{\sqrt{2\pi}\,\sigma} \bigl[1 + h -
+    \frac{2h}{s} e^{-1/2s^2}\bigr]` (0.439 by default), primitive 1/2. Peak of the gradient: the same value, at 0.
+    Area: :math:`\gamma (1 - h)` (0.425 by default). The constant of the primitive makes :math:`g(0) = 1/2` for all
+    parameters.
 
     Args:
-      h: weight of the two wide Gaussians, dimensionless; a number or an array that broadcasts into x.
-      s: how many times wider they are, above 0, likewise.
-      sigma: standard deviation of the narrow one, and distance of the wide ones from threshold; above 0, likewise.
-      scale: factor :math:`\gamma` on the whole, likewise.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      h: weight of the two wide Gaussians, dimensionless. A number, or an array that broadcasts into x.
+      s: ratio of the standard deviations of the wide and the narrow Gaussians, above 0. A number or an array, like h.
+      sigma: standard deviation of the narrow Gaussian, and distance of the wide Gaussians from the threshold, above 0,
+        dimensionless. A number or an array, like h.
+      scale: factor :math:`\gamma` of the gradient, dimensionless. A number or an array, like h.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Yin, Corradi, Bohte 2021, "Accurate and efficient time-domain classification with adaptive spiking recurrent

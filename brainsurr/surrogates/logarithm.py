@@ -1,4 +1,4 @@
-"""Surrogates with a tail of 1 / |x|, whose primitive is a logarithm and whose area is infinite."""
+"""Surrogates with a tail of 1 / |x|. Their primitive is a logarithm, and their area is infinite."""
 
 import dataclasses
 
@@ -12,15 +12,15 @@ from ._stable import log_linear, odd, ratio
 
 @dataclasses.dataclass
 class NonzeroSignLog(Surrogate):
-    r"""The logarithm on both sides: a slow tail, and a cheap gradient.
+    r"""The derivative of a logarithm on both sides: a tail that falls slowly, and a cheap gradient.
 
     .. math:: g(x) = \operatorname{sign}(x) \log(1 + \alpha |x|) \qquad g'(x) = \frac{\alpha}{1 + \alpha |x|}
 
     At 0: gradient :math:`\alpha`, primitive 0. Peak of the gradient: :math:`\alpha`, at 0. Area: infinite.
 
     Args:
-      alpha: steepness, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Fang, Chen, Ding, et al. 2023, "SpikingJelly: An open-source machine learning infrastructure platform for
@@ -47,20 +47,20 @@ class NonzeroSignLog(Surrogate):
 
 @dataclasses.dataclass
 class FakeNumericalGradient(Surrogate):
-    r"""The two-sided log tail: level near threshold, :math:`1 / |x|` beyond.
+    r"""The two-sided log tail: constant near the threshold, and :math:`1 / |x|` beyond.
 
     .. math:: g'(x) = \min\Bigl(\alpha, \frac{1}{|x|}\Bigr) \qquad
        g(x) = \tfrac12 + \begin{cases} \alpha x & \alpha |x| \le 1 \\
        \operatorname{sign}(x) \bigl(1 + \log \alpha |x|\bigr) & \alpha |x| > 1 \end{cases}
 
     At 0: gradient :math:`\alpha`, primitive 1/2. Peak of the gradient: :math:`\alpha`, on
-    :math:`|x| \le 1 / \alpha`. Area: infinite. The constant of the primitive is chosen so that
-    :math:`g(0) = 1/2` whatever the parameter. :class:`LogTailedRelu` has this tail above threshold only. The
-    name is SpikingJelly's: :math:`1 / |x|` is the difference quotient of a step of height 1 from 0 to x.
+    :math:`|x| \le 1 / \alpha`. Area: infinite. The constant of the primitive makes
+    :math:`g(0) = 1/2` for every alpha. :class:`LogTailedRelu` has this tail above the threshold only. The name is from
+    SpikingJelly: :math:`1 / |x|` is the difference quotient of a step of height 1 from 0 to x.
 
     Args:
-      alpha: height of the plateau, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: height of the plateau, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Fang, Chen, Ding, et al. 2023, "SpikingJelly: An open-source machine learning infrastructure platform for
@@ -85,13 +85,14 @@ class FakeNumericalGradient(Surrogate):
 
     def surrogate_grad(self, x):
         m = jnp.abs(x)
-        near = (self.alpha * m <= 1).astype(x.dtype)  # added, not selected: XLA would keep an array of ones for a loop
+        # Add instead of selecting: for a select, XLA would store an array of ones throughout a loop.
+        near = (self.alpha * m <= 1).astype(x.dtype)
         return near * self.alpha + (1 - near) / (m + near)
 
 
 @dataclasses.dataclass
 class S2NN(Surrogate):
-    r"""The logistic function below threshold, a logarithm above.
+    r"""The derivative of the logistic function below the threshold, and of a logarithm above.
 
     .. math:: g(x) = \begin{cases} \sigma(\alpha x) & x < 0 \\ \tfrac12 + \beta \log(1 + x + \epsilon) & x \ge 0
        \end{cases} \qquad
@@ -99,14 +100,15 @@ class S2NN(Surrogate):
        \beta / (1 + x + \epsilon) & x \ge 0 \end{cases}
 
     At 0: gradient :math:`\beta`, primitive 1/2 (for :math:`\epsilon \to 0`). Peak of the gradient:
-    :math:`\max(\alpha / 4, \beta)`, at 0. Area: infinite, above threshold.
+    :math:`\max(\alpha / 4, \beta)`, at 0. Area: infinite, because of the tail above the threshold.
 
     Args:
-      alpha: steepness below threshold, dimensionless; a number or an array that broadcasts into x.
-      beta: height above threshold, likewise.
-      epsilon: added to the argument of the logarithm, above -1, likewise. The formula needs none (:math:`1 + x \ge 1`);
-        other libraries have it, and here the gradient has it too.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: steepness below the threshold, dimensionless. A number, or an array that broadcasts into x.
+      beta: height above the threshold, dimensionless. A number or an array, like alpha.
+      epsilon: number added to the argument of the logarithm, above -1, dimensionless. A number or an array, like alpha.
+        It is not necessary, since :math:`1 + x \ge 1`, but other libraries have it. Here, it also applies to the
+        gradient.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Suetake, Ikegawa, Saiin, Sawada 2023, "S3NN: Time Step Reduction of Spiking Surrogate Gradients for Training

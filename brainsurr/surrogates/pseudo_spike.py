@@ -1,4 +1,4 @@
-"""The q-PseudoSpike: power-law tails whose exponent is the parameter."""
+"""The q-PseudoSpike, whose parameter is the exponent of its power-law tails, in two normalisations."""
 
 import dataclasses
 
@@ -11,23 +11,23 @@ from ._stable import fill, growth, log_linear, odd, tails
 
 @dataclasses.dataclass
 class QPseudoSpike(Surrogate):
-    r"""The q-PseudoSpike in braintools' form, :math:`\alpha + 1`, whose tail is as fat as the parameter says.
+    r"""The q-PseudoSpike with :math:`\alpha + 1` as in braintools: alpha sets how fast the tails fall.
 
     .. math:: g'(x) = \Bigl(1 + \frac{2|x|}{\alpha + 1}\Bigr)^{-\alpha} \qquad
        g(x) = \tfrac12 + \operatorname{sign}(x)\, \frac{\alpha + 1}{2} \cdot
        \frac{\bigl(1 + \frac{2|x|}{\alpha + 1}\bigr)^{1 - \alpha} - 1}{1 - \alpha}
 
-    and at :math:`\alpha = 1` the limit, :math:`g(x) = \tfrac12 + \operatorname{sign}(x) \log(1 + |x|)`. At 0:
+    At :math:`\alpha = 1`, :math:`g` is the limit, :math:`\tfrac12 + \operatorname{sign}(x) \log(1 + |x|)`. At 0:
     gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: :math:`(\alpha + 1) / (\alpha - 1)` for
     :math:`\alpha > 1` (3 by default), infinite for :math:`\alpha \le 1`.
 
-    The paper has :math:`\alpha - 1` in place of :math:`\alpha + 1`, an area of 1, and so has SpikingJelly under
-    this name: that one is :class:`NormalizedQPseudoSpike`. This one also holds for :math:`\alpha \le 1`.
+    The paper, and SpikingJelly under this name, use :math:`\alpha - 1` instead of :math:`\alpha + 1`, which gives an
+    area of 1: see :class:`NormalizedQPseudoSpike`. The form here is also defined for :math:`\alpha \le 1`.
 
     Args:
-      alpha: exponent of the tail, dimensionless, above 0, and at most 1e37, beyond which 2 / (alpha + 1) is lost to 0;
-        a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: exponent of the tails, dimensionless, above 0 and at most 1e37, since 2 / (alpha + 1) is rounded to 0 for
+        larger values. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Herranz-Celotti, Rouat 2022, "Surrogate Gradients Design" (with :math:`\alpha - 1`).
@@ -56,19 +56,19 @@ class QPseudoSpike(Surrogate):
 
 @dataclasses.dataclass
 class NormalizedQPseudoSpike(Surrogate):
-    r"""The q-PseudoSpike as its paper has it, :math:`\alpha - 1`: peak and area are 1 whatever the tail.
+    r"""The q-PseudoSpike with :math:`\alpha - 1` as in the paper: its peak and area are 1 for every alpha.
 
     .. math:: g'(x) = \Bigl(1 + \frac{2|x|}{\alpha - 1}\Bigr)^{-\alpha} \qquad
        g(x) = \begin{cases} \tfrac12 \bigl(1 - \frac{2x}{\alpha - 1}\bigr)^{1 - \alpha} & x < 0 \\
        1 - \tfrac12 \bigl(1 + \frac{2x}{\alpha - 1}\bigr)^{1 - \alpha} & x \ge 0 \end{cases}
 
-    At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: 1. At :math:`\alpha = 2` it is
-    ``SoftSign(2)``, and for large :math:`\alpha` ``PiecewiseExp(2)``.
+    At 0: gradient 1, primitive 1/2. Peak of the gradient: 1, at 0. Area: 1. At :math:`\alpha = 2`, it is
+    ``SoftSign(2)``; for large :math:`\alpha`, it approaches ``PiecewiseExp(2)``.
 
     Args:
-      alpha: exponent of the tail, dimensionless, above 1, and at most 1e37 as in :class:`QPseudoSpike`; a number or an
-        array that broadcasts into x. One that rounds to 1 in the dtype of x is read as the next number above.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: exponent of the tails, dimensionless, above 1 and at most 1e37, as in :class:`QPseudoSpike`. A number, or
+        an array that broadcasts into x. If it rounds to 1 in the dtype of x, the next larger number is used.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Herranz-Celotti, Rouat 2022, "Surrogate Gradients Design" (the q-PseudoSpike, :math:`q = \alpha`).
@@ -95,13 +95,13 @@ class NormalizedQPseudoSpike(Surrogate):
         return jnp.exp(-(1 + excess) * _log_of_excess(jnp.abs(x), excess))
 
     def _excess(self, x):
-        """Return alpha - 1; an alpha that rounds to 1 in x's dtype is read as the next number above."""
+        """Return alpha - 1. If alpha rounds to 1 in the dtype of x, use the next larger number."""
         excess = fill(self.alpha, x) - 1
         return excess + jax.lax.stop_gradient(jnp.maximum(jnp.finfo(x.dtype).eps - excess, 0))
 
 
 def _log_of_excess(m, excess):
-    """Return log(1 + 2 m / excess) for m >= 0; for a small excess in a form whose derivative does not overflow."""
+    """Return log(1 + 2 m / excess) for m >= 0, in a form whose derivative does not overflow for a small excess."""
     small = excess < 1
     half = jnp.where(small, excess, jnp.ones_like(excess)) / 2
     slope = 2 / jnp.where(small, jnp.ones_like(excess), excess)

@@ -1,4 +1,4 @@
-"""Surrogates shaped like a rectifier: the gradient does not vanish above threshold, or vanishes slowly."""
+"""Surrogates shaped like a rectifier: above the threshold, the gradient stays constant or falls slowly."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from ._stable import fill
 
 @dataclasses.dataclass
 class LogTailedRelu(Surrogate):
-    r"""The log-tailed ReLU: linear to 1, logarithmic beyond.
+    r"""The log-tailed ReLU: linear up to 1, and logarithmic beyond.
 
     ================================= ======================= ===================== ======================
     \                                 :math:`x \le 0`         :math:`0 < x \le 1`   :math:`x > 1`
@@ -24,39 +24,39 @@ class LogTailedRelu(Surrogate):
     ================================= ======================= ===================== ======================
 
     At 0: gradient :math:`\alpha`, primitive 0. Peak of the gradient: 1, on (0, 1] (:math:`\alpha` if that is
-    larger). Area: infinite; the tail :math:`1/x` is what keeps a gradient at neurons far above threshold. As
-    written, :math:`g` jumps from 1 to 0 at :math:`x = 1`; ``continuous=True`` has the tail :math:`1 + \log x`
-    instead. The gradient is the same.
+    larger). Area: infinite. Because of the tail :math:`1/x`, neurons far above the threshold still receive a gradient.
+    As written, :math:`g` jumps from 1 to 0 at :math:`x = 1`. With ``continuous=True``, the tail is
+    :math:`1 + \log x`, and the gradient is the same.
 
-    With ``alpha=0``, the default, nothing flows through a neuron below threshold: a layer in which no neuron
-    fires gets no gradient at all and stays silent for good. Any small alpha lets it recover.
+    With ``alpha=0``, the default, no gradient flows through a neuron below the threshold. A layer in which no neuron
+    fires then receives no gradient and stays silent. With a small alpha above 0, it can recover.
 
-    Which alpha? In the documentation's page *Studies*, ``alpha=0.01`` trains shallow and recurrent
-    networks about as well as 0 does, and none of them stays silent; in twelve and sixteen layers 0.1 is better by far,
-    with a width of 0.25 or 0.5; 0.3 is nowhere better, and can ruin a recurrent network. In deep and in recurrent
-    networks other surrogates are better still.
+    The documentation's page *Which surrogate?* compares three variants. Of these, use
+    ``LogTailedRelu(0.1).scaled(width=0.25)`` with a tuned learning rate, or ``LogTailedRelu(0.01)`` with a fixed one.
+    Other surrogates, such as :class:`Sigmoid`, reach a higher accuracy.
 
-    The knee lies at 1. ``f.scaled(width=w)`` (:meth:`Surrogate.scaled`) puts it at any other w, where it suits the
-    membrane potential better:
+    The gradient starts to fall at 1. ``f.scaled(width=w)`` (:meth:`Surrogate.scaled`) moves this point to any other w,
+    which may suit the membrane potential better:
 
     .. math:: g'\Bigl(\frac{x}{w}\Bigr) = \begin{cases} \alpha & x \le 0 \\ 1 & 0 < x \le w \\
        w / x & x > w \end{cases}
 
-    To train w, take ``continuous=True``: its derivative is that of the primitive, in which a jump at x = w would be
-    left out.
+    To train w, use ``continuous=True``. The derivative with respect to w is the derivative of the primitive, which
+    would ignore a jump at x = w.
 
     Args:
-      alpha: slope below threshold, dimensionless, usually in [0, 1]; a number or an array that broadcasts into x.
-      continuous: whether the tail of the primitive is :math:`1 + \log x`.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: slope below the threshold, dimensionless, usually in [0, 1]. A number, or an array that broadcasts into x.
+      continuous: if True, the tail of the primitive is :math:`1 + \log x`.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     Note:
-      :math:`\mathrm{d}/\mathrm{d}\alpha` is that of the primitive, :math:`\min(x, 0)`: see
-      :func:`brainsurr.spike`. It is not the way to the :math:`\alpha` that trains best, and nothing stops it: train
-      :math:`\alpha` within bounds (the default of the layers) and from a small start.
+      The derivative with respect to :math:`\alpha` is the derivative of the primitive, :math:`\min(x, 0)`: see
+      :func:`brainsurr.spike`. Training follows this derivative, which need not lead to the :math:`\alpha` that trains
+      best, and has no limit of its own. So train :math:`\alpha` within bounds, as the layers do by default, and start
+      from a small value.
 
     See Also:
-      :class:`LeakyRelu`, the same without the tail, which deep and recurrent networks need.
+      :class:`LeakyRelu`, without the tail, which deep and recurrent networks need.
       :class:`FakeNumericalGradient`, with the tail on both sides.
       :class:`Sigmoid`, the default of the layers.
 
@@ -86,19 +86,20 @@ class LogTailedRelu(Surrogate):
     continuous: bool = False
 
     def surrogate_fun(self, x):
-        # -inf * 0 is NaN, so at alpha = 0 the x below is 0; where(alpha == 0, 0, ...) would cut alpha's gradient.
+        # -inf * 0 is NaN, so replace x = -inf by 0 if alpha is 0; where(alpha == 0, 0, ...) would cut alpha's gradient.
         below = self.alpha * jnp.where((self.alpha == 0) & (x == -jnp.inf), jnp.zeros_like(x), x)
         tail = jnp.log(_at_least_one(x)) + float(self.continuous)
         return jnp.where(_is_positive(x), jnp.where(x <= 1, x, tail), below)
 
     def surrogate_grad(self, x):
-        slope = 1 / _at_least_one(x)  # 1 below 0; XLA would keep an array of alphas for a loop
+        # For x <= 1, the slope is 1. Multiply it by alpha: for alpha alone, XLA would store an array throughout a loop.
+        slope = 1 / _at_least_one(x)
         return jnp.where(_is_positive(x), slope, self.alpha * slope)
 
 
 @dataclasses.dataclass
 class LeakyRelu(Surrogate):
-    r"""The leaky ReLU: one slope below threshold, another above.
+    r"""The leaky ReLU: one slope below the threshold, and another above.
 
     .. math:: g(x) = \begin{cases} \alpha x & x < 0 \\ \beta x & x \ge 0 \end{cases}
        \qquad g'(x) = \begin{cases} \alpha & x < 0 \\ \beta & x \ge 0 \end{cases}
@@ -107,9 +108,9 @@ class LeakyRelu(Surrogate):
     ``LeakyRelu(1, 1)`` is the straight-through estimator, whose gradient is 1 everywhere.
 
     Args:
-      alpha: slope below threshold, dimensionless; a number or an array that broadcasts into x.
-      beta: slope above threshold, likewise.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: slope below the threshold, dimensionless. A number, or an array that broadcasts into x.
+      beta: slope above the threshold, dimensionless. A number or an array, like alpha.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Maas, Hannun, Ng 2013, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", section 2.

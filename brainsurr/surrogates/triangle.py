@@ -1,4 +1,4 @@
-"""Triangles and rectangles: beyond some distance from threshold no gradient flows, or a constant leak."""
+"""Triangles and rectangles. Beyond some distance from the threshold, the gradient is 0 or a small constant."""
 
 import dataclasses
 
@@ -10,19 +10,19 @@ from ._stable import fill, odd
 
 @dataclasses.dataclass
 class ReluGrad(Surrogate):
-    r"""The triangle, given by its height over its half-width.
+    r"""A triangle, given by the slope of its sides and its half-width.
 
     .. math:: g'(x) = \alpha \max(0, w - |x|) \qquad
        g(x) = \tfrac12 + \alpha\, c\,\bigl(w - \tfrac{|c|}{2}\bigr), \quad c = \min(\max(x, -w), w)
 
     At 0: gradient :math:`\alpha w`, primitive 1/2. Peak of the gradient: :math:`\alpha w`, at 0. Area:
-    :math:`\alpha w^2` (0.3 by default). The constant of the primitive is chosen so that :math:`g(0) = 1/2`
-    whatever the parameters.
+    :math:`\alpha w^2` (0.3 by default). The constant of the primitive makes :math:`g(0) = 1/2` for all
+    parameters.
 
     Args:
-      alpha: slope of the sides, dimensionless; a number or an array that broadcasts into x.
-      width: half-width :math:`w` of the support, likewise.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: slope of the sides, dimensionless. A number, or an array that broadcasts into x.
+      width: half-width :math:`w` of the support, dimensionless. A number or an array, like alpha.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Esser et al. 2016, "Convolutional networks for fast, energy-efficient neuromorphic computing" (the
@@ -50,17 +50,17 @@ class ReluGrad(Surrogate):
 
 @dataclasses.dataclass
 class PiecewiseQuadratic(Surrogate):
-    r"""The triangle of area 1; its primitive is piecewise quadratic.
+    r"""A triangle with an area of 1. Its primitive is piecewise quadratic.
 
     .. math:: g'(x) = \alpha \max(0, 1 - \alpha |x|) \qquad
        g(x) = \tfrac12 + c\,\Bigl(1 - \frac{|c|}{2}\Bigr), \quad c = \min(\max(\alpha x, -1), 1)
 
     At 0: gradient :math:`\alpha`, primitive 1/2. Peak of the gradient: :math:`\alpha`, at 0. Area: 1. The support
-    is :math:`|x| < 1 / \alpha`. :class:`ReluGrad` is the triangle given by its slope and half-width.
+    is :math:`|x| < 1 / \alpha`. :class:`ReluGrad` is a triangle given by its slope and half-width.
 
     Args:
-      alpha: height, and one over the half-width, dimensionless; a number or an array that broadcasts into x.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      alpha: height, and inverse of the half-width, dimensionless. A number, or an array that broadcasts into x.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Esser et al. 2016, "Convolutional networks for fast, energy-efficient neuromorphic computing" (with
@@ -92,7 +92,7 @@ class PiecewiseQuadratic(Surrogate):
 
 @dataclasses.dataclass
 class PiecewiseLeakyRelu(Surrogate):
-    r"""The rectangle of area 1, and a constant leak outside.
+    r"""A rectangle with an area of 1, and a constant leak outside.
 
     .. math:: g(x) = \begin{cases} c\,(x + w) & x < -w \\ \tfrac12 + \frac{x}{2w} & |x| \le w \\
        1 + c\,(x - w) & x > w \end{cases} \qquad
@@ -103,9 +103,9 @@ class PiecewiseLeakyRelu(Surrogate):
     also known as boxcar, and in some papers as *the* straight-through estimator with saturation.
 
     Args:
-      c: the leak, the gradient outside, dimensionless; a number or an array that broadcasts into x.
-      w: half-width of the rectangle, above 0, likewise.
-      origin: whether calling it returns :math:`g(x)` in place of the spike.
+      c: leak, the gradient outside the rectangle, dimensionless. A number, or an array that broadcasts into x.
+      w: half-width of the rectangle, above 0, dimensionless. A number or an array, like c.
+      origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     References:
       Wu, Deng, Li, Zhu, Shi 2018, "Spatio-Temporal Backpropagation for Training High-Performance Spiking Neural
@@ -126,7 +126,7 @@ class PiecewiseLeakyRelu(Surrogate):
     def surrogate_fun(self, x):
         m = jnp.abs(x)
         outside = m > self.w
-        # c = 0 times infinity is NaN, so there the excess is 0; where(c == 0, 0, ...) would cut the gradient of c.
+        # 0 * inf is NaN, so the excess is 0 if c = 0 and x is infinite; where(c == 0, 0, ...) would cut c's gradient.
         excess = jnp.where(outside & ~((self.c == 0) & jnp.isinf(x)), m - self.w, jnp.zeros_like(x))
         return odd(x, jnp.where(outside, fill(0.5, x), m / (2 * self.w)) + self.c * excess)
 

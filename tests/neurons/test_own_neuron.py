@@ -221,7 +221,7 @@ def test_states_that_do_not_name_the_arrays(host, states):
 
 BAD_ARGUMENTS = [
     ({"rate": np.ones((2, 3))}, "rate"),
-    ({"learnable": "spike_fn"}, "'spike_fn' is not a parameter of it, which has rate, spike_fn.alpha"),
+    ({"learnable": "spike_fn"}, "'spike_fn' is not a parameter; expected rate, spike_fn.alpha"),
 ]
 
 
@@ -278,5 +278,5 @@ def test_bounds_of_a_class_hold_for_its_surrogate(host):
 
 @every_host
 def test_an_integer_is_not_trained(host):
-    with pytest.raises(ValueError, match="learnable='refractory' is not a parameter of it"):
+    with pytest.raises(ValueError, match="learnable='refractory' is not a parameter;"):
         host.layers.layer(own(refractory=2))(3, learnable="refractory")

@@ -183,18 +183,18 @@ def with_biases(*biases):
 PIXELS = nir.LIF(*[np.arange(1.0, 17).reshape(1, 4, 4)] * 5)
 NO_SHAPE = nir.Input({"input": None})
 BAD_NODES = {  # what is said of the node n0, and the nodes
-    "weight to hold numbers that float32": [nir.Linear(np.full((N, N), 1e39))],
-    "bias to hold numbers that float32": [nir.Affine(W, np.full(N, -1e39))],
-    "weight to hold numbers that float16": [
+    "weight to contain numbers that float32": [nir.Linear(np.full((N, N), 1e39))],
+    "bias to contain numbers that float32": [nir.Affine(W, np.full(N, -1e39))],
+    "weight to contain numbers that float16": [
         changed(nir.Linear(1e5 * np.ones((N, N))), metadata={"brainsurr": {"dtype": "float16"}})
     ],
-    "v_threshold to hold numbers": [lif(v_threshold=1e39 * ONE), lif(v_threshold=1e-50 * ONE), lif(r=1e-300 * ONE)],
-    "tau to hold finite": [lif(tau=None), lif(tau=ONE[:0]), lif(tau=np.nan * ONE)],
-    "weight to hold finite": [changed(nir.Linear(W), weight=None)],
+    "v_threshold to contain numbers": [lif(v_threshold=1e39 * ONE), lif(v_threshold=1e-50 * ONE), lif(r=1e-300 * ONE)],
+    "tau to contain finite": [lif(tau=None), lif(tau=ONE[:0]), lif(tau=np.nan * ONE)],
+    "weight to contain finite": [changed(nir.Linear(W), weight=None)],
     "tau of at least dt=1": [lif(tau=1e300 * ONE), lif(tau=1e-3 * ONE)],
     "bias of shape": [nir.Affine(W, np.ones(5))],
     r"an input of shape \(..., 5\)": [nir.Linear(np.ones((N, 5)))],
-    "its parameters to hold numbers": [surrogate("Arctan", alpha=np.nan), surrogate("Arctan", alpha=1e39)],
+    "its parameters to contain numbers": [surrogate("Arctan", alpha=np.nan), surrogate("Arctan", alpha=1e39)],
     "delays of whole steps": [nir.Delay(-ONE), nir.Delay(0.5 * ONE)],
     r"one of \['Affine', .*, got Scale": [nir.Scale(ONE)],
     "r above 0": [lif(r=ZERO)],
@@ -216,7 +216,7 @@ BAD_CHAINS = [  # no way from the Input to the Output that has all nodes
 ]
 BAD_CONVOLUTIONS = {  # what is said of the node n0, and what of it is bad
     "weight of shape": {"weight": np.ones((3, 2, 3))},
-    "padding to hold finite": {"padding": "full"},
+    "padding to contain finite": {"padding": "full"},
     "padding to be one integer": {"padding": -1},
     "dilation to be one integer": {"dilation": (1, 1, 1)},
 }
