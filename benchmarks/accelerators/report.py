@@ -6,8 +6,8 @@ from ..speed.claims import megabytes
 from ..speed.libraries import OURS
 from .targets import TARGETS, TPU
 
-SHOWN = "H100"  # in the picture
-NETWORKS = {  # brainsurr only, besides the reference network: a description of their hidden layers
+SHOWN, LAUNCHES = "H100", "kernel launches"  # the accelerator of the picture
+NETWORKS = {  # of this library alone, beside the usual one: what their hidden layers are
     "recurrent": "recurrent LIF",
     "adaptive": "ALIF",
     "trained": "LIF with trained decay and surrogate width",
@@ -20,7 +20,7 @@ LIMITS = {  # limits at T = 100, by accelerator and mode: counts, memory traffic
     (TPU, "layer by layer"): {"fusions": 700, "bytes": 360e6},
     (TPU, "dots"): {"bytes": 75e6},
 }
-CALLED = {"bytes": (1e9, "GB moved"), "temporaries": (1e6, "MB of temporaries")}
+CALLED = {"bytes": (1e9, "memory traffic, GB"), "temporaries": (1e6, "temporary memory, MB"), "launches": (1, LAUNCHES)}
 
 
 def usual(rows, steps=100):
@@ -65,8 +65,8 @@ def _section(title, rows, name):
     """Make a section with a table of some programs, or nothing if there are none."""
     if not rows:
         return ""
-    what = "fusions" if rows[0]["target"] == TPU else "launches"
-    header = ("", what, "launches in loops", "moved", "/ least possible", "temporaries", "compiling")
+    what = "fusions" if rows[0]["target"] == TPU else LAUNCHES
+    header = ("program", what, "in loops", "memory traffic", "traffic / minimum", "temporary memory", "compile time")
     cells = [
         (
             f"{name(row)}, `{row['mode']}`",
@@ -87,7 +87,7 @@ def draw(out):
     rows = [row for row in usual(read(out / "result.json")["rows"]) if row["target"] == SHOWN]
     names = [f"{row['name']}, {row['mode']}" for row in rows]
     colours = ["tab:blue" if row["name"] == OURS else "tab:gray" for row in rows]
-    shown = {"launches": [launches(row) for row in rows], "MB read and written": [row["bytes"] / 1e6 for row in rows]}
+    shown = {LAUNCHES: [launches(row) for row in rows], "memory traffic (MB)": [row["bytes"] / 1e6 for row in rows]}
     with picture(out / "launches.png", 1, 2, size=(10, 1 + 0.3 * len(rows)), sharey=True) as ((first, second),):
         for axis, (what, numbers) in zip((first, second), shown.items(), strict=True):
             axis.barh(names, numbers, color=colours)

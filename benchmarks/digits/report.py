@@ -35,7 +35,7 @@ def table(result):
             texts.append(f"{name} {start:g} -> {', '.join(f'{end:.3g}' for end in ends)}")
         return "; ".join(texts) or "-"
 
-    header = ("network", "test accuracy", "firing rate per layer", "silent neurons", "surrogate, before -> after")
+    header = ("network", "test accuracy", "firing rate per layer", "silent neurons", "surrogate, untrained -> trained")
     rows = []
     for name, runs in result["runs"].items():
         firing, silent = mean(runs, "firing_rate", "{:.3f}"), mean(runs, "silent", "{:.1%}")
@@ -51,7 +51,7 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
     for of in results_of_runs:
         accuracies = (report.spread(accuracy["seeds"], 4) for accuracy in of["test_accuracy"].values())
         rows.append((f"`{of['framework']}`", *accuracies, f"{of['seconds']:.0f}"))
-    frameworks = report.table(("framework", *first["runs"], "seconds"), rows)
+    frameworks = report.table(("framework", *first["runs"], "training time (s)"), rows)
     return "\n\n".join([table(first).strip(), frameworks, f"On {where(first, 'jax', 'flax')}."])
 
 

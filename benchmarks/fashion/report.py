@@ -14,8 +14,8 @@ from ..lib.study import finished, provenance, rows
 from .data import CLASSES, NAMES, SIDE
 from .networks import NETWORKS
 
-SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons per layer in a raster, and the classes whose images it shows
-HEADER = ("network", "kind", "seeds", "test accuracy, %", "to its twin", "firing rates", "seconds an epoch", "MB")
+SHOWN, IMAGES_OF = 40, (0, 1, 7, 8)  # neurons of a layer in a raster, and of which classes it has an image
+HEADER = ("network", "kind", "seeds", "test accuracy, %", "gain, points", "firing rates", "epoch time, s", "memory, MB")
 
 
 def load(folder: Path):
@@ -46,7 +46,7 @@ def section(folder: Path) -> str:
     for name, network in read(path)["settings"]["networks"].items():
         sizes, rates = "-".join(map(str, network["sizes"])), (f"{network[rate]:g}" for rate in ("rate", "twin_rate"))
         lines.append((name, sizes, network["steps"] or SIDE, network["epochs"], *rates, network["dropout"]))
-    header = "network", "sizes", "steps", "epochs", "rate, LIF", "rate, twin", "dropout"
+    header = "network", "sizes", "steps", "epochs", "learning rate, LIF", "learning rate, baseline", "dropout"
     return "\n\n".join([table(header, lines), summary(folder), f"{provenance(path)}."])
 
 

@@ -41,7 +41,7 @@ def measure(quick):
             missing.append(of | {"why": why})
             continue
         times = {"train": timing.summary(answer["seconds"]), "forward": timing.summary(answer["forward"])}
-        kept = {key: answer[key] for key in ("first_step", "losses", "notes", "python", "versions")}
+        kept = {key: answer[key] for key in ("first_step", "losses", "python", "versions")}
         runs.append(of | times | kept)
     about = {trial: network._asdict() | {"about": network.about()} for trial, network in networks.items()}
     return {"networks": about, "limit": TIMED["timeout"], "runs": runs, "missing": missing}

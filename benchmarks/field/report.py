@@ -3,7 +3,7 @@
 from ..lib.report import table
 from ..speed.claims import seconds
 from ..speed.claims.peers import entry
-from ..speed.libraries import AS_DOCUMENTED, EVERY_CORE, OURS, SLOW
+from ..speed.libraries import AS_DOCUMENTED, EVERY_CORE, OURS, PEERS, SLOW
 from .published import EACH_STEP, IMAGES
 
 TERMS = (AS_DOCUMENTED, EVERY_CORE)
@@ -72,10 +72,10 @@ def section(result, trial):
 
 
 def notes(result):
-    """List the differences of each library from the task, what it can't build, and why a run is missing."""
-    said = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
+    """List what each library does otherwise, what it can't build, and why a run is missing."""
+    said = {f"{run['name']}: {note}" for run in result["runs"] for note in PEERS[run["name"]].notes}
     if IMAGES in result["networks"]:
-        said |= {f"{name}: {IMAGES}'s network is normalised step by step, so its losses differ" for name in EACH_STEP}
+        said |= {f"{name}: normalises each time step of {IMAGES} separately, so losses differ" for name in EACH_STEP}
     said |= {
         f"{run['name']}: {run['trial']} not measured, {run['why']}"
         for run in result["missing"]

@@ -58,7 +58,7 @@ def claim_table(claims: Sequence[Claim]) -> str:
     """Make a table of claims about one number each."""
     verdicts = [("yes" if claim.holds else "**no**") if claim.clear else "undecided" for claim in claims]
     rows = [(claim.text, claim.limit, claim.numbers, verdict) for claim, verdict in zip(claims, verdicts, strict=True)]
-    return table(("what", "at most", "measured", "met"), rows)
+    return table(("quantity", "limit", "measured", "limit met"), rows)
 
 
 def yes(held: bool) -> str:

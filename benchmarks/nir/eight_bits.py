@@ -138,8 +138,8 @@ def main(argv=None):
 
 
 def part(path: Path) -> str:
-    """Return the table of docs/appendix/chips.md, the command and the machine."""
-    heads = "data", "network", "floats", "rounded", "rounded, several spikes", "trained so", "differ", "in the tool"
+    """Return the table of docs/appendix/chips.md and how it was made."""
+    heads = "data", "network", "float, %", "rounded, %", "multiple spikes, %", "quantized, %", "changed, %", "in tool"
     seeds, shown = sorted({row["seed"] for row in rows(path)}), []
     for (name, kind), found in of_seeds(rows(path), seeds, "data", "network").items():
         one = kind.startswith("Loihi")  # one spike per step

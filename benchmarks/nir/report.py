@@ -46,7 +46,7 @@ def ways(rows) -> str:
         (row["network"], TITLES[row["writer"]], TITLES[row["reader"]], row["how"] and f"`{row['how']}`", cell(row))
         for row in rows
     ]
-    return table(("network", "written by", "read by", "said to brainsurr", "differ"), shown)
+    return table(("network", "written by", "read by", "arguments in brainsurr", "outputs that differ"), shown)
 
 
 def cell(row, refused: str | None = None) -> str:
@@ -62,7 +62,7 @@ def digits(by_library) -> str:
         (TITLES[name], row["network"], *(percent(row.get(of)) for of in ("here", "accuracy", "several")), cell(row))
         for name, row in by_library.items()
     ]
-    heads = "digits in", "network", "test accuracy here", "and there", "with several spikes in a step"
+    heads = "library", "network", *(f"test accuracy, {how}" for how in ("brainsurr", "library", "multiple spikes"))
     return table((*heads, "spikes that differ"), rows)
 
 
@@ -77,4 +77,4 @@ def versions(libraries) -> str:
         (TITLES[name], found["version"], ", ".join(f"{part} {found[part]}" for part in found if part != "version"))
         for name, found in sorted(libraries.items(), key=lambda item: NAMES.index(item[0]))
     ]
-    return table(("library", "version", "with"), rows)
+    return table(("library", "version", "environment"), rows)

@@ -40,15 +40,15 @@ JAX, TORCH, FLOATS, BOTH = ("3.13", "3.12", "3.11"), ("3.11",), ("float32",), ("
 UNROLLS = ("unroll", "unroll_checkpointed", "unroll, scan_unroll=1", "unroll_checkpointed, scan_unroll=1")
 MODES = ("dots", "full", "none", "layer by layer")
 EVENTS = tuple(f"{mode}, events" for mode in MODES)
-# How some libraries differ from the task.
-SCALED = "takes (1 - decay) of its input: weights and learning rate are scaled to make up for it"
-LATE = "a spike comes one step after the threshold is passed, and is taken off undecayed"
-AGAIN = "a potential above threshold after a reset is reset again before the next spike, so its losses differ"
-READOUT = "its leaky integrator takes (1 - decay) of its input: its weights and learning rate are scaled for it"
-SUPER = "has no arctan surrogate: SuperSpike with alpha = 10 in its place, so its losses part after the first"
+# How some differ from the task.
+SCALED = "multiplies its input by (1 - decay), so we scaled weights and learning rate"
+LATE = "spikes one step after the potential crosses the threshold, and subtracts the threshold without decay"
+AGAIN = "a potential above the threshold after a reset is reset again before the next spike, so losses differ"
+READOUT = "its leaky integrator multiplies its input by (1 - decay), so we scaled its weights and learning rate"
+SUPER = "has no arctan surrogate, so we used SuperSpike with alpha = 10, and losses differ after the first step"
 SPIKINGJELLY = ("spikingjelly", "torch")
 PEERS = {
-    "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS, ("jax",), ("no neurons: a floor, not a network",)),
+    "products": Peer(("jax",), JAX, ("all steps at once",), FLOATS, ("jax",), ("a lower bound without neurons",)),
     "brainsurr": Peer(("flax", "numba"), JAX, MODES + EVENTS, BOTH[::-1], ("jax", "flax")),
     "spyx": Peer(("spyx",), JAX, ("scan",), BOTH, ("spyx", "jax", "flax"), (LATE,)),
     "jaxpike": Peer(("jaxpike",), JAX, UNROLLS, BOTH, ("jaxpike", "jax", "equinox"), (SCALED,)),
@@ -62,6 +62,7 @@ OURS, FLOOR = "brainsurr", "products"
 # The environment variables that `brainsurr.cpu.use_all_cores` would set, so that all libraries get the same: those
 # without jax use all cores anyway. On jax, each batch is split among the devices.
 AS_DOCUMENTED, DEVICES, EVERY_CORE = "as documented", "a device for each core", "every core"
+SHOWN = {AS_DOCUMENTED: "one device", DEVICES: "one device per core", EVERY_CORE: "all cores"}  # in tables
 _PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "8000000000", "MALLOC_ARENA_MAX": "1"}
 _ON_DEVICES = {"JAX_NUM_CPU_DEVICES": str(cores())}
 TERMS: dict[str, dict[str, str]] = {AS_DOCUMENTED: {}, DEVICES: _ON_DEVICES, EVERY_CORE: _ON_DEVICES | _PAGES}

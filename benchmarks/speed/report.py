@@ -24,8 +24,8 @@ def show(name, result):
 
 
 def section(name, result):
-    """Return the description of a target and its table; a result of None means that it was not measured."""
-    heading = CLAIMS[name].__doc__.splitlines()[0]
+    """Return the docstring of a claim, which readers of the page get, and its table; None is what was not measured."""
+    heading = CLAIMS[name].__doc__.strip()
     return f"## {name}\n\n{heading}\n\n{'Not measured.' if result is None else CLAIMS[name].report(result)}"
 
 

@@ -149,14 +149,14 @@ def _cause(path):
 def section(folder: Path) -> str:
     """Make the tables of docs/appendix/studies.md: a row for each setting and configuration, and the verdicts."""
     causes = load(folder)
-    columns = ("fixed", "follows", "flat, %", "far")
-    header, lines = ["", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
+    columns = ("fixed width, %", "adaptive width, %", "flat slopes, %", "distance")
+    header, lines = ["task and surrogate", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
     for name, cause in causes.items():
         numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).reshape(len(FOUR), -1)
         for entrant, of in zip(FOUR, numbers, strict=True):
             lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:z.1f}" for x in of)))
     verdicts = [(name, *(f"{x:z.2f}" for x in cause.verdict())) for name, cause in causes.items()]
-    head = "setting", "correlation", "gain where fixed fails", "loss elsewhere"
+    head = "task", "rank correlation", "gain where the fixed width fails (points)", "loss elsewhere (points)"
     ran = provenance(*(folder / f"{name}.json" for name in causes))
     return "\n\n".join([table(header, lines), table(head, verdicts), f"{ran}."])
 

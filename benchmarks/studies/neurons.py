@@ -89,11 +89,11 @@ NEURONS = [
     Neuron(BITTAR_GARNER | {"reset": "zero"}, layers.ALIF, like="Baronig et al. 2024"),
     Neuron(BITTAR_GARNER | FEEDFORWARD, layers.ALIF),
     Neuron({"reset_adapted": False}, layers.ALIF, like="sparx `ALIF`"),
-    Neuron({"refractory": 2}, like="norse `LIFRefrac`, brainpy.state `LIFRef`, but for their input"),
+    Neuron({"refractory": 2}, like="norse `LIFRefrac`, brainpy.state `LIFRef`, except for their input"),
     Neuron({"self_connections": False}),
     Neuron({}, layers.Synaptic, like="sparx `Recurrent(Synaptic)`"),
     Neuron({"reset_delay": True, "reset_grad": False}, layers.Synaptic, like="snnTorch `RSynaptic`"),
-    Neuron(FEEDFORWARD, learned=True, like="Hammouamri et al. 2024, by axons"),
+    Neuron(FEEDFORWARD, learned=True, like="Hammouamri et al. 2024, a delay per axon"),
     Neuron({}, layers.ILIF, like="SpikingJelly `ILIFNode`"),
     Neuron({"learnable": "weights", "recurrent": False}, layers.SlidingPSN, like="SpikingJelly `SlidingPSN`"),
     Neuron({"learnable": ("frequency", "damping")}, layers.RF),
@@ -180,7 +180,7 @@ def part(folder: Path) -> str:
         run = runs[name]
         numbers = spread(run["test"]), f"{run['firing'].mean():.2f}", run["parameters"][0]
         lines.append([f"`{name}`", like.get(name, ""), *numbers, f"{run['cpu_seconds'].mean():.1f} s"])
-    head = ["layers", "as", "test accuracy", "firing rate", "parameters", "a seed takes"]
+    head = ["layers", "same equations", "test accuracy", "firing rate", "parameters", "time per seed"]
     return f"{table(head, lines)}\n\n{provenance(path)}."
 
 

@@ -11,6 +11,7 @@ from . import regret
 from .entrants import ARCTAN, CANDIDATES, FAST_SIGMOID, PRESENT, WHOSE
 from .regret import COST, FAR, GIVEN, GRID, HALF, NAMES, RATES, TUNED, WORST, Outcome, Points
 
+TWO_GAPS = ("surrogate", "gap, tuned learning rate (points)", "gap, fixed learning rate (points)")
 KINDS_OF_TASK = {
     "with normalisation": ("batch", "residual", "layer"),
     "deep, without normalisation": ("deep", "momentum", "vowels"),
@@ -80,7 +81,7 @@ def gaps(found: Comparison) -> str:
         (what, *(number(found.over[kind][:, i]) for kind in (TUNED, GIVEN)), WHOSE[NAMES[i]])
         for i, what in cheapest_first(found)
     ]
-    return table(("surrogate", "gap, tuned learning rate", "gap, fixed learning rate", "default of"), lines)
+    return table((*TWO_GAPS, "default of"), lines)
 
 
 def overview(found: Comparison) -> str:
@@ -91,8 +92,9 @@ def overview(found: Comparison) -> str:
         numbers = [number(found.over[kind][:, i]) for kind in kinds]
         lines.append((what, *numbers, f"{number(points)} in *{where}*", found.alike[i]))
     unseen = (number(regret.scored(found.families[kind], found.others)) for kind in kinds)
-    lines.append(("as chosen by the other families", *unseen, "", ""))
-    return table(("configuration", "best rate", "given rate", "worst rate", "half-way", "furthest", "the same"), lines)
+    lines.append(("default chosen by the other groups", *unseen, "", ""))
+    more = "gap, worst fixed learning rate (points)", "validation gap, half of the epochs (points)"
+    return table((*TWO_GAPS, *more, "largest gap, tuned learning rate (points)", "tasks tied with the best"), lines)
 
 
 def answers(found: Comparison) -> str:
@@ -106,14 +108,14 @@ def answers(found: Comparison) -> str:
             failed = sum((of < np.median(of) - FAR).sum() for of in scores)
             numbers = number(cost[:, best]), number(cost[:, own] - cost[:, best])
             lines.append((kind, listed(known), typed(NAMES[best]), *numbers, f"{failed} of {sum(map(len, scores))}"))
-    return table(("task", "settings", "costs least", "its cost", "default costs more", "default's failures"), lines)
+    return table(("task kind", "tasks", "best surrogate", "its gap", "loss with default", "default failures"), lines)
 
 
 def by_rate(found: Comparison) -> str:
     """Make the table of gaps at each fixed learning rate, sorted by the mean gap."""
     order, of = found.over[GIVEN][0].argsort(), found.over[RATES][0]
     lines = [(typed(NAMES[i]), *(f"{points:.1f}" for points in of[i]), number(found.over[GIVEN][:, i])) for i in order]
-    return table(("configuration", *(f"{rate:g}" for rate in GRID.rates), "mean"), lines)
+    return table(("surrogate", *(f"gap at {rate:g} (points)" for rate in GRID.rates), "mean gap (points)"), lines)
 
 
 def short(found: Comparison) -> str:
@@ -122,7 +124,7 @@ def short(found: Comparison) -> str:
     first = [*dict.fromkeys((found.choice.name, ARCTAN, PRESENT))][:2]
     shown = [*map(NAMES.index, (*first, FAST_SIGMOID)), min(tails, key=found.over[TUNED][0].item)]
     lines = [(typed(NAMES[i]), *(f"{found.over[kind][0, i]:.1f}" for kind in (TUNED, GIVEN))) for i in shown]
-    return table(("configuration", "points behind at its best rate", "at a given rate"), lines)
+    return table(TWO_GAPS, lines)
 
 
 def candidates(found: Comparison) -> str:
@@ -134,15 +136,15 @@ def candidates(found: Comparison) -> str:
         without = [family for family, of in found.others.items() if of == name]
         chosen = "any other" if name == found.choice.name else listed(without)
         lines.append((typed(name), number(cost[:, i]), *gains, out.get(name, ""), chosen))
-    head = "candidate", "cost", f"less than {typed(PRESENT)} by", "in draws", "out by", "chosen without"
-    return table(head, lines)
+    head = "candidate", "average gap (points)", f"gain over {typed(PRESENT)} (points)", "resamples with a gain"
+    return table((*head, "excluded by", "chosen without"), lines)
 
 
 def sections(found: Comparison) -> Iterator[str]:
     """Yield the tables over settings, one for each kind of regret, with a letter for each configuration."""
     letters = [chr(ord("a") + i) for i in range(len(NAMES))]
-    yield table(("", "configuration"), zip(letters, map(typed, NAMES), strict=True))
-    titles = {"At its best rate": [TUNED], "Half-way": [HALF], "At a given rate, mean / worst": [GIVEN, WORST]}
+    yield table(("letter", "surrogate"), zip(letters, map(typed, NAMES), strict=True))
+    titles = {"tuned learning rate": [TUNED], "halfway": [HALF], "fixed learning rate, mean / worst": [GIVEN, WORST]}
     for title, kinds in titles.items():
         write = number if kinds == [TUNED] else lambda points: f"{points[0]:.1f}"
         lines = []
@@ -150,14 +152,14 @@ def sections(found: Comparison) -> Iterator[str]:
             each = zip(*(map(write, found.points[kind][setting].T) for kind in kinds), strict=True)
             edges = [" e" * (kinds == [TUNED] and name in outcome.edges) for name in NAMES]
             lines.append((setting, *(" / ".join(of) + edge for of, edge in zip(each, edges, strict=True))))
-        yield f"### {title}\n\n{table(('setting', *letters), lines)}"
+        yield f"### Gap, {title}\n\n{table(('task', *letters), lines)}"
 
 
 def draw(found: Comparison, path: Path):
     """Draw the gap of each entrant to the best, with a dot for each task group, readable on a phone."""
     order = found.over[COST][0].argsort()[::-1]
     with picture(path, size=(4.2, 5.6), dpi=200) as ((axis,),):
-        for kind, up, color, label in ((TUNED, 0.18, "C0", "best rate"), (GIVEN, -0.18, "C1", "given rate")):
+        for kind, up, color, label in ((TUNED, 0.18, "C0", "tuned rate"), (GIVEN, -0.18, "C1", "fixed rate")):
             dots = np.array([points[0] for points in found.families[kind].values()])[:, order]
             y = np.broadcast_to(np.arange(len(order)) + up, dots.shape)
             axis.scatter(dots, y, s=12, alpha=0.6, color=color, label=label, linewidths=0)
@@ -167,6 +169,6 @@ def draw(found: Comparison, path: Path):
         axis.set_xscale("symlog", linthresh=1)
         axis.set_xticks([0, 1, 5, 20, 80], ["0", "1", "5", "20", "80"])
         axis.minorticks_off()
-        axis.set(xlabel="points behind the best", xlim=(-0.1, 110))
+        axis.set(xlabel="gap to the best (percentage points)", xlim=(-0.1, 110))
         axis.grid(axis="x", alpha=0.3)
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=8)

@@ -114,8 +114,8 @@ def section(folder: Path) -> str:
             gain, xi = (max(each, key=lambda kind: of[kind]["validation"].mean()) for each in kinds)
             lines.append([name, *shown, f"{100 * (of[xi]['test'] - of[gain]['test']).mean():+z.1f}"])
             ran.append(path)
-    kinds = [*(f"x {gain:g}" for gain in GAINS), *(f"xi {xi:g}" for xi in XIS)]
-    return f"{table(['setting', *kinds, 'best xi - best x'], lines)}\n\n{provenance(*ran)}."
+    kinds = [*(f"gain {gain:g} (%)" for gain in GAINS), *(f"xi {xi:g} (%)" for xi in XIS)]
+    return f"{table(['task', *kinds, 'best xi - best gain (points)'], lines)}\n\n{provenance(*ran)}."
 
 
 if __name__ == "__main__":

@@ -332,6 +332,6 @@ Neuron._checked = {"initial_state": make_first_state, "step": take_one_step}
 
 
 def _in_dtype_of(before, after):
-    """Cast a part of the new state to its old dtype, except a float that was an integer, so that jax raises an error."""
+    """Cast a part of the new state to its old dtype; leave a float that was an integer to the error of jax."""
     after = jnp.asarray(after)
     return after if is_float(after) and not is_float(before) else after.astype(before.dtype)

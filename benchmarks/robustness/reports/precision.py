@@ -30,8 +30,8 @@ def table(result):
         label = f"{framework}, {dtype}" + (f", scale: {scaling[0]}" if scaling else "")
         ends = (report.spread([curve[-1] for curve in run[what]]) for what in ("loss", "test_accuracy"))
         rows.append((label, *ends, *noise, report.yes(run["finite"]), ", ".join(run["dtypes_of_state"])))
-    header = ("", "loss, last epoch", "test accuracy", "epochs within noise", "accuracy within noise", "all finite")
-    return report.table((*header, "parameters"), rows)
+    header = ("training", "final loss", "test accuracy", "epochs within noise", "accuracy within noise", "all finite")
+    return report.table((*header, "parameter dtype"), rows)
 
 
 def underflow(result):
@@ -41,7 +41,7 @@ def underflow(result):
     for name, run in result["runs"].items():
         if "no_gradient" in run:
             rows.append((name.split(", ")[-1], *(f"{run['no_gradient'][column]:.4%}" for column in columns)))
-    return report.table(("trained with scale", *(f"no gradient in {column}" for column in columns)), rows)
+    return report.table(("loss scale", *(f"weights without gradient, {column}" for column in columns)), rows)
 
 
 def parts(result):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...lib import report
 
-PLACES = ("once", "by block", "by time step")  # names, by the number of loops around a collective
+PLACES = ("once", "per block", "per time step")  # by the number of loops around a collective
 
 
 def sent(run):
@@ -62,8 +62,8 @@ def table(result):
         moved = ("; ".join(sorted({_moved(sent(run), kind) for run in runs})) for kind in kinds)
         numbers = (f"{difference:.1e}" for difference in differences(runs))
         rows.append((layout, processes, processes * devices, *has, *numbers, *moved, f"{met} of {len(runs)}"))
-    header = ("layout", "processes", "devices", "examples a process", "parameters a device")
-    return report.table((*header, "loss", "gradients", "parameters", *kinds, "as expected"), rows)
+    header = ("layout", "processes", "devices", "examples per process", "parameters per device", "loss error")
+    return report.table((*header, "gradient error", "parameter error", *kinds, "runs as expected"), rows)
 
 
 def parts(result):

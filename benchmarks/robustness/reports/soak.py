@@ -5,9 +5,9 @@ import numpy as np
 from ...lib import report
 
 NAMES = {
-    "resident": "memory of the process, MB",
-    "on_device": "jax's arrays, MB",
-    "arrays": "jax's arrays",
+    "resident": "process memory, MB",
+    "on_device": "jax arrays, MB",
+    "arrays": "number of jax arrays",
     "on_disk": "checkpoints, MB",
     "files": "open files",
     "threads": "threads",
@@ -19,7 +19,7 @@ def table(result):
     measures = result["summary"]["table"]
     digits = {name: int(label.endswith("MB")) for name, label in NAMES.items()}
     rows = [[NAMES[name], *(f"{value:.{digits[name]}f}" for value in at.values())] for name, at in measures.items()]
-    return report.table(["after", *measures["resident"]], rows)
+    return report.table(["measured after", *measures["resident"]], rows)
 
 
 def totals(result):
@@ -27,9 +27,9 @@ def totals(result):
     summary, steps = result["summary"], result["settings"]["steps_a_round"]
     first, every = (summary["programs"][when] for when in ("first tour", "all"))
     counts = [f"{count:,}" for count in (summary["rounds"], steps * summary["rounds"], first, every - first)]
-    first = f"programs of the first {summary['tour']} rounds"
+    first = f"programs compiled in the first {summary['tour']} rounds"
     return report.table(
-        ("rounds", "train steps", first, "programs later", "memory a round, second half"),
+        ("rounds", "training steps", first, "programs compiled later", "memory growth per round, second half"),
         [(*counts, f"{summary['growth']:+.1f} KB")],
     )
 

@@ -1,11 +1,14 @@
-"""The same network and training step in brainsurr and in other libraries, each in its own environment and process.
+"""Comparison with other libraries: the same network and training step in each, in separate processes on a CPU.
 
-The processes run in rounds, once with the defaults of each library, and once on all cores: one jax device per core,
-with the batch split among them and retained memory, as `brainsurr.cpu` sets it. brainsurr also runs with the devices
-alone, to show the gain of each. All run on the CPU, where the peak memory of a process is meaningful, in the newest
-release of each library. The memory added by data and training is the peak of a process minus its peak after the
-imports: inputs, network, compilation and training. Libraries on jax get spikes as uint8 and as float32. Libraries on
-torch get them as float32, because torch products do not accept uint8.
+The first table shows the fastest mode of each library, and the leanest for memory; the next four show every mode.
+Libraries run as their documentation describes, and on *all cores*: with one jax device per core, which share the batch,
+and an allocator that retains freed memory, as `brainsurr.cpu` sets it up. brainsurr also runs with the devices alone.
+
+*Added memory* is the peak memory of the process minus its peak after the imports, so it includes inputs, network,
+compilation and training. *uint8* and *float32* are dtypes of the input spikes; torch cannot multiply uint8. Of
+brainsurr, *dots*, *full* and *none* are values of `remat=` in `unroll`. The *first step* includes compilation.
+Libraries with equal losses train alike. Lower is better for time and memory. The last table shows the time of one call
+for one time step.
 """
 
 import itertools
@@ -18,7 +21,7 @@ from tqdm import tqdm
 from ...lib import timing
 from ...lib.report import picture, ratio_at_most, table
 from ...lib.tries import Tries, kept_in
-from ..libraries import AS_DOCUMENTED, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, TERMS, interpreters, run_peer
+from ..libraries import AS_DOCUMENTED, DEVICES, EVERY_CORE, FLOOR, OURS, PEERS, SHOWN, TERMS, interpreters, run_peer
 from ..peers.task import LONG, NETWORKS, STEPS
 from . import megabytes, seconds, spread
 
@@ -136,7 +139,7 @@ def _merged(rounds):
         "time": timing.summary([second for answer in rounds for second in answer["seconds"]]),
         "added": timing.summary(list(map(_added, rounds))),
         **{key: statistics.median(answer[key] for answer in rounds) for key in once},
-        **{key: first[key] for key in ("losses", "notes", "python", "versions")},
+        **{key: first[key] for key in ("losses", "python", "versions")},
     }
 
 
@@ -176,15 +179,15 @@ def claims(result):
     made = _over_the_floor(result)
     for (terms, trial), limit in LIMITS.items():
         ours, peers = _apart(best(result, trial, terms=terms))
-        on = "" if terms == AS_DOCUMENTED else f" {terms} /"
-        what = f"train step,{on} {{ours}} / fastest other library ({{name}}, {{other}}), {trial}"
+        on = "" if terms == AS_DOCUMENTED else f" {SHOWN[terms]},"
+        what = f"training step,{on} {{ours}} / fastest other library ({{name}}, {{other}}), {trial}"
         made += _held(limit, what, ours, peers)
     if OURS in result["live"] and len(result["live"]) > 1:
         name, fastest = min(result["live"].items(), key=lambda item: (item[0] == OURS, item[1]["median"]))
-        what = f"a live step / fastest other library ({name})"
+        what = f"streaming, one time step / fastest other library ({name})"
         made.append(ratio_at_most(1.0, what, result["live"][OURS], fastest))
-    for own_inputs, form in ((True, "in each library's own form"), (False, "in the form that is best for each")):
-        what = f"memory that training adds, inputs {form}, {{ours}} / smallest other library ({{name}}, {{other}})"
+    for own_inputs, form in ((True, "in each library's own dtype"), (False, "in the best dtype for each")):
+        what = f"added memory, inputs {form}, {{ours}} / smallest other library ({{name}}, {{other}})"
         sides = _apart(best(result, BATCH_256, added, own_inputs))
         made += _held(1.0, f"{what}, {BATCH_256}", *sides, "added")
     return made
@@ -197,7 +200,7 @@ def _over_the_floor(result):
     floor, made = [run for run in runs if run["name"] == FLOOR], []
     for ending, limit in (("dots", 1.15), (", events", 0.65)):
         ours = [run for run in runs if run["name"] == OURS and run["mode"].endswith(ending)]
-        what = f"train step, every core, `{{mode}}` / the flat products alone, {BATCH_256}"
+        what = f"training step, all cores, `{{mode}}` / matrix products alone, {BATCH_256}"
         made += _held(limit, what, ours, floor)
     return made
 
@@ -235,7 +238,7 @@ def chooser(result, of_jax=False):
         rows.append(row)
     header = ["library"]
     for trial in (f"T = {STEPS}", T_10_000):
-        header += [trial, *terms_of_times[1:], "memory"]
+        header += [trial, *(f"{trial}, {SHOWN[terms]}" for terms in terms_of_times[1:]), f"{trial}, added memory"]
     return table(header, rows)
 
 
@@ -251,7 +254,7 @@ def gains(result):
         times = [took.get((trial, mode, terms)) for terms in TERMS]
         if None not in times:
             rows.append((f"{trial}, `{mode}`", *map(_ms, times), f"{times[-1] / times[0]:.2f}"))
-    return table(("a train step", *TERMS, f"{EVERY_CORE} / {AS_DOCUMENTED}"), rows)
+    return table(("training step", *SHOWN.values(), "all cores / one device"), rows)
 
 
 def _ms(seconds):
@@ -268,19 +271,19 @@ def report(result):
     for trial, network in result["networks"].items():
         rows = []
         for run in (run for run in result["runs"] if run["trial"] == trial):
-            way = _shown(run), run["mode"], run["inputs"], run["terms"]
-            name = ", ".join(part for part in way if part != AS_DOCUMENTED)
+            way = _shown(run), run["mode"], run["inputs"], SHOWN[run["terms"]]
+            name = ", ".join(part for part in way if part != SHOWN[AS_DOCUMENTED])
             memory = megabytes(run["peak_memory"]), spread(run["added"], megabytes)
             losses = " ".join(f"{loss:.4f}" for loss in run["losses"][:3:2])  # a slow process may time fewer steps
             rows.append((name, seconds(run["time"]), *memory, f"{run['first_step']:.1f} s", losses))
-        header = ("train step", "peak memory", "data and training add", "first step", "loss of steps 1, 3")
+        header = ("training step", "peak memory", "added memory", "first step", "loss at steps 1 and 3")
         short = network if len(network) < 20 else f"{network.split('-')[0]}-...-{network.split('-')[-1]}"
         parts.append(table((f"{trial}: {short}", *header), rows))
     if result["live"]:
         rows = [(name, seconds(time)) for name, time in sorted(result["live"].items(), key=lambda i: i[1]["median"])]
         network = "-".join(map(str, LONG.sizes))
-        parts.append(table((f"one time step of {network}, called from Python, one example", "time"), rows))
-    notes = {f"{run['name']}: {note}" for run in result["runs"] for note in run["notes"]}
+        parts.append(table((f"one time step of {network}, one example", "time per call"), rows))
+    notes = {f"{run['name']}: {note}" for run in result["runs"] for note in PEERS[run["name"]].notes}
     notes |= {f"{name}: not measured, {why}" for name, why in result["missing"].items()}
     return "\n\n".join([*parts, *(["\n".join(f"- {note}" for note in sorted(notes))] if notes else [])])
 
@@ -293,5 +296,5 @@ def draw(result, path):
             order = sorted(took, key=took.get, reverse=True)
             colors = ["C0" if name.startswith(OURS) else "0.7" for name in order]
             axis.bar_label(axis.barh(order, [took[name] for name in order], color=colors), fmt="%.0f", padding=3)
-            axis.set(xlabel="ms a train step", title=f"T = {STEPS}" if trial == BATCH_256 else trial)
+            axis.set(xlabel="time of a training step (ms)", title=f"T = {STEPS}" if trial == BATCH_256 else trial)
             axis.margins(x=0.2)

@@ -45,7 +45,6 @@ def main():
         "memory_after_import": imported,
         "memory_before_training": built,
         "losses": losses,
-        "notes": PEERS[name].notes,
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in PEERS[name].packages},
     }
