@@ -94,8 +94,8 @@ def first_spike_cross_entropy(spikes: Any, labels: Any, *, tau: Any = 1.0) -> ja
     Example:
       >>> import jax.numpy as jnp, brainsurr as bs
       >>> spikes = jnp.array([[[0.0, 1.0]], [[1.0, 0.0]]])  # class 1 fires one step earlier
-      >>> print(bs.losses.first_spike_cross_entropy(spikes, jnp.array([1])).round(3))
-      [0.313]
+      >>> print(*bs.losses.first_spike_cross_entropy(spikes, jnp.array([1])).round(2))
+      0.31
     """
     check_number("first_spike_cross_entropy: tau", tau, "above 0", lambda n: n > 0)
     log_p = jax.nn.log_softmax(-first_spike_times(spikes) / tau)

@@ -59,6 +59,19 @@ def test_random_spikes():
     assert printed_as_shown("random-spikes.md", 1e-3)["ensemble"].shape == (3, 8, 4)
 
 
+def test_first_spike_times(capsys):
+    run_blocks(DOCS / "spike-timing.md")
+    (accuracy,) = numbers(capsys.readouterr().out)
+    assert accuracy > 0.6  # a third by chance
+
+
+def test_seeds(capsys):
+    """In each framework, ten networks start apart and learn."""
+    run_blocks(DOCS / "seeds.md")
+    for mean, spread in np.reshape(numbers(capsys.readouterr().out), (4, 2)):
+        assert 0 < spread < mean < 0.8  # log(3), 1.1, by chance
+
+
 def test_first_weights(capsys):
     page = DOCS / "first-weights.md"
     run_blocks(page)

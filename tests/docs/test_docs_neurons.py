@@ -16,7 +16,7 @@ import brainsurr.nnx
 from tools.frameworks import HOSTS, Brainstate
 
 COMMON, LEAKY, SYNAPTIC, BOTH, ADAPTIVE, RESONATE, INTEGERS, SLIDING, *BLOCKS = blocks(DOCS / "neurons.md")
-DELAYS, LEARNED, PLAIN = BLOCKS
+DELAYS, LEARNED, SYNAPSES, PATTERNS, PLAIN = BLOCKS
 CONVOLUTION, LOOP = blocks(DOCS / "convolution.md")
 pytestmark = pytest.mark.usefixtures("lenient")  # flax's Conv, brainstate's Linear
 
@@ -27,6 +27,8 @@ PROGRAMS = {
     "adaptive": ADAPTIVE,
     "resonate": RESONATE,
     "integers": INTEGERS,
+    "delayed synapses": SYNAPSES,
+    "firing patterns": PATTERNS,
     "without a framework": PLAIN,
 }
 

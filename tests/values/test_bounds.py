@@ -51,7 +51,11 @@ ALPHAS |= dict.fromkeys(("InvSquareGrad", "SparseFastSigmoid"), (0.01, 1000))
 ALPHAS |= dict.fromkeys(("FakeNumericalGradient", "GaussianGrad", "ReluGrad"), (0, 10))
 ELSE = {kind: {"alpha": pair} for kind, pair in ALPHAS.items()}
 ELSE |= {"SpikeRateEscape": {"beta": (0.01, 100)}, "Scaled": {"width": (0.01, 100)}}
-ELSE |= {"ILIF": {"threshold": (0.01, np.inf)}, "LearnableDelay": {"width": (0.01, np.inf)}}
+ELSE |= {
+    "ILIF": {"threshold": (0.01, np.inf)},
+    "LearnableDelay": {"width": (0.01, np.inf)},
+    "SynapticDelays": {"width": (0.01, np.inf)},
+}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=label)
