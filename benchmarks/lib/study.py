@@ -118,9 +118,7 @@ def provenance(*paths: Path) -> str:
         environments = results.read(path)["environments"]
         for row in rows(path):
             here = environments[row["environment"]]
-            where = (
-                f"on {here['device']}, shared with other work; Python {here['python']}, jax {here['versions']['jax']}"
-            )
+            where = "on {device}, shared with other work; Python {python}, jax {versions[jax]}".format(**here)
             took[where] = took.get(where, 0) + np.array([row[name] for name in TIMES]) / 60
     texts = (f"{all_:.0f} minutes ({own:.0f} minutes of processor time) {where}" for where, (all_, own) in took.items())
     return ". ".join(texts)
