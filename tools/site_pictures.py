@@ -1,6 +1,7 @@
 """Draw the pictures of neurons and of the start page into docs/drawn: ``python -m tools.site_pictures``."""
 
 import shutil
+import textwrap
 from pathlib import Path
 
 import jax
@@ -18,10 +19,9 @@ PULSES = np.float32(np.isin(TIME, [10, 40, 44, 48, 80, 84, 88, 92, 96]))
 RHYTHMS = 0.9 * np.where(TIME < 80, TIME % 17 == 2, TIME % 8 == 0)  # the neurons' frequency, then twice that
 STAIRS = 0.5 * np.array([0, 1, 2, 4, 6, 10])[TIME // 20]
 CURRENT = np.repeat([0.0, 1.0, 0.0], [50, 500, 50])
-# Adapting, bursting, and delayed and accelerating, at steps of 0.5 ms: table 1 of Naud et al. 2008 without dimensions.
+# Adaptation and bursting at steps of 0.5 ms: table 1 of Naud et al. 2008 in dimensionless form.
 ADAPTING = {"rate": 0.03, "adaptation_rate": 1 / 600, "adaptation_coupling": 1 / 6, "adaptation_jump": 0.25}
 BURSTING = {"rate": 0.025, "sharpness": 0.25, "adaptation_rate": 1 / 240, "adaptation_coupling": 0.2}
-DELAYED = {"rate": 0.03, "adaptation_rate": 1 / 600, "adaptation_coupling": -5 / 6, "adaptation_jump": 0.0}
 # Of each neuron: its input, and with what arguments it is shown.
 SHOWN = {
     "LIF": (STEPS, {}, {"refractory": 8}),
@@ -31,7 +31,7 @@ SHOWN = {
     "BRF": (RHYTHMS, {"frequency": 0.35, "damping": 0.05}),
     "BHRF": (RHYTHMS, {"frequency": 0.35}),
     "ILIF": (STAIRS, {"decay": 0.5}),
-    "AdEx": (2.1 * CURRENT, ADAPTING, BURSTING | {"adaptation_jump": 1.25, "reset_to": 1.5}, DELAYED),
+    "AdEx": (2.1 * CURRENT, ADAPTING, BURSTING | {"adaptation_jump": 1.25, "reset_to": 1.5}, {"adaptation_jump": 0}),
     "Izhikevich": (10 * CURRENT, {}, {"c": -50.0, "d": 2.0}, {"a": 0.1, "d": 2.0}),
 }
 
@@ -65,8 +65,8 @@ def neuron_picture(name: str):
         low, high = potential.min(), np.nanmax([potential, threshold])
         top = high + 0.1 * (high - low)
         axis.vlines(time, top, top + 0.25 * (high - low) * spikes, color="C1")
-        call = f"{name}({', '.join(f'{argument}={value}' for argument, value in given.items())})"
-        axis.set_title(call, loc="left", fontsize=9, family="monospace")
+        call = f"{name}({', '.join(f'{argument}={value:.3g}' for argument, value in given.items())})"
+        axis.set_title(textwrap.fill(call, 84), loc="left", fontsize=9, family="monospace")
         axis.set(ylabel="potential")
     axes[-1].set(xlabel="time (steps)")
     return figure
