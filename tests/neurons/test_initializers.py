@@ -115,5 +115,5 @@ def test_it_is_drawn_in_a_trace():
     half = jax.jit(lambda key: INIT(key, (4, 3), jnp.bfloat16))(KEY)
     assert half.dtype == jnp.bfloat16
     assert_close(half.astype(np.float32), INIT(KEY, (4, 3)), 1, dtype=jnp.bfloat16)
-    with pytest.raises(ValueError, match=r"forgets it within 2000 steps, got LIF\(decay=1.0, .* give steps="):
+    with pytest.raises(ValueError, match=r"forgets it within 2000 steps, got LIF\(decay=1.0,"):
         jax.jit(lambda key: fluctuation_driven(neurons.LIF(1.0), RATE)(key, (4, 3)))(KEY)
