@@ -73,7 +73,7 @@ def fluctuation_driven(neuron: Any, rate: Any, *, xi: Any = 1.0, share: Any = 1.
     """
     owner, neurons = "fluctuation_driven", tuple(neuron) if isinstance(neuron, tuple | list) else (neuron,)
     if not neurons or not all(isinstance(each, Neuron) for each in neurons):
-        raise TypeError(f"{owner}: expected neuron to be one or several, such as neurons.LIF() or lif.neuron, got {neuron!r}")
+        raise TypeError(f"{owner}: expected a neuron, such as neurons.LIF() or lif.neuron, got {neuron!r}")
     check_number(f"{owner}: xi", xi, "above 0", lambda n: (n.ndim == 0) & (n > 0))
     for name, value in {"rate": rate, "share": share}.items():
         check_number(f"{owner}: {name}", value, "in (0, 1]", lambda n: (n.ndim == 0) & (n > 0) & (n <= 1))
