@@ -39,7 +39,7 @@ class ScaledInterval:
             return SCALES[self.scale][0](*((jnp, value) if is_traced else (np, np.asarray(value, np.float64))))
 
 
-def scales_of(intervals: Mapping[str, Any]) -> dict[str, Any]:
+def training_arguments(intervals: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments ``learnable`` and ``bounds`` that lead to these intervals."""
     scales = {name: getattr(interval, "scale", "identity") for name, interval in intervals.items()}
     return {"learnable": scales, "bounds": {name: getattr(i, "bounds", i) for name, i in intervals.items()}}

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _checks
 from ._arrays import is_number, variable_value, without_unit
-from ._bounds import initial_value, names_of, scales_of, trained_intervals
+from ._bounds import initial_value, names_of, trained_intervals, training_arguments
 from ._event_driven import is_on
 from ._hooks import hook
 from ._pytree import unflatten
@@ -178,7 +178,7 @@ class NeuronModule(ParameterModule):
             parameters |= {f"{field}.{name}": value for name, value in surrogate.named_parameters()[1].items()}
             defaults = {f"{field}.{name}": pair for name, pair in surrogate._all_bounds().items()} | defaults
         intervals = trained_intervals(owner, parameters, learnable, bounds, defaults, param_dtype)
-        neuron._check_bounds(owner, scales_of(intervals)["bounds"])
+        neuron._check_bounds(owner, training_arguments(intervals)["bounds"])
         neuron._check_dtype(owner, param_dtype, jax.core.Tracer)
         self._set_values(numbers, {name: pair for name, pair in intervals.items() if name in numbers}, param_dtype)
         for field, surrogate in surrogates.items():
@@ -194,7 +194,7 @@ class NeuronModule(ParameterModule):
 
     def _activate(self, field, surrogate, intervals, param_dtype):
         """Return an activation for a field's surrogate. The names in ``intervals`` are trainable; None is unbounded."""
-        return self._activation(surrogate, **scales_of(intervals), param_dtype=param_dtype)
+        return self._activation(surrogate, **training_arguments(intervals), param_dtype=param_dtype)
 
     def _check_changed(self, changed):
         owner = type(self).__name__

@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from flax.typing import Dtype
 
 from .._arrays import is_number
-from .._bounds import Interval, clip_straight_through, initial_value, not_trained, scales_of
+from .._bounds import Interval, clip_straight_through, initial_value, not_trained, training_arguments
 from .._modules import ParameterModule, SurrogateModule
 from .._pytree import value_key
 from .._surrogate import Surrogate
@@ -47,7 +47,7 @@ class LinenModule(ParameterModule, nn.Module):
     def _set_values(self, values, intervals, param_dtype):
         """Store which values are trainable, before flax freezes the fields and requires them to be hashable."""
         self._numbers, self._intervals = values, intervals
-        vars(self).update({name: FrozenDict(given) for name, given in scales_of(intervals).items()})
+        vars(self).update({name: FrozenDict(given) for name, given in training_arguments(intervals).items()})
         self._fixed = tuple(name for name in values if name not in intervals)
 
     def __post_init__(self):
@@ -65,9 +65,7 @@ class LinenModule(ParameterModule, nn.Module):
                 path = next(iter(flatten_dict({name: self.get_variable("params", name)}, sep=".")))
                 raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), path)
         for name, interval in self._intervals.items():
-            stored = self.param(
-                name, lambda key, value=now[name], pair=interval: initial_value(value, self.param_dtype, pair)
-            )
+            stored = self.param(name, lambda key, n=now[name], i=interval: initial_value(n, self.param_dtype, i))
             now[name] = clip_straight_through(stored, interval)
         self._now = now  # the current values, trainable ones clipped to their bounds
 

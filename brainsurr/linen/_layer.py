@@ -7,7 +7,7 @@ import jax
 from flax import linen as nn
 
 from .._arrays import drawing_dtype
-from .._bounds import scales_of
+from .._bounds import training_arguments
 from .._layer import Features, NeuronLayer, Spiking, Trained, layer_class, pickled_as_call
 from .._modules import SurrogateModule, with_recurrence
 from ..neurons import Neuron
@@ -29,7 +29,7 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
     def _activate(self, field, surrogate, intervals, param_dtype):
         if not intervals:
             return surrogate
-        return SpikingActivation(surrogate, **scales_of(intervals), param_dtype=param_dtype, parent=None)
+        return SpikingActivation(surrogate, **training_arguments(intervals), param_dtype=param_dtype, parent=None)
 
     def setup(self):
         super().setup()

@@ -59,8 +59,13 @@ class Window(AnyDtypeHistory, WindowFields):
         """The number of inputs in the state."""
         return self.length - 1
 
+    @property
+    def outputs_per_input(self) -> int:
+        """The number of output features per input feature."""
+        return self.length
+
     def _outputs(self, features):
-        return self.length * features
+        return self.outputs_per_input * features
 
     def over_time(self, past, xs):
         """Return the new state and the windows of all steps."""

@@ -84,7 +84,7 @@ def test_updates_are_those_of_spikingjelly():
     )
 
 
-def test_a_report_names_the_value():
+def test_the_neuron_has_the_value():
     from brainsurr.nnx import LIF
 
     layer = LIF(2, decay=0.9, learnable={"decay": "log_tau"})
