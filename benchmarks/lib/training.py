@@ -72,7 +72,7 @@ def train_network(
     return nnx.merge(graphdef, params, rest), losses, told
 
 
-def train_and_test(net, logits, key, parts, score=None, **how):
+def train_and_test(net, logits, key, parts, score=None, after=nnx.state, **how):
     """Train a network and measure its scores.
 
     Args:
@@ -81,6 +81,7 @@ def train_and_test(net, logits, key, parts, score=None, **how):
       key: see `train_network`.
       parts: inputs and labels for training, validation and the test.
       score: ``score(outputs, labels)``; accuracy if None.
+      after: called with the network after each epoch; returns its state, and may change it.
       **how: epochs, batch, optimizer and so on.
 
     Returns:
@@ -88,7 +89,7 @@ def train_and_test(net, logits, key, parts, score=None, **how):
       score, and the loss of the last epoch.
     """
     (inputs, labels), validation, test = parts
-    net, losses, states = train_network(net, logits, key, inputs, labels, after=nnx.state, **how)
+    net, losses, states = train_network(net, logits, key, inputs, labels, after=after, **how)
     net.eval()
     graphdef, of = nnx.graphdef(net), jnp.array([max(len(losses) // 2, 1), len(losses)]) - 1
 

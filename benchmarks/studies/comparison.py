@@ -11,6 +11,10 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import optax
+
+from brainsurr.nnx import bounds
+from brainsurr.optim import project
 
 from ..lib.study import Runs, arguments, rounded
 from ..lib.training import firing_rate, train_and_test, with_gains
@@ -56,8 +60,9 @@ def train(setting, surrogate, rate, gains, seed, parts):
     keys = jax.random.split(jax.random.key(seed))
     net = with_gains(setting.network(keys[0], [surrogate] * setting.layers), gains)
     batch, steps = setting.batches(parts)
-    tx = setting.optimizer(rate, steps, setting.weight_decay)
-    how = {"epochs": setting.epochs, "batch": batch, "optimizer": tx, "loss": setting.loss, "score": setting.score}
+    tx = optax.chain(setting.optimizer(rate, steps, setting.weight_decay), project(bounds(net)))
+    how = {name: getattr(setting, name) for name in ("epochs", "loss", "score", "after")}
+    how |= {"batch": batch, "optimizer": tx}
     net, measured = train_and_test(net, setting.outputs, keys[1], parts, **how)
     return measured | {"firing": firing_rate(net, setting.show(parts[2][0][:500]))}
 

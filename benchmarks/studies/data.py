@@ -14,6 +14,7 @@ from ..fashion.data import load
 TRAIN, VALIDATION, TEST = 6000, 2000, 5000  # numbers of examples, if the data set does not define them
 CLASSES, UNITS, SPAN, SMOOTHNESS = 10, 20, 50, 3.0  # of Randman
 BITS, LINES, PERIODS, RECALL = 4, 5, 8, 10  # store and recall: input groups, lines per group, periods, steps per period
+VOLLEYS, LAGS = 10, 10  # of the time between two volleys: lines per group, and classes
 WAIT, NOISE = 100, 0.15  # of the delayed exclusive or: steps, and noise spikes per step of each line
 CHANNELS = BITS * LINES
 SERIES, DELAY, AHEAD = 100, 17, 10  # of Mackey-Glass
@@ -142,10 +143,20 @@ def delayed_xor(seed):
     return parts
 
 
+def intervals(seed):
+    """Draw spikes ``[examples, time, lines]`` in noise, and the time between the volleys of two groups of lines."""
+    rng, parts = np.random.default_rng(seed), []
+    for examples in (2000, VALIDATION, VALIDATION):
+        first, lag = rng.integers(0, LAGS, (2, examples))
+        volleys = np.stack([first, first + lag], 1)[:, None] == np.arange(2 * LAGS)[:, None]
+        rates = np.where(volleys, 0.6, NOISE).repeat(VOLLEYS, -1)
+        parts.append(((rng.random(rates.shape) < rates).astype(np.uint8), lag.astype(np.int32)))
+    return parts
+
+
 def mackey_glass(seed):
     r"""Draw chaotic series ``[examples, time, 1]``, and their values `AHEAD` steps later, ``[examples, time]``.
 
-    Mackey and Glass 1977, "Oscillation and chaos in physiological control systems":
     Mackey and Glass 1977, "Oscillation and chaos in physiological control systems":
     :math:`\dot x = 0.2\,x(t - 17) / (1 + x(t - 17)^{10}) - 0.1\,x`, with Euler steps of 0.1.
     """

@@ -36,11 +36,11 @@ def lifs(size):
     return partial(LIF, decay=jnp.linspace(FAST, SLOW, size))
 
 
-def lif(key, features, recipe, surrogate):
-    """Create a network with a recurrent layer of these neurons, and leaky integrators as outputs."""
-    rngs, hidden = nnx.Rngs(key), recipe.hidden
-    neurons = lifs(hidden)(hidden, spike_fn=surrogate, recurrent=True, rngs=rngs)
-    layers = [dense(features, hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
+def lif(key, spike_fns, features, recipe, neurons, first=dense, recurrent=True):
+    """Create a layer of neurons after ``first(features, hidden, rngs)``, and leaky integrators as outputs."""
+    rngs, hidden, (spike_fn,) = nnx.Rngs(key), recipe.hidden, spike_fns
+    layer = neurons(hidden, spike_fn=spike_fn, recurrent=recurrent, rngs=rngs)
+    layers = [first(features, hidden, rngs), layer, nnx.Dropout(recipe.dropout, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
 
 

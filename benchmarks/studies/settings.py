@@ -43,6 +43,7 @@ class Setting(NamedTuple):
       optimizer: ``optimizer(rate, steps, weight_decay)``.
       loss: ``loss(outputs, targets)``.
       score: ``score(outputs, targets)``; the best is 1.
+      after: ``after(net)`` returns the state of the network after an epoch, and may change the network.
     """
 
     about: str
@@ -59,6 +60,7 @@ class Setting(NamedTuple):
     optimizer: Callable = adamw
     loss: Callable = cross_entropy
     score: Callable = accuracy
+    after: Callable = nnx.state
 
     def parts(self, seed) -> list[tuple[jax.Array, jax.Array]]:
         """Return ``data(seed)`` as jax arrays."""
@@ -253,7 +255,7 @@ def spoken_digits(recordings):
         "spoken digits, recurrent",
         layers=1,
         data=lambda seed: parts,
-        network=lambda key, spike_fns: sequences.lif(key, speech.BANDS, recipe, *spike_fns),
+        network=partial(sequences.lif, features=speech.BANDS, recipe=recipe, neurons=sequences.lifs(recipe.hidden)),
         show=sequences.show,
         noise=partial(sequences.augment, recipe=recipe),
         epochs=recipe.epochs,
