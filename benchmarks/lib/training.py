@@ -9,7 +9,8 @@ import optax
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import LIF, SpikingSequential
+from brainsurr.nnx import LIF, SpikingSequential, bounds
+from brainsurr.optim import project
 
 CLIP = 1.0  # the maximum norm of a gradient
 
@@ -37,7 +38,7 @@ def train_network(
       labels: ``[examples]``.
       epochs: passes over the examples.
       batch: examples per step.
-      optimizer: an optax optimiser.
+      optimizer: an optax optimiser. Trained parameters are kept inside their bounds.
       loss: ``loss(outputs, labels)``; cross entropy if None.
       after: called with the network after each epoch; may change it.
 
@@ -45,7 +46,7 @@ def train_network(
       The trained network, the mean loss of each epoch, and what ``after`` returned.
     """
     graphdef, params, rest = nnx.split(net, nnx.Param, ...)
-    batches = len(labels) // batch
+    batches, optimizer = len(labels) // batch, optax.chain(optimizer, project(bounds(net)))
 
     def step(carry, now):
         params, rest, state = carry

@@ -13,7 +13,7 @@ from ..nir import eight_bits
 from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
-from ..studies import causes, neurons, report, weights
+from ..studies import causes, neurons, report, trained, weights
 
 
 def pages() -> dict[str, str]:
@@ -35,6 +35,7 @@ def pages() -> dict[str, str]:
             "fashion": fashion.section(RESULTS / "fashion"),
             "digits": digits.section([read(path) for path in sorted(RESULTS.glob("digits*/result.json"))]),
             "weights": weights.section(RESULTS / "weights"),
+            "trained": trained.section(RESULTS / "trained/result.json"),
         },
         "docs/speed.md": {"claims": speed.all_claims(RESULTS / "speed")},
         "docs/appendix/speed.md": {"tables": speed.tables(RESULTS / "speed")},

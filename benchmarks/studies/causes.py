@@ -87,8 +87,7 @@ def train(setting, surrogate, rate, follows, seed, parts):
 
 def main(argv=None):
     """Run all settings."""
-    quick = "one epoch of 200 examples, one configuration and rate"
-    args = arguments("studies.causes", __doc__, argv, quick=quick, settings=SETTINGS)
+    args = arguments("studies.causes", __doc__, argv, quick="one epoch, 200 examples", settings=SETTINGS)
     for name in args.settings:
         made, of = settings.setting(name, getattr(args, SETTINGS[name], None)), Grid(FOUR)
         if args.quick:

@@ -11,10 +11,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import optax
-
-from brainsurr.nnx import bounds
-from brainsurr.optim import project
 
 from ..lib.study import Runs, arguments, rounded
 from ..lib.training import firing_rate, train_and_test, with_gains
@@ -60,9 +56,8 @@ def train(setting, surrogate, rate, gains, seed, parts):
     keys = jax.random.split(jax.random.key(seed))
     net = with_gains(setting.network(keys[0], [surrogate] * setting.layers), gains)
     batch, steps = setting.batches(parts)
-    tx = optax.chain(setting.optimizer(rate, steps, setting.weight_decay), project(bounds(net)))
-    how = {name: getattr(setting, name) for name in ("epochs", "loss", "score", "after")}
-    how |= {"batch": batch, "optimizer": tx}
+    how = {name: getattr(setting, name) for name in ("epochs", "loss", "score", "after")} | {"batch": batch}
+    how["optimizer"] = setting.optimizer(rate, steps, setting.weight_decay)
     net, measured = train_and_test(net, setting.outputs, keys[1], parts, **how)
     return measured | {"firing": firing_rate(net, setting.show(parts[2][0][:500]))}
 
@@ -124,16 +119,20 @@ class Trials:
         self.runs.finish("compare", entrants=entrants, best=best, **how)
 
 
+def run(args, trials, setting, needs, grid, quick):
+    """Run the trials of all settings, each ``setting(name, path)``."""
+    for name in args.settings:
+        made, how = setting(name, getattr(args, needs[name], None)), {"grid": grid}
+        if args.quick:
+            made, how = made._replace(epochs=1), {"grid": quick, "examples": 200}
+        trials(made, args.out / f"{name}.json", **how).compare()
+        jax.clear_caches()  # compiled programs that no other setting uses
+
+
 def main(argv=None):
     """Run all settings."""
-    quick = "one epoch of 200 examples, two configurations"
-    args = arguments("studies.comparison", __doc__, argv, quick=quick, settings=settings.NEEDS)
-    for name in args.settings:
-        setting, how = settings.setting(name, getattr(args, settings.NEEDS[name], None)), {"grid": Grid()}
-        if args.quick:
-            setting, how = setting._replace(epochs=1), {"grid": QUICK, "examples": 200}
-        Trials(setting, args.out / f"{name}.json", **how).compare()
-        jax.clear_caches()  # compiled programs that no other setting uses
+    args = arguments("studies.comparison", __doc__, argv, quick="one epoch, 200 examples", settings=settings.NEEDS)
+    run(args, Trials, settings.setting, settings.NEEDS, Grid(), QUICK)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from ..fashion.data import load
 TRAIN, VALIDATION, TEST = 6000, 2000, 5000  # numbers of examples, if the data set does not define them
 CLASSES, UNITS, SPAN, SMOOTHNESS = 10, 20, 50, 3.0  # of Randman
 BITS, LINES, PERIODS, RECALL = 4, 5, 8, 10  # store and recall: input groups, lines per group, periods, steps per period
-VOLLEYS, LAGS = 10, 10  # of the time between two volleys: lines per group, and classes
 WAIT, NOISE = 100, 0.15  # of the delayed exclusive or: steps, and noise spikes per step of each line
 CHANNELS = BITS * LINES
 SERIES, DELAY, AHEAD = 100, 17, 10  # of Mackey-Glass
@@ -140,17 +139,6 @@ def delayed_xor(seed):
         groups, bits = np.zeros((examples, WAIT // RECALL, BITS)), rng.integers(0, 2, (2, examples))
         groups[np.arange(examples), 0, bits[0]] = groups[np.arange(examples), -2, 2 + bits[1]] = 1
         parts.append((spikes(rng, groups, NOISE), (bits[0] != bits[1]).astype(np.int32)))
-    return parts
-
-
-def intervals(seed):
-    """Draw spikes ``[examples, time, lines]`` in noise, and the time between the volleys of two groups of lines."""
-    rng, parts = np.random.default_rng(seed), []
-    for examples in (2000, VALIDATION, VALIDATION):
-        first, lag = rng.integers(0, LAGS, (2, examples))
-        volleys = np.stack([first, first + lag], 1)[:, None] == np.arange(2 * LAGS)[:, None]
-        rates = np.where(volleys, 0.6, NOISE).repeat(VOLLEYS, -1)
-        parts.append(((rng.random(rates.shape) < rates).astype(np.uint8), lag.astype(np.int32)))
     return parts
 
 

@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 
 import brainsurr as bs
 from brainsurr import nnx as layers
-from brainsurr.optim import project
 
 from ..lib.report import spread, table
 from ..lib.study import Runs, arguments, finished, of_seeds, provenance, rows
@@ -135,8 +133,7 @@ def train(index: int, recipe: sequences.Recipe, seed, parts):
     net = network(NEURONS[index], keys[0], features, recipe)
     batch = min(recipe.batch, len(parts[0][1]))
     steps = recipe.epochs * (len(parts[0][1]) // batch)
-    optimizer = optax.chain(adamw(RATE, steps, recipe.weight_decay), project(layers.bounds(net)))
-    how = {"epochs": recipe.epochs, "batch": batch, "optimizer": optimizer}
+    how = {"epochs": recipe.epochs, "batch": batch, "optimizer": adamw(RATE, steps, recipe.weight_decay)}
     net, measured = train_and_test(net, sequences.logits(recipe), keys[1], parts, **how)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
     return measured | {"firing": firing_rate(net, sequences.show(parts[2][0])), "parameters": parameters}
@@ -144,8 +141,7 @@ def train(index: int, recipe: sequences.Recipe, seed, parts):
 
 def main(argv=None):
     """Train every neuron from a few seeds."""
-    quick = "three neurons, ten epochs, two seeds"
-    args = arguments("studies.neurons", __doc__, argv, quick=quick, settings=["speech"])
+    args = arguments("studies.neurons", __doc__, argv, quick="three neurons, ten epochs", settings=["speech"])
     features, digit, speaker, take = speech.load(args.speech)
     chosen, recipe, seeds = {str(neuron): i for i, neuron in enumerate(NEURONS)}, settings.SPEECH, list(range(5))
     if args.quick:

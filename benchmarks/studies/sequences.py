@@ -36,12 +36,12 @@ def lifs(size):
     return partial(LIF, decay=jnp.linspace(FAST, SLOW, size))
 
 
-def lif(key, spike_fns, features, recipe, neurons, first=dense, recurrent=True):
-    """Create a layer of neurons after ``first(features, hidden, rngs)``, and leaky integrators as outputs."""
-    rngs, hidden, (spike_fn,) = nnx.Rngs(key), recipe.hidden, spike_fns
-    layer = neurons(hidden, spike_fn=spike_fn, recurrent=recurrent, rngs=rngs)
-    layers = [first(features, hidden, rngs), layer, nnx.Dropout(recipe.dropout, rngs=rngs)]
-    return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
+def lif(key, spike_fns, sizes, neurons, dropout=0.3, first=dense, recurrent=True):
+    """Create neurons after the layer ``first(i, hidden, rngs)``, and leaky integrators as outputs."""
+    rngs, (i, hidden, o), (spike_fn,) = nnx.Rngs(key), sizes, spike_fns
+    layer = neurons(hidden, spike_fn=spike_fn, recurrent=recurrent, rngs=rngs)  # before ``first``, for the same draws
+    layers = [first(i, hidden, rngs), layer, nnx.Dropout(dropout, rngs=rngs), dense(hidden, o, rngs)]
+    return SpikingSequential([*layers, LI(o, decay=READOUT)])
 
 
 def show(inputs):

@@ -255,7 +255,7 @@ def spoken_digits(recordings):
         "spoken digits, recurrent",
         layers=1,
         data=lambda seed: parts,
-        network=partial(sequences.lif, features=speech.BANDS, recipe=recipe, neurons=sequences.lifs(recipe.hidden)),
+        network=partial(sequences.lif, sizes=(speech.BANDS, 64, 10), neurons=sequences.lifs(64)),
         show=sequences.show,
         noise=partial(sequences.augment, recipe=recipe),
         epochs=recipe.epochs,

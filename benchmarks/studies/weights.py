@@ -18,7 +18,7 @@ from brainsurr.initializers import fluctuation_driven
 from ..lib.report import spread, table
 from ..lib.study import arguments, finished, of_seeds, provenance, rows
 from . import settings
-from .comparison import Grid, Trials
+from .comparison import Grid, Trials, run
 
 SURROGATE, GAINS, XIS = "Sigmoid(4.0)", (1.0, 1.4, 2.0), (1.0, 2.0)
 RATE, FED_BACK = 0.1, 0.1  # spikes per step, and the recurrent weights' fraction of the variance
@@ -82,14 +82,8 @@ class Weights(Trials):
 
 def main(argv=None):
     """Run all settings."""
-    quick = "one epoch of 200 examples, two rates and seeds"
-    args = arguments("studies.weights", __doc__, argv, quick=quick, settings=SETTINGS)
-    for name in args.settings:
-        made, how = setting(name, args.fashion), {"grid": GRID}
-        if args.quick:
-            made, how = made._replace(epochs=1), {"grid": QUICK, "examples": 200}
-        Weights(made, args.out / f"{name}.json", **how).compare()
-        jax.clear_caches()
+    args = arguments("studies.weights", __doc__, argv, quick="one epoch, 200 examples", settings=SETTINGS)
+    run(args, Weights, setting, SETTINGS, GRID, QUICK)
 
 
 # The report
