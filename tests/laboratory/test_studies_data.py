@@ -4,13 +4,16 @@ import itertools
 import os
 import wave
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 from pages import cells
 from test_studies import run_twice
 
-from benchmarks.lib.study import of_seeds
-from benchmarks.studies import data, neurons, settings, speech
+from benchmarks.lib import results
+from benchmarks.lib.study import finished, of_seeds, rows
+from benchmarks.studies import data, neurons, settings, speech, trained
 
 if os.environ.get("CI") != "true":  # at home a missing library skips, in CI it is an error
     pytest.importorskip("kaldi_native_fbank")
@@ -91,3 +94,62 @@ def test_series_are_those_of_both_files(tmp_path):
     xs, classes = data.series(tmp_path, "Few")
     np.testing.assert_array_equal(xs, [[[1, 4], [2.5, 5], [3, 6]], [[7, 0], [8, -1], [9, -2]]])
     assert (xs.dtype, classes.tolist()) == (np.float32, [1, 0])
+
+
+def network(made):
+    return made.network(jax.random.key(0), [trained.SURROGATE])
+
+
+def test_decays_and_delays_are_trained_quickly(spoken, tmp_path, monkeypatch):
+    """Every network of a study has the same size within 3 %, and every scale starts from the same decays."""
+    scales, delays = trained.scales(spoken[0]), trained.delays(spoken[0])
+    for (task, entry), made in scales.items():
+        decays = [network(made).layers[1].neuron.decay for made in (made, scales[task, "fixed"])]
+        np.testing.assert_allclose(*decays, rtol=1e-5, err_msg=entry)
+    monkeypatch.setattr(trained, "SEEDS", [0, 1])
+    monkeypatch.setattr(trained, "RATES", (1e-3,))
+    monkeypatch.setattr(
+        trained, "scales", lambda _: {("speech", "logit"): scales["speech", "logit"]._replace(epochs=1)}
+    )
+    monkeypatch.setattr(trained, "delays", lambda _: {key: made._replace(epochs=1) for key, made in delays.items()})
+    path = tmp_path / "result.json"
+    trained.main(["--speech", str(spoken[0]), "--out", str(tmp_path)])
+    assert {np.shape(row["test"]) for row in rows(path)} == {(2,)}
+    counts = finished(path, "trained")["parameters"]
+    for task, inputs in (("speech", 32), ("interval", 20)):
+        assert counts[f"{task}, trained delays"] == 2 * inputs * 64 + 64 * 10 + 10
+        others = [counts[f"{task}, {entry}"] / counts[f"{task}, trained delays"] for entry in ("wider", "recurrent")]
+        assert others == pytest.approx([1, 1], abs=0.03)
+
+
+def test_delays_train_faster_and_become_narrower():
+    net = nnx.Dict(layers=nnx.List([trained.delayed(20, 4, nnx.Rngs(0))]))
+    params = nnx.state(net, nnx.Param)
+    tx = trained.faster(0.1, 100, 0.0)
+    updates = tx.update(jax.tree.map(lambda x: 0 * x + 1, params), tx.init(params), params)[0]["layers"][0]
+    np.testing.assert_allclose(updates["delay"][...], 10 * updates["kernel"][...], rtol=1e-5)
+    widths = [trained.narrower(net)["layers"][0]["width"][...] for _ in range(15)]
+    assert (widths[0], widths[-1]) == (pytest.approx(4.0), 0.5)
+
+
+def test_the_class_is_the_time_between_two_volleys():
+    for spikes, lag in trained.intervals(0):
+        first, last = (part.sum(-1).argmax(1) for part in np.split(spikes.astype(int), 2, -1))
+        assert np.mean(last - first == lag) > 0.99
+
+
+def test_a_tuned_rate_is_chosen_by_validation(tmp_path):
+    """t = 4.303 is the quantile of 0.975 for three seeds."""
+    made = [
+        ["task", "one", rate, [good] * 3, test, 0, 0, 0]
+        for rate, good, test in ((0.1, 1, [0.1, 0.2, 0.3]), (0.3, 0, [0.5, 0.6, 0.7]))
+    ]
+    written = {
+        "finished": {"trained": {"parameters": {"task, one": 7}}},
+        "rows": made,
+        "environments": [results.environment()],
+    }
+    results.write(tmp_path / "result.json", written | {"columns": [*trained.KEY, *trained.MEASURED, "environment"]})
+    *_, row = [row for row in cells(trained.section(tmp_path / "result.json")) if row]
+    half = f"{100 * 4.303 * 0.1 / 3**0.5:.1f}"
+    assert row == ["task, one", "7", f"40.0 ± {half}", f"20.0 ± {half} (0.1)"]
