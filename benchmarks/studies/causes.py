@@ -147,14 +147,14 @@ def _cause(path):
 
 
 def section(folder: Path) -> str:
-    """Make the tables of docs/appendix/studies.md: a row for each setting and configuration, and the verdicts."""
+    """Make the tables of docs/appendix/studies.md: a row for each setting, configuration and rate, and the verdicts."""
     causes = load(folder)
-    columns = ("fixed width, %", "adaptive width, %", "flat slopes, %", "distance")
-    header, lines = ["task and surrogate", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
+    lines = []
     for name, cause in causes.items():
-        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).reshape(len(FOUR), -1)
-        for entrant, of in zip(FOUR, numbers, strict=True):
-            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:z.1f}" for x in of)))
+        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1)
+        for (entrant, rate), of in zip(itertools.product(FOUR, Grid().rates), numbers, strict=True):
+            lines.append((f"*{name}*, `bs.{entrant}`, {rate:g}", *(f"{x:z.1f}" for x in of)))
+    header = "task, surrogate, learning rate", "fixed width, %", "adaptive width, %", "flat slopes, %", "distance"
     verdicts = [(name, *(f"{x:z.2f}" for x in cause.verdict())) for name, cause in causes.items()]
     head = "task", "rank correlation", "gain where the fixed width fails (points)", "loss elsewhere (points)"
     ran = provenance(*(folder / f"{name}.json" for name in causes))
