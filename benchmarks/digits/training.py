@@ -11,7 +11,7 @@ from brainsurr import cpu
 
 from ..lib import checkpoints
 from . import task
-from .job import Job
+from .job import NETWORKS, Job
 from .network import Network
 
 
@@ -19,7 +19,7 @@ def train_all(job: Job, data, folder: Path, save_every: int):
     """Train each network of a job from each seed, resuming from the checkpoints in a folder.
 
     Args:
-      job: networks, seeds and settings.
+      job: framework, epochs and seeds.
       data: from `task.load_validated`.
       folder: the folder of the checkpoints, with one folder for each network.
       save_every: epochs between checkpoints.
@@ -27,17 +27,17 @@ def train_all(job: Job, data, folder: Path, save_every: int):
     Returns:
       For each network, a list of the outcomes of `train` over seeds; and the spikes of its first seed.
     """
-    networks, steps = job.networks(), job.epochs * (len(data[0][1]) // task.BATCH)
-    outcomes, spikes = {name: [] for name in networks}, {}
-    with tqdm(total=len(networks) * job.seeds * job.epochs, unit="epoch", desc="training") as bar:
-        for name, of_network in networks.items():
+    steps = job.epochs * (len(data[0][1]) // task.BATCH)
+    outcomes, spikes = {name: [] for name in NETWORKS}, {}
+    with tqdm(total=len(NETWORKS) * job.seeds * job.epochs, unit="epoch", desc="training") as bar:
+        for name, of_network in NETWORKS.items():
             for seed in range(job.seeds):
 
                 def on_epoch(loss, accuracy, what=f"{name}, seed {seed}"):
                     bar.set_postfix_str(f"{what}, loss {loss:.3f}, validation {accuracy:.3f}", refresh=False)
                     bar.update()
 
-                network = Network(job.framework, *of_network, seed, steps, job.dtype)
+                network = Network(job.framework, *of_network, seed, steps)
                 with checkpoints.manager(folder / re.sub(r"\W+", "-", f"{name} {seed}")) as kept:
                     outcome, of_first_image = train(data, network, seed, job.epochs, on_epoch, kept, save_every)
                 outcomes[name].append(outcome)

@@ -27,6 +27,7 @@ from ..digits.network import Network
 from ..digits.training import train
 from ..lib import FRAMEWORKS, results
 from ..lib.study import arguments, as_json
+from ..lib.training import cross_entropy
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
@@ -94,7 +95,7 @@ def still_gradients(dtype, params, images, labels, scale):
     """Return the loss and its gradients without noise and dropout."""
 
     def loss_fn(params):
-        return task.cross_entropy(model(dtype).run(params, task.still(images))[0], labels)
+        return cross_entropy(model(dtype).run(params, task.still(images))[0], labels)
 
     return scaled_gradients(loss_fn, params, scale)
 
