@@ -1,7 +1,7 @@
 """Train spiking networks and a ReLU network of the same size on handwritten digits, with the same loop.
 
-``python -m benchmarks.digits`` trains on scikit-learn's 1,797 images of 8 x 8 pixels, and writes the result and two
-pictures to ``runs/digits``. Of the two spiking networks, the second also trains the alpha of its surrogate. All
+``python -m benchmarks.digits`` trains on scikit-learn's 1,797 images of 8 x 8 pixels, and writes the result and a
+picture to ``runs/digits``. Of the two spiking networks, the second also trains the alpha of its surrogate. All
 networks get the same noisy, shifted images over 8 time steps in the same order, and start from the same weights in
 every ``--framework``. Each epoch ends with a validation; the test runs once, at the end.
 
@@ -17,15 +17,14 @@ from brainsurr import cpu
 from ..lib import FRAMEWORKS, results
 from ..lib.study import arguments, positive
 from . import report, task
-from .job import SURROGATE, Folder, Job
+from .job import SURROGATE, Folder, about
 from .training import train_all
 
 
 def main(argv=None):
-    """Train every network from every seed, print the table, and write the result and the pictures."""
+    """Train every network from every seed, print the table, and write the result and the picture."""
     args = arguments("digits", __doc__, argv, extend=add_options)
-    job = Job(args.framework, args.epochs, args.seeds)
-    folder = Folder(args.out, job.about())
+    folder = Folder(args.out, about(args))
     try:
         result = folder.begin(args.resume)
     except ValueError as error:
@@ -34,28 +33,28 @@ def main(argv=None):
         print(f"{report.table(result)}\n\n{folder.result} is finished: nothing to resume")
         return
     try:
-        train_and_write(job, folder, args.save_every)
+        train_and_write(args, folder)
     except KeyboardInterrupt:
         sys.exit(f"stopped; --resume goes on from the newest checkpoint in {args.out}, one every --save-every epochs")
 
 
-def train_and_write(job: Job, folder: Folder, save_every: int):
-    """Train the networks of a job, draw the pictures, write the result and print the table."""
+def train_and_write(args, folder: Folder):
+    """Train the networks, draw the picture, write the result and print the table."""
     data, start, resumed = task.load_validated(), time.perf_counter(), folder.checkpoints.exists()
-    runs, spikes = train_all(job, data, folder.checkpoints, save_every)
+    runs = train_all(args, data, folder.checkpoints)
     result = {
         "task": "scikit-learn digits, 60/15/25 stratified split, random_state 0",
         "surrogate": repr(SURROGATE),
-        **job._asdict(),
+        "framework": args.framework,
         "runs": runs,
         "seconds": time.perf_counter() - start,  # only of the last process, if the run was resumed
         "resumed": resumed,
         **results.environment(),
     }
-    report.draw(folder.path, runs, spikes["LIF"], int(data[-1][1][0]))
+    report.draw(folder.path, runs)
     folder.finish(result)
     print(report.table(result))
-    print(f"\n{result['seconds']:.0f} s on {result['device']}; see {folder.path} for result.json and the pictures")
+    print(f"\n{result['seconds']:.0f} s on {result['device']}; see {folder.path} for result.json and the picture")
 
 
 def add_options(parser):

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -12,35 +12,20 @@ from brainsurr.neurons import LIF
 from ..lib import results
 
 SURROGATE = LIF().spike_fn
-NETWORKS = {  # the surrogate and its trained parameters; a ReLU network has no surrogate
-    "LIF": (SURROGATE, ()),
-    "LIF, trained alpha": (SURROGATE, ("alpha",)),
-    "ReLU": (None, ()),
-}
+# The surrogate and its trained parameters; a ReLU network has no surrogate.
+NETWORKS = {"LIF": (SURROGATE, ()), "LIF, trained alpha": (SURROGATE, ("alpha",)), "ReLU": (None, ())}
 
 
-class Job(NamedTuple):
-    """All settings of the numbers, except for versions and the device.
-
-    Attributes:
-      framework: one of `FRAMEWORKS`.
-      epochs: passes over the training images.
-      seeds: the number of networks of each kind, trained from the seeds 0, 1, ...
-    """
-
-    framework: str
-    epochs: int
-    seeds: int
-
-    def about(self) -> dict[str, Any]:
-        """Return everything that must stay equal for a resumed run to end with the same bits."""
-        here = results.environment()
-        machine = {"python": here["python"], "device": here["device"], "devices": jax.device_count()}
-        return self._asdict() | {"surrogate": repr(SURROGATE)} | machine | here["versions"]
+def about(args) -> dict[str, Any]:
+    """Return everything that must stay equal for a resumed run to end with the same bits."""
+    here = results.environment()
+    machine = {"python": here["python"], "device": here["device"], "devices": jax.device_count()}
+    job = {name: getattr(args, name) for name in ("framework", "epochs", "seeds")}
+    return job | {"surrogate": repr(SURROGATE)} | machine | here["versions"]
 
 
 class Folder:
-    """The folder of a run: checkpoints until the run is finished, then ``result.json`` and the pictures.
+    """The folder of a run: checkpoints until the run is finished, then ``result.json`` and the picture.
 
     Args:
       path: the folder, which exists.
@@ -60,17 +45,17 @@ class Folder:
             a run.
         """
         if self.unfinished.exists() and not resume:
-            raise ValueError(f"{self.path} holds an unfinished run: --resume goes on with it, --out takes another")
+            raise ValueError(f"{self.path} contains an unfinished run: resume it with --resume, or set another --out")
         for file in (self.unfinished, self.result):
             if resume and file.exists():
                 known = results.read(file)
                 theirs = known.get("about", {})
                 changed = [name for name in {**theirs, **self.about} if theirs.get(name) != self.about.get(name)]
                 if changed:
-                    raise ValueError(f"{file} is of a run with other {', '.join(changed)}: --out takes another folder")
+                    raise ValueError(f"{file} is from a run with other {', '.join(changed)}: set another --out")
                 return known if file == self.result else None
         if self.checkpoints.exists():
-            raise ValueError(f"{self.checkpoints} is of no unfinished run: remove it, or --out takes another folder")
+            raise ValueError(f"{self.checkpoints} belongs to no unfinished run: remove it, or set another --out")
         results.write(self.unfinished, {"about": self.about})
         return None
 

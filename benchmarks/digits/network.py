@@ -17,17 +17,13 @@ from ..lib.training import accuracy, cross_entropy
 from . import task
 
 
-def adapter(framework):
-    """Return the adapter of a framework from a module that imports only this framework."""
-    return getattr(import_module(f"tools.adapters.{framework}"), framework.capitalize())
-
-
 class Model:
     """The layers of a framework, which compute and return ``dtype``; parameters and membrane potentials are float32."""
 
     def __init__(self, framework, surrogate, learnable, dtype):
         self.how, self.key = (surrogate, learnable, dtype), None  # the dropout key, while a training step is traced
-        self.host = adapter(framework)
+        # The module of an adapter imports only its own framework.
+        self.host = getattr(import_module(f"tools.adapters.{framework}"), framework.capitalize())
         self.pure = self.host.pure(self._layers(self.host), (1, 64))
 
     def _layers(self, host, seed=0):

@@ -1,16 +1,12 @@
-"""The tables and the two pictures of a result."""
+"""The tables and the picture of a result."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from brainsurr import plot
-
 from ..lib import report
 from ..lib.results import where
-
-SHOWN = 40  # number of neurons in a raster
 
 
 def accuracy(runs):
@@ -45,26 +41,18 @@ def section(results_of_runs: Sequence[Mapping[str, Any]]) -> str:
     first, rows = results_of_runs[0], []
     for of in results_of_runs:
         rows.append((f"`{of['framework']}`", *map(accuracy, of["runs"].values()), f"{of['seconds']:.0f}"))
-    frameworks = report.table(("framework", *first["runs"], "seconds"), rows)
+    frameworks = report.table(("framework", *first["runs"], "training time (s)"), rows)
     return "\n\n".join([table(first).strip(), frameworks, f"On {where(first, 'jax', 'flax')}."])
 
 
-def draw(out, runs, spikes, digit):
-    """Draw the two pictures into a folder.
+def draw(out, runs):
+    """Draw the training curves into a folder.
 
     Args:
       out: the folder.
       runs: the outcomes of all seeds for each network.
-      spikes: ``[time, neurons]`` of each hidden layer for one test image.
-      digit: the digit in that image.
     """
-    how = {"columns": 2, "size": (9, 3.4), "dpi": 150}
-    with report.picture(out / "raster.png", **how, sharey=True) as (axes,):
-        for i, (axis, layer) in enumerate(zip(axes, spikes, strict=True), 1):
-            title = f"hidden layer {i}: {layer.mean():.0%} fire per step"
-            plot.raster(layer[:, :SHOWN], axes=axis).set_title(title)
-        axes[0].figure.suptitle(f"spikes of {SHOWN} neurons while one test image, a {digit}, is shown")
-    with report.picture(out / "training.png", **how) as ((loss, accuracy),):
+    with report.picture(out / "training.png", columns=2, size=(9, 3.4), dpi=150) as ((loss, accuracy),):
         for name, of_seeds in runs.items():
             for axis, curve in ((loss, "loss"), (accuracy, "validation_accuracy")):
                 report.plot_seeds(axis, [run["curve"][curve] for run in of_seeds], label=name, alpha=0.2)
