@@ -23,11 +23,8 @@ def measure(quick):
     networks, libraries = (QUICK, [OURS]) if quick else (PUBLISHED, list(WAYS))
     tried = Tries(None if quick else kept_in("field"))
     pythons, runs, missing = interpreters(libraries, quick, tried), [], []
-    ways = [
-        (trial, terms, name, mode)
-        for trial, terms, name in itertools.product(networks, report.TERMS, libraries)
-        for mode in WAYS[name]
-    ]
+    each = itertools.product(networks, report.TERMS, libraries)
+    ways = [(trial, terms, name, mode) for trial, terms, name in each for mode in WAYS[name]]
     for way in (bar := tqdm(ways, desc="field")):
         trial, terms, name, mode = way
         bar.set_postfix_str(", ".join(way))
