@@ -21,7 +21,7 @@ from brainsurr.nnx import LIF, SpikingActivation, SpikingSequential
 
 from ..lib.report import table
 from ..lib.study import Runs, arguments, finished, of_seeds, provenance, rows
-from ..lib.training import evaluated, neurons, train_network, with_gains
+from ..lib.training import evaluated, train_network, with_gains
 from . import settings
 from .comparison import Grid
 from .entrants import ENTRANTS, FOUR
@@ -67,7 +67,8 @@ def train(setting, surrogate, rate, follows, seed, parts):
     xs = setting.show(parts[0][0][:500])
 
     def look(net):
-        each = [(layer.spike_fn, x) for layer, x in zip(neurons(net), potentials(net, xs), strict=True)]
+        neurons = [layer for layer in net.layers if isinstance(layer, LIF)]
+        each = [(layer.spike_fn, x) for layer, x in zip(neurons, potentials(net, xs), strict=True)]
         far = [jnp.sqrt(jnp.square(x).mean()) for _, x in each]
         told = {"far": jnp.stack(far), "flat": jnp.stack([flat(fn.surrogate, x) for fn, x in each])}
         for (fn, _), width in zip(each, far, strict=True):

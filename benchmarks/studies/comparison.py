@@ -119,16 +119,21 @@ class Trials:
         self.runs.finish("compare", entrants=entrants, best=best, **how)
 
 
+def compare_all(args, trials, make, needs, grid, quick):
+    """Run ``trials`` on each chosen setting ``make(name, path)``; ``needs`` names the option with its path."""
+    for name in args.settings:
+        setting, how = make(name, getattr(args, needs[name], None)), {"grid": grid}
+        if args.quick:
+            setting, how = setting._replace(epochs=1), {"grid": quick, "examples": 200}
+        trials(setting, args.out / f"{name}.json", **how).compare()
+        jax.clear_caches()  # compiled programs that no other setting uses
+
+
 def main(argv=None):
     """Run all settings."""
     quick = "one epoch of 200 examples, two configurations"
     args = arguments("studies.comparison", __doc__, argv, quick=quick, settings=settings.NEEDS)
-    for name in args.settings:
-        setting, how = settings.setting(name, getattr(args, settings.NEEDS[name], None)), {"grid": Grid()}
-        if args.quick:
-            setting, how = setting._replace(epochs=1), {"grid": QUICK, "examples": 200}
-        Trials(setting, args.out / f"{name}.json", **how).compare()
-        jax.clear_caches()  # compiled programs that no other setting uses
+    compare_all(args, Trials, settings.setting, settings.NEEDS, Grid(), QUICK)
 
 
 if __name__ == "__main__":

@@ -36,9 +36,9 @@ def lifs(size):
     return partial(LIF, decay=jnp.linspace(FAST, SLOW, size))
 
 
-def lif(key, features, recipe, surrogate):
+def lif(key, spike_fns, features, recipe):
     """Create a network with a recurrent layer of these neurons, and leaky integrators as outputs."""
-    rngs, hidden = nnx.Rngs(key), recipe.hidden
+    rngs, hidden, (surrogate,) = nnx.Rngs(key), recipe.hidden, spike_fns
     neurons = lifs(hidden)(hidden, spike_fn=surrogate, recurrent=True, rngs=rngs)
     layers = [dense(features, hidden, rngs), neurons, nnx.Dropout(recipe.dropout, rngs=rngs)]
     return SpikingSequential([*layers, dense(hidden, recipe.classes, rngs), LI(recipe.classes, decay=READOUT)])
