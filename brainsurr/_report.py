@@ -47,7 +47,7 @@ def user_line() -> str:
 def line_of(*equations, until: str = _OURS) -> str:
     """Return ``file:line`` of the user's code that calls a library, or an empty string if it is not known.
 
-    A function whose trace jit has cached has no record of the lines outside it.
+    If jit has cached the trace of a function, the lines outside the function are not known.
 
     Args:
       *equations: an equation and the calls that contain it, the innermost first.

@@ -10,7 +10,7 @@ from .lif import LI, LIFields
 
 @dataclasses.dataclass(eq=False, repr=False)
 class ILIFFields(LIFields):
-    """The fields of :class:`ILIF`, which its layers have too."""
+    """The fields of :class:`ILIF` and of its layers."""
 
     threshold: Any = 1.0
     levels: int = 4

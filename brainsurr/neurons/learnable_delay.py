@@ -13,7 +13,7 @@ from ._history import InputHistory
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LearnableDelayFields:
-    """The fields of :class:`LearnableDelay`, which its layers have too."""
+    """The fields of :class:`LearnableDelay` and of its layers."""
 
     longest: int = 16
     delay: Any = 0.0

@@ -14,7 +14,7 @@ from ._neuron import Neuron
 
 @dataclasses.dataclass(eq=False, repr=False)
 class RFFields:
-    """The fields of :class:`RF`, which its layers have too."""
+    """The fields of :class:`RF` and of its layers."""
 
     frequency: Any = 0.1
     damping: Any = 0.01
@@ -42,7 +42,7 @@ class RF(Neuron, RFFields):
       frequency: the angle per step in radians, in [0, 0.99]. A number or ``[features]``. The paper draws values from
         0.05 to 0.1 (its omega times its step of 0.01).
       damping: the fraction lost per step, in [0, 1]. A number or ``[features]``. The paper draws values from 0 to 0.03.
-      threshold: a number or ``[features]``.
+      threshold: the value of ``u`` at which a neuron fires. A number or ``[features]``.
       spike_fn: a surrogate, or any other function of ``u' - threshold``.
 
     Raises:
@@ -92,7 +92,7 @@ class RF(Neuron, RFFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class BRFFields(RFFields):
-    """The fields of :class:`BRF`, which its layers have too."""
+    """The fields of :class:`BRF` and of its layers."""
 
     refractory_decay: Any = 0.9
     spike_damping: Any = 0.01

@@ -11,7 +11,7 @@ from .lif import LIF, LIFFields
 
 @dataclasses.dataclass(eq=False, repr=False)
 class SynapticFields(LIFFields):
-    """The fields of :class:`Synaptic`, which its layers have too."""
+    """The fields of :class:`Synaptic` and of its layers."""
 
     current_decay: Any = 0.8
 
