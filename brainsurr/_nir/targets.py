@@ -94,7 +94,7 @@ def _fold(to: GraphWriter, sums: bool, ones: bool):
         elif type(node) is nir.Flatten:
             before = None
         else:
-            what = f"{to.reader} supports only sum pooling: add a linear layer or convolution after it to divide the sum"
+            what = f"{to.reader} supports only sum pooling: add a linear layer or convolution to divide the sum"
             to.refuse_unless(summed == 1, what)
             if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
                 each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]
