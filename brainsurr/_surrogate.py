@@ -109,7 +109,7 @@ class Surrogate(Value):
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the surrogate function :math:`g(x)`, elementwise, in the dtype of ``x``."""
-        what = "does not define surrogate_fun, which origin, trained parameters and a derived surrogate_grad need"
+        what = "gives no surrogate_fun, so it has no origin, trains no parameter, and needs a surrogate_grad"
         raise NotImplementedError(f"{type(self).__name__} {what}")
 
     def surrogate_grad(self, x) -> jax.Array:

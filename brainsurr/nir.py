@@ -109,7 +109,7 @@ def to_nir(
                 given = as_arrays(host, given, to.shape)
                 kind = type(given.neuron if isinstance(given, Population) else given)
                 kind = Surrogate if issubclass(kind, Surrogate) else kind
-                expect(kind in WRITERS, "a layer that NIR supports", f"{kind.__name__}: see docs/nir.md#instead")
+                expect(kind in WRITERS, "a layer that NIR has", f"{kind.__name__}: see docs/nir.md#instead")
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
             except Exception as error:  # all errors are raised at once
                 to.refused.append(f"{to.owner}: {error}")

@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron with integer spikes."""
+"""The leaky integrate-and-fire neuron with integer spikes (ILIF)."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Trainable delays, implemented as a kernel over time that becomes narrower during training."""
+"""Trainable delays, implemented as a Gaussian kernel over time whose width you decrease during training."""
 
 import dataclasses
 from typing import Any, ClassVar

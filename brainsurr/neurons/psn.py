@@ -1,4 +1,4 @@
-"""The sliding parallel spiking neuron."""
+"""The sliding parallel spiking neuron (PSN), which computes all time steps in parallel."""
 
 import dataclasses
 from collections.abc import Callable

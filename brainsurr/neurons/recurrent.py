@@ -1,4 +1,4 @@
-"""Neurons with recurrent weights."""
+"""`Recurrent`: neurons with recurrent weights."""
 
 import dataclasses
 from typing import Any

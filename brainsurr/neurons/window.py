@@ -1,4 +1,4 @@
-"""The last inputs, concatenated: the input of a convolution over time."""
+"""`Window`: the last inputs, concatenated, as the input of a convolution over time."""
 
 import dataclasses
 from typing import Any, ClassVar

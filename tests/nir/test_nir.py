@@ -308,8 +308,8 @@ NOT_KNOWN = [
 ]
 NO_NODES = (bs.nnx.ALIF, bs.nnx.RF, bs.nnx.SlidingPSN, bs.nnx.Synaptic, bs.nnx.LearnableDelay, bs.nnx.AdEx)
 REFUSED = [  # the input, what is said, and the layer
-    *[((6,), "a layer that NIR supports", make) for make in NOT_KNOWN],
-    *[((6,), f"a layer that NIR supports, got {kind.__name__}", lambda r, kind=kind: kind(6)) for kind in NO_NODES],
+    *[((6,), "a layer that NIR has", make) for make in NOT_KNOWN],
+    *[((6,), f"a layer that NIR has, got {kind.__name__}", lambda r, kind=kind: kind(6)) for kind in NO_NODES],
     ((6,), "carry_init", lambda r: bs.nnx.LIF(6, carry_init=nnx.initializers.ones)),
     ((6,), "refractory=0", lambda r: bs.nnx.LIF(6, refractory=1)),
     ((6,), "a surrogate", lambda r: bs.nnx.LIF(6, spike_fn=lambda u: u > 0)),
@@ -399,7 +399,7 @@ def test_a_convolution_over_time_is_one_and_a_function_of_it_is_not():
     back = from_nir(to_nir(net, (4, 4, 2), dt=1.0), "brainstate", dt=1.0)
     np.testing.assert_array_equal(outputs_of(back, xs), outputs_of(net, xs))
     net = bs.brainstate.SpikingSequential([jax.vmap(types.MethodType(lambda conv, x: 2 * conv.update(x), conv))])
-    with pytest.raises(ValueError, match="layer 0, function: expected a layer that NIR supports"):
+    with pytest.raises(ValueError, match="layer 0, function: expected a layer that NIR has"):
         to_nir(net, (4, 4, 2), dt=1.0)
 
 
