@@ -49,7 +49,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
 def _watched(net, user_fn, watch):
     nodes: Any = net.nodes()
     watched = ((node, vars(node) | observing(watch, path, node)) for path, node in nodes.items())
-    with preserve_states(), attributes(watched):  # restores states that `user_fn` replaces, too
+    with preserve_states(), attributes(watched):  # also restores states that `user_fn` replaces
         return user_fn()
 
 
