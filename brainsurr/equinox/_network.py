@@ -76,7 +76,7 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        The entry of a stateless layer is None. Each layer receives a separate key.
+        The entry of a stateless layer is None. Each layer receives a separate key, derived from ``key``.
         """
 
         def start(i, layer, shape):
