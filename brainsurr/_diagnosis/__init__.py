@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float, as_real, as_scalar
-from .._bounds import edges
+from .._bounds import SCALES, ScaledInterval, edges
 from .._context import setting
 from .._hooks import overriding
 from .._kernel import spike_of
@@ -220,13 +220,18 @@ def not_finite(tree: Any) -> list[str]:
 
 
 def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
-    """Return the name of each array in a tree that is outside its bounds, with one value outside."""
+    """Return the name of each array in a tree that is outside its bounds, with one value outside.
+
+    Arrays and bounds may be stored on another scale. Both are reported as values.
+    """
     texts = []
     for name, leaf in named_leaves(tree).items():
         if (interval := intervals.get(name.removeprefix("params."))) is not None:  # the name of Linen's collection
             (low, high), stored = edges(interval, leaf.dtype), np.asarray(leaf)
-            beyond = stored[(stored < low) | (stored > high)]
-            texts += [f"{name} = {x:.3g}, bounds {list(interval)}" for x in beyond[:1].astype(float)]
+            beyond = stored[(stored < low) | (stored > high)][:1]
+            if isinstance(interval, ScaledInterval):
+                beyond, interval = SCALES[interval.scale][1](beyond), interval.bounds
+            texts += [f"{name} = {x:.3g}, bounds {list(interval)}" for x in beyond.astype(float)]
     return texts
 
 

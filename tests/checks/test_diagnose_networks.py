@@ -68,6 +68,14 @@ def test_a_parameter_that_is_stored_outside_of_its_bounds_is_named(host):
         assert bool(told) == named
 
 
+@pytest.mark.parametrize("host", HOSTS, ids=label)
+def test_a_parameter_on_a_scale_is_named_with_its_value(host):
+    lif = host.layers.LIF(3, decay=0.5, spike_fn=LEAKY, learnable={"decay": "logit"}, bounds={"decay": (0.25, 0.9)})
+    net = host.layers.SpikingSequential([lif])
+    said = ask("diagnose", host, net, lambda ys: jnp.sum(ys**2), stored=float(np.log(0.125 / 0.875))).sentences[0]
+    assert re.search(r"layers.0.decay = 0.125, bounds \[0.25, 0.9\]", said)
+
+
 def test_a_complex_parameter_that_is_not_finite_is_named():
     class Turned(nnx.Module):
         def __init__(self):
