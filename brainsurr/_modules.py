@@ -160,11 +160,8 @@ class NeuronModule(ParameterModule):
         # A Linen module has no values before it is bound.
         values = fields | {name: getattr(act, "surrogate_init", None) or act.surrogate for name, act in modules.items()}
         # The neuron does not check trainable numbers, since the caller's bounds may replace the neuron's.
-        trained = {
-            name: _number(owner, kind, name, values.pop(name))
-            for name in names_of(owner, learnable)
-            if name in values and not isinstance(values[name], Surrogate)
-        }
+        chosen = [n for n in names_of(owner, learnable) if n in values and not isinstance(values[n], Surrogate)]
+        trained = {name: _number(owner, kind, name, values.pop(name)) for name in chosen}
         neuron = kind(**values)._with(**trained)
         neuron._check_features(owner, features)
         if given.get("recurrent") and hasattr(kind, "keeps_spikes"):

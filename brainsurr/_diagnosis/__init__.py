@@ -212,11 +212,9 @@ def examine(
 
 def not_finite(tree: Any) -> list[str]:
     """Return the names of the arrays in a tree that contain NaN or infinity."""
-    return [
-        name
-        for name, leaf in named_leaves(tree).items()
-        if jnp.issubdtype(getattr(leaf, "dtype", bool), jnp.inexact) and not bool(jnp.isfinite(leaf).all())
-    ]
+    leaves = named_leaves(tree).items()
+    inexact = {name: x for name, x in leaves if jnp.issubdtype(getattr(x, "dtype", bool), jnp.inexact)}
+    return [name for name, leaf in inexact.items() if not bool(jnp.isfinite(leaf).all())]
 
 
 def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
@@ -230,8 +228,9 @@ def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
             (low, high), stored = edges(interval, leaf.dtype), np.asarray(leaf)
             beyond = stored[(stored < low) | (stored > high)][:1]
             if isinstance(interval, ScaledInterval):
-                beyond, interval = SCALES[interval.scale][1](beyond), interval.bounds
-            texts += [f"{name} = {x:.3g}, bounds {list(interval)}" for x in beyond.astype(float)]
+                beyond = SCALES[interval.scale][1](beyond)
+            bounds = getattr(interval, "bounds", interval)
+            texts += [f"{name} = {x:.3g}, bounds {list(bounds)}" for x in beyond.astype(float)]
     return texts
 
 

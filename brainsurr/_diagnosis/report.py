@@ -120,11 +120,8 @@ def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside
         texts.append(f"{broken[-1]} is the last layer whose gradient is NaN or too large for its dtype. {how}.")
     for name in layers:
         texts += _sentences_about(name, layers)
-    partly = [
-        f"{name}: {layer.silent:.1%} of its neurons never fire on this batch."
-        for name, layer in layers.items()
-        if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead
-    ]
+    silent = {name: x.silent for name, x in layers.items() if NEARLY_ALL > x.silent >= WORTH_SAYING > x.dead}
+    partly = [f"{name}: {fraction:.1%} of its neurons never fire on this batch." for name, fraction in silent.items()]
     return (*(texts or ["Every layer in the table fires, and a gradient reaches it."]), *partly)
 
 
@@ -134,21 +131,26 @@ def _sentences_about(name: str, layers: dict[str, LayerReport]) -> list[str]:
     before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
     remedy = "scale up the weights before it (see brainsurr.initializers) or lower its threshold"
+    suggestion = change = _change(layer)
+    if is_far := layer.rms > FAR_OFF:
+        remedy = "scale down its inputs or the weights before it, or restart with a lower learning rate, since "
+        remedy += f"the root mean square of its membrane values is {layer.rms:.3g}"
+        suggestion = f"{remedy}; or {change}"
+        remedy += f"; or lower its threshold, if that is above {FAR_OFF}"
     if silent_before:
         remedy = f"first fix {silent_before[-1]}, which sends it no spikes"
     level = f"its potential is {abs(layer.membrane):.3g} {'below' if layer.membrane < 0 else 'above'} the threshold "
     level += f"on average, with a standard deviation of {layer.spread:.2g}"
-    suggestion = _suggest(layer)
     strongest = max(after, key=lambda other: layers[other].grad_norm, default=name)
     of_status = {
         "dead": f"{name} is dead: {layer.dead:.1%} of its neurons never fire, and their surrogate gradient is always 0 "
-        f"({level}), so training can't change them. To fix this, {remedy}; or {suggestion}.",
+        f"({level}), so training can't change them. To fix this, {remedy}; or {change}.",
         "recoverable": f"{name} is silent but recoverable: {layer.silent:.1%} of its neurons never fire, but a "
         f"gradient reaches {layer.reached:.1%} of its membrane values ({level}). Keep training. To make it fire from "
         f"the start, {remedy}.",
         "cut off": f"{name} is cut off: {_explain_cut_off(layer, layers, after, suggestion)}.",
         "blocked": f"{name} is blocked: it fires, but a gradient reaches only {layer.reached:.1%} of its membrane "
-        f"values. To fix this, {suggestion}; or change the weights before it to bring it closer to the threshold.",
+        f"values. To fix this, {suggestion}.",
         "saturated": f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
         "little information. To fix this, scale down the weights before it or raise its threshold.",
         "vanishing": f"{name} has a vanishing gradient: its norm is {layer.grad_norm:.2g}, compared with "
@@ -157,7 +159,7 @@ def _sentences_about(name: str, layers: dict[str, LayerReport]) -> list[str]:
         "for a stop_gradient, an unused output, an empty batch, a branch not taken, or a cached or compiled loss_fn.",
     }
     said = [of_status[layer.status]] if layer.status in of_status else []
-    if not before and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
+    if not (before or is_far) and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
         said.append(f"{name} hardly responds to its input: {level}. Scale the input to a standard deviation of 1.")
     if layer.status != "dead" and layer.dead >= WORTH_SAYING:
         why = "they never fire, and their surrogate gradient is always 0"
@@ -175,19 +177,9 @@ def _explain_cut_off(layer, layers, after, suggestion) -> str:
     return f"no gradient of the loss arrives at its spikes, although no later layer blocks it. {how}"
 
 
-def _suggest(layer: LayerReport) -> str:
-    """Suggest smaller weights for a layer far from its threshold, and a change to the surrogate.
-
-    The suggested change is the first with which a gradient passes at half of the values where none passes now.
-    """
-    texts = []
-    if layer.rms > FAR_OFF:
-        texts.append(
-            "scale down its inputs or the weights before it, or restart with a lower learning rate, since the root "
-            f"mean square of its membrane values is {layer.rms:.3g}"
-        )
+def _change(layer: LayerReport) -> str:
+    """Suggest the first change to the surrogate that opens half of the values where no gradient passes now."""
     for change, passing in layer.trials.items():
         if passing - layer.passing >= (1 - layer.passing) / 2:
-            texts.append(f"{change}, and a gradient passes at {passing:.1%} of its membrane values")
-            break
-    return "; or ".join(texts) or "use a surrogate that has a gradient so far away, such as LogTailedRelu(0.1)"
+            return f"{change}, and a gradient passes at {passing:.1%} of its membrane values"
+    return "use a surrogate that has a gradient so far away, such as LogTailedRelu(0.1)"

@@ -78,8 +78,7 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
         with preserve_states(), brainstate.environ.context(precision=64):
             for name, state in _states(net).items():
                 state.value = jax.tree_util.tree_map_with_path(
-                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promoted(leaf)),
-                    state.value,
+                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promoted(leaf)), state.value
                 )
             return loss_fn()
 

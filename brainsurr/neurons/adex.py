@@ -74,11 +74,7 @@ class AdEx(Neuron, AdExFields):
 
     states: ClassVar[tuple[str, ...]] = ("v", "w")
     _gives_spikes = True
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
-        "rate": (0.0, 1.0),
-        "sharpness": (0.01, float("inf")),
-        "adaptation_rate": (0.0, 1.0),
-    }
+    bounds: ClassVar = {"rate": (0.0, 1.0), "sharpness": (0.01, float("inf")), "adaptation_rate": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("rate", "sharpness", "adaptation_rate")
 
     def initial_state(self, x):

@@ -77,7 +77,7 @@ class ALIF(LIF, ALIFFields):
       [1. 0. 1. 0. 1. 0. 1. 0.]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
+    bounds: ClassVar = {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),
         "voltage_adaptation": (0.0, float("inf")),

@@ -61,7 +61,7 @@ class ILIF(LI, ILIFFields):
       [0. 2. 2. 2.] [0.40625]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.01, float("inf"))}
+    bounds: ClassVar = {"threshold": (0.01, float("inf"))}
     _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0, "levels": 0}
     _counts: ClassVar[tuple[str, ...]] = ("levels",)
 

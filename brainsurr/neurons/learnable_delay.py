@@ -62,7 +62,7 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
 
     _lower_limits: ClassVar[dict[str, float]] = {"longest": 0}
     _counts: ClassVar[tuple[str, ...]] = ("longest",)
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
+    bounds: ClassVar = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
 
     def _check(self, name, value):
         super()._check(name, value)

@@ -48,7 +48,7 @@ class LI(Neuron, LIFields):
       [1.   1.5  1.75]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 1.0)}
+    bounds: ClassVar = {"decay": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("decay",)
 
     def initial_state(self, x):
@@ -137,7 +137,7 @@ class LIF(LI, LIFFields):
 
     _gives_spikes = True
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
+    bounds: ClassVar = {"threshold": (0.0, float("inf"))}
     _counts: ClassVar[tuple[str, ...]] = ("refractory",)
     _lower_limits: ClassVar[dict[str, float]] = {"refractory": -1}
 

@@ -61,7 +61,7 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
 
     _gives_spikes = True
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
+    bounds: ClassVar = {"threshold": (0.0, float("inf"))}
 
     @classmethod
     def _converted(cls, name, value):

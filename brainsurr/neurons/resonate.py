@@ -70,11 +70,7 @@ class RF(Neuron, RFFields):
     _gives_spikes = True
 
     states: ClassVar[tuple[str, ...]] = ("u", "v")
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
-        "frequency": (0.0, 0.99),
-        "damping": (0.0, 1.0),
-        "threshold": (0.0, float("inf")),
-    }
+    bounds: ClassVar = {"frequency": (0.0, 0.99), "damping": (0.0, 1.0), "threshold": (0.0, float("inf"))}
     _decays: ClassVar[tuple[str, ...]] = ("frequency", "damping")
 
     def initial_state(self, x):
@@ -143,10 +139,7 @@ class BRF(RF, BRFFields):
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "q")
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
-        "refractory_decay": (0.0, 1.0),
-        "spike_damping": (0.0, float("inf")),
-    }
+    bounds: ClassVar = {"refractory_decay": (0.0, 1.0), "spike_damping": (0.0, float("inf"))}
     _decays: ClassVar[tuple[str, ...]] = ("refractory_decay",)
 
     def _check_dtype(self, owner, dtype, exempt=jax.Array):

@@ -57,7 +57,7 @@ class Synaptic(LIF, SynapticFields):
       (Array([0.375], dtype=float32), Array([0.09375], dtype=float32))
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"current_decay": (0.0, 1.0)}
+    bounds: ClassVar = {"current_decay": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("current_decay",)
 
     def __init_subclass__(cls, **kwargs):

@@ -211,6 +211,7 @@ def test_weights_that_are_far_too_large_are_named(gain, near, status):
         assert (said in report.sentences[0]) == (status == "blocked")
     dead = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](jnp.full((4, 4), -gain))))
     assert ("restart with a lower learning rate" in dead.sentences[0]) == (gain > 10)
+    assert ("scale up" in " ".join(dead.sentences).lower()) == (gain <= 10)
 
 
 @pytest.mark.parametrize("f", [bs.PiecewiseQuadratic(1.0), bs.PiecewiseQuadratic(1.0).scaled(height=2.0, width=0.5)])
