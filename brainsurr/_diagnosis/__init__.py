@@ -226,11 +226,10 @@ def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
     for name, leaf in named_leaves(tree).items():
         if (interval := intervals.get(name.removeprefix("params."))) is not None:  # the name of Linen's collection
             (low, high), stored = edges(interval, leaf.dtype), np.asarray(leaf)
-            beyond = stored[(stored < low) | (stored > high)][:1]
+            beyond = stored[(stored < low) | (stored > high)][:1].astype(float)
             if isinstance(interval, ScaledInterval):
                 beyond = SCALES[interval.scale][1](beyond)
-            bounds = getattr(interval, "bounds", interval)
-            texts += [f"{name} = {x:.3g}, bounds {list(bounds)}" for x in beyond.astype(float)]
+            texts += [f"{name} = {x:.3g}, bounds {list(getattr(interval, 'bounds', interval))}" for x in beyond]
     return texts
 
 
