@@ -60,7 +60,7 @@ class Izhikevich(Neuron, IzhikevichFields):
 
     states: ClassVar[tuple[str, ...]] = ("v", "u")
     _gives_spikes = True
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"a": (0.0, 1.0), "dt": (0.0, 1.0)}
+    bounds: ClassVar = {"a": (0.0, 1.0), "dt": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("a", "dt")
 
     def initial_state(self, x):
