@@ -64,8 +64,7 @@ class Izhikevich(Neuron, IzhikevichFields):
     _decays: ClassVar[tuple[str, ...]] = ("a", "dt")
 
     def initial_state(self, x):
-        v = jnp.full_like(x, -65.0)
-        return v, jnp.zeros_like(x) + self.b * v
+        return jnp.full_like(x, -65.0), jnp.full_like(x, self.b * -65.0)
 
     def step(self, state, x):
         v, u = state

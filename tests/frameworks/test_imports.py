@@ -35,7 +35,7 @@ def test_a_module_loads_no_framework_but_its_own(module):
 
 
 def test_a_module_is_loaded_when_it_is_first_used():
-    names = sorted([*OPTIONAL, "cpu", "encoders", "events", "initializers", "interop"])
+    names = sorted([*OPTIONAL, "cpu", "encoders", "events", "initializers", "interop", "losses"])
     code = f"""
 import importlib, json, sys
 import brainsurr as bs
