@@ -37,15 +37,15 @@ def __dir__():
     return sorted([*__all__, *_OPTIONAL, "__version__", "neurons", "surrogates"])
 
 
-if not TYPE_CHECKING:  # type checkers would accept any attribute
+if not TYPE_CHECKING:  # with `__getattr__`, type checkers would accept any attribute
 
     def __getattr__(name):
-        """Import the modules that need more than jax, or few need, when they are first used."""
+        """Import a module that needs more than jax, or that few users need, when it is first used."""
         if name not in _OPTIONAL:
             layers = (*neurons.__all__, "SpikingActivation", "SpikingSequential", "bounds")
             hint = ": import it from brainsurr.nnx or another framework" if name.removesuffix("Cell") in layers else ""
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         try:
             return import_module(f".{name}", __name__)
-        except ImportError as error:  # as an AttributeError: hasattr, inspect and help go on
+        except ImportError as error:  # an AttributeError, so that hasattr, inspect and help still work
             raise AttributeError(f"{__name__}.{name} can't be loaded: {error}") from error

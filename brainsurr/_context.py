@@ -1,4 +1,4 @@
-"""What holds while a block runs, in its thread alone."""
+"""Set a context variable while a block of code runs, in the current thread only."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ Held = TypeVar("Held")
 
 @contextlib.contextmanager
 def setting(variable: ContextVar[Held], value: Held) -> Iterator[None]:
-    """Give a variable a value until the block ends."""
+    """Set a context variable to a value until the block ends."""
     token = variable.set(value)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which products skip zero inputs: those of the layers of a network with ``events=True``."""
+"""Whether matrix products skip zero inputs, as in the layers of a network with ``events=True``."""
 
 import contextlib
 import threading
@@ -9,12 +9,16 @@ from typing import Any
 from ._context import setting
 
 _lock = threading.Lock()  # a network may be traced in several threads
-_now: ContextVar[bool | None] = ContextVar("event_driven", default=None)  # None: as the layer says
+_now: ContextVar[bool | None] = ContextVar("event_driven", default=None)  # None: each layer decides
 
 
 @contextlib.contextmanager
 def event_driven(on: bool | None) -> Iterator[bool | None]:
-    """Set whether products skip zeros in this context, unless it is off already; None keeps it. Yield the value."""
+    """Set whether products skip zeros until the block ends, and yield the setting in effect.
+
+    Args:
+      on: the new setting. None keeps the current one. An enclosing context that is off takes precedence.
+    """
     on = _now.get() if on is None or is_off() else bool(on)
     with setting(_now, on):
         yield on
@@ -26,13 +30,13 @@ def is_on() -> bool:
 
 
 def is_off() -> bool:
-    """Return whether no product skips zeros, not even in a layer that asks for it."""
+    """Return whether no product skips zeros, not even in a layer that is set to skip zeros."""
     return _now.get() is False
 
 
 @contextlib.contextmanager
 def attributes(modules: Iterable[tuple[Any, dict[str, Any]]]) -> Iterator[None]:
-    """Give modules other attributes in this context, frozen ones too."""
+    """Replace attributes of modules, including frozen modules, until the block ends."""
     before = []
     with _lock:
         for module, new in modules:

@@ -1,6 +1,6 @@
-"""The parts of jax that it does not document, each behind a function. No other file of the package uses them.
+"""Wrappers for undocumented parts of jax. No other file of the package uses these parts directly.
 
-`tests/project/test_jax_private.py` tests each function, and fails first if a new jax breaks one.
+`tests/project/test_jax_private.py` tests each function, so it fails first if a new version of jax breaks one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,11 +12,11 @@ from jax.interpreters import ad, batching, mlir, partial_eval
 
 
 def needed(program, output: int | None = None) -> tuple[Any, list[bool]]:
-    """Return the jaxpr without the operations that no output, or not this one, depends on, and whether inputs are used.
+    """Return the jaxpr without operations that the outputs do not depend on, and whether each input is used.
 
     Args:
       program: a closed jaxpr.
-      output: the position of the only output to keep; None keeps all.
+      output: the index of the only output to keep. If None, all outputs are kept.
     """
     return partial_eval.dce_jaxpr(program.jaxpr, [output in (None, i) for i in range(len(program.jaxpr.outvars))])
 
@@ -31,7 +31,7 @@ def scan_parts(params, operands) -> tuple[list, list, list]:
 
 
 def frames(equations: Iterable[Any]) -> Iterator[Any]:
-    """Yield the stack frames that made some equations, of each the innermost first."""
+    """Yield the stack frames in which each equation was traced, innermost frame first."""
     for equation in equations:
         source = equation.source_info.traceback
         yield from source.frames if source else ()
@@ -43,11 +43,11 @@ def scopes(equation) -> str:
 
 
 def is_batched(x) -> bool:
-    """Return whether an array is an argument of a ``vmap``, which hides one of its axes."""
+    """Return whether an array is traced by ``vmap``, which hides one of its axes."""
     return type(x).__name__ == "BatchTracer"
 
 
-is_unknown = ad.is_undefined_primal  # whether a transpose rule differentiates in this operand
+is_unknown = ad.is_undefined_primal  # whether a transpose rule differentiates with respect to an operand
 
 
 def is_zero(tangent) -> bool:
@@ -61,7 +61,7 @@ def zero_tangent(primal) -> Any:
 
 
 def set_rules(primitive, jvp: Callable, transpose: Callable, batch: Callable) -> None:
-    """Set the rules of a primitive for each transformation of jax."""
+    """Set the rules of a primitive for each jax transformation."""
     ad.primitive_jvps[primitive] = jvp
     ad.primitive_transposes[primitive] = transpose
     batching.primitive_batchers[primitive] = batch
@@ -70,13 +70,13 @@ def set_rules(primitive, jvp: Callable, transpose: Callable, batch: Callable) ->
 def set_lowering(primitive, function: Callable, platform: str | None = None) -> None:
     """Compile a primitive to a function of its operands and parameters, on one platform or on all others.
 
-    The function also gets ``is_exported``, whether the program is written by ``jax.export``.
+    The function is also called with ``is_exported``, which says whether ``jax.export`` compiles the program.
     """
     mlir.register_lowering(primitive, partial(_lower, function), platform=platform)
 
 
 def _lower(function, context, *operands: Sequence[Any], **params):
     call = partial(function, is_exported=context.module_context.lowering_parameters.for_export)
-    # The types of the operands, without the mesh axes of `shard_map` that they vary over: an FFI call has none.
+    # Omit the `shard_map` mesh axes that the operands vary over, since an FFI call has none.
     avals = [jax.core.ShapedArray(aval.shape, aval.dtype) for aval in context.avals_in]
     return mlir.lower_fun(call, multiple_results=False)(context.replace(avals_in=avals), *operands, **params)

@@ -83,9 +83,9 @@ class Spiking(Trained):
       learnable: the name or names of the trainable fields and surrogate parameters, such as ``"spike_fn.alpha"``. A
         dict such as ``{"decay": "logit"}`` also names the scale on which each is stored and trained: ``"identity"``,
         ``"logit"``, ``"log"`` or ``"log_tau"``, the logarithm of -1 / log(decay).
-      recurrent: If True, the spikes of the last step are fed back through trainable weights, ``recurrent_kernel``.
+      recurrent: if True, the spikes of the last step are fed back through trainable weights, ``recurrent_kernel``.
       recurrent_kernel_init: initialiser of the recurrent weights.
-      self_connections: If False, neurons have no connection to themselves: the diagonal is neither used nor trained.
+      self_connections: if False, no neuron is connected to itself: the diagonal is neither used nor trained.
     """
 
     recurrent: bool = False

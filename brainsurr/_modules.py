@@ -37,7 +37,7 @@ class ParameterModule:
     _value: Callable
 
     def _set_values(self, values: dict[str, Any], intervals: dict[str, Any], param_dtype: Any):
-        """Set an attribute for each value. It is trainable if ``intervals`` has its name, with bounds or None."""
+        """Set an attribute for each value. Names in ``intervals`` are trainable; an interval may be None."""
         for name, value in values.items():
             setattr(self, name, self._variable(name, value, intervals, param_dtype))
         self._fixed = tuple(name for name in values if name not in intervals)
@@ -48,7 +48,7 @@ class ParameterModule:
         return self._array(jnp.asarray(value)) if isinstance(value, self._arrays) else value
 
 
-_MADE_FOR = ("features", "recurrent", "self_connections", "carry_init", "param_dtype", "random")
+_SET_ONCE = ("features", "recurrent", "self_connections", "carry_init", "param_dtype", "random")
 _NOT_STORED = ("learnable", "bounds", "origin")
 
 
@@ -67,7 +67,7 @@ class SettableModule(ParameterModule):
             kind = type(held).__name__
             raise TypeError(f"{owner}: {name} is a {kind}: set the value inside it, or make a new layer")
         is_first = name not in vars(self) and name in getattr(type(self), "__dataclass_fields__", {name})
-        if name in _NOT_STORED or (name in _MADE_FOR and value is not held and not is_first):
+        if name in _NOT_STORED or (name in _SET_ONCE and value is not held and not is_first):
             raise TypeError(f"{owner}: {name} can't be changed after construction: make a new layer")
         if name in self._fixed and name in vars(self):  # not while a copy is being built
             current = getattr(self, self._holds)
@@ -160,11 +160,8 @@ class NeuronModule(ParameterModule):
         # A Linen module has no values before it is bound.
         values = fields | {name: getattr(act, "surrogate_init", None) or act.surrogate for name, act in modules.items()}
         # The neuron does not check trainable numbers, since the caller's bounds may replace the neuron's.
-        trained = {
-            name: _number(owner, kind, name, values.pop(name))
-            for name in names_of(owner, learnable)
-            if name in values and not isinstance(values[name], Surrogate)
-        }
+        chosen = [n for n in names_of(owner, learnable) if n in values and not isinstance(values[n], Surrogate)]
+        trained = {name: _number(owner, kind, name, values.pop(name)) for name in chosen}
         neuron = kind(**values)._with(**trained)
         neuron._check_features(owner, features)
         if given.get("recurrent") and hasattr(kind, "keeps_spikes"):

@@ -1,4 +1,4 @@
-"""`Report`, the base class of reports, and helpers for them: lines of the user's code, names, and text tables."""
+"""`Report`, the base class of the results of `diagnose` and `check_gradients`, and functions that both use."""
 
 import contextlib
 import functools
@@ -22,7 +22,11 @@ Measured = TypeVar("Measured")
 
 
 class Report(Mapping[str, Measured]):
-    """A mapping from names to measurements, which a subclass stores in the attribute that ``_measured`` names."""
+    """A mapping from the name of a layer or parameter to its measurements.
+
+    Attributes:
+      _measured: the name of the attribute in which a subclass stores the dictionary of measurements.
+    """
 
     _measured: ClassVar[str]
 
@@ -37,7 +41,10 @@ class Report(Mapping[str, Measured]):
 
 
 def user_line() -> str:
-    """Return ``file:line`` of the innermost running code that is not in brainsurr, jax or a framework."""
+    """Return the line of the user's code that is running, as ``file:line``, or ``"?"`` if there is none.
+
+    The line is the innermost one on the call stack outside brainsurr, jax and the frameworks.
+    """
     for frame, line in traceback.walk_stack(None):
         if not (file := frame.f_code.co_filename).startswith(_LIBRARIES):
             return f"{Path(file).name}:{line}"
@@ -45,13 +52,15 @@ def user_line() -> str:
 
 
 def line_of(*equations, until: str = _OURS) -> str:
-    """Return ``file:line`` of the user's code that calls a library, or an empty string if it is not known.
+    """Return the line of the user's code that an equation of a jaxpr comes from, as ``file:line``.
 
-    A function whose trace jit has cached has no record of the lines outside it.
+    If the line is unknown, the result is an empty string. An example is a caller of a function whose trace jit took
+    from its cache.
 
     Args:
-      *equations: an equation and the calls that contain it, the innermost first.
-      until: a path. If code in this path comes before the user's code, the result is an empty string.
+      *equations: the equation, then the calls that contain it, the innermost first.
+      until: a path. If a file in this path is closer to the equation than the user's code, the result is an empty
+        string. Defaults to the package brainsurr.
     """
     for frame in frames(equations):
         if frame.file_name.startswith(until):
@@ -62,7 +71,7 @@ def line_of(*equations, until: str = _OURS) -> str:
 
 
 def package_of(net: Any) -> str | None:
-    """Return the name of brainsurr's package for the framework of a network or layer, or None for anything else."""
+    """Return the framework of a module: ``"nnx"``, ``"linen"``, ``"brainstate"`` or ``"equinox"``; otherwise None."""
     for kind in type(net).__mro__:
         package = kind.__module__.removeprefix("flax.").partition(".")[0]
         if kind.__name__ == "Module" and package in ("nnx", "linen", "brainstate", "equinox"):
@@ -71,32 +80,36 @@ def package_of(net: Any) -> str | None:
 
 
 def framework_of(net: Any) -> Any:
-    """Import and return that package. Return None for Flax Linen, whose reports need variables too."""
+    """Import and return the subpackage of brainsurr for the framework of a module, such as ``brainsurr.nnx``.
+
+    Return None if ``net`` is not a module, or is a Flax Linen module, for which the reports also need the variables.
+    """
     package = package_of(net)
     return None if package in (None, "linen") else importlib.import_module(f"brainsurr.{package}")
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-    """Return the leaves of a tree by path, such as ``layers.0.alpha``. A single array is named ``params``."""
+    """Return the leaves of a tree by name. A name is a path such as ``layers.0.alpha``, or ``params`` for one array."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     named = {jax.tree_util.keystr(path, simple=True, separator=".") or "params": leaf for path, leaf in leaves}
-    # If keys contain dots, two paths may be equal. Then use the full form of each path.
+    # Two names are equal if a key contains a dot, as in {"a.b": 0, "a": {"b": 1}}: use the full form, ['a']['b'].
     return named if len(named) == len(leaves) else {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
 def listed(names: Iterable[str]) -> str:
-    """Join names to a phrase. Of more than four, list three and the number of the rest."""
+    """Join names into a phrase, such as ``"a, b and c"``, or ``"a, b, c and 9 more"`` for more than four names."""
     names = list(names)
     shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} more"]
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def as_text(rows: Sequence[Sequence[str]], sentences: Sequence[str]) -> str:
-    """Format rows as a table, with sentences below it.
+    """Format a report as a text table, with sentences below it.
 
     Args:
-      rows: the header, then rows of the same length: a name, numbers, which are aligned to the right, and words.
-      sentences: the sentences, if any.
+      rows: the header and the rows, all of the same length. The first column is aligned to the left, and the other
+        columns to the right, except the last one, which is not aligned.
+      sentences: the sentences, which are wrapped at 88 characters.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []

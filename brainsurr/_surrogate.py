@@ -35,8 +35,8 @@ class Surrogate(Value):
     or both, as formulas of ``self`` and ``x``. The formulas receive ``x`` as an array, and the parameters in its dtype
     and rank. They need not handle NaN, and may return anything that broadcasts into ``x``. If only ``surrogate_fun`` is
     defined, the gradient is its derivative. If only ``surrogate_grad`` is defined, the surrogate can train a network,
-    but it has no ``origin`` and its parameters can't be trained. A subclass that overrides one of two formulas
-    discards the other.
+    but ``origin=True`` raises an error, and its parameters can't be trained. A subclass that overrides one of two
+    formulas discards the other.
 
     Args:
       origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike. It can be set later,
@@ -44,7 +44,7 @@ class Surrogate(Value):
 
     Attributes:
       bounds: for each parameter by name, the closed interval in which a layer keeps it during training. The bounds of
-        an inner surrogate also hold, unless they are overridden here.
+        an inner surrogate also apply, unless they are overridden here.
       is_distribution: True if :math:`g` increases from 0 to 1 for all parameters within the bounds, so that it can be
         the probability of a random spike. Set it in your own classes, and again in a subclass with another formula.
 
@@ -100,7 +100,7 @@ class Surrogate(Value):
 
         Args:
           x: the membrane potential minus the threshold, a number or an array of any shape.
-          key: a random key, for spikes with the probability :math:`g(x)`. If None, the spike is the step.
+          key: a random key, for random spikes with the probability :math:`g(x)`. If None, the spike is the step.
 
         Returns:
           The spikes, with the shape and dtype of ``x``.
@@ -109,7 +109,7 @@ class Surrogate(Value):
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the surrogate function :math:`g(x)`, elementwise, in the dtype of ``x``."""
-        what = "does not define surrogate_fun, which origin, trained parameters and a derived surrogate_grad need"
+        what = "gives no surrogate_fun, so it has no origin, trains no parameter, and needs a surrogate_grad"
         raise NotImplementedError(f"{type(self).__name__} {what}")
 
     def surrogate_grad(self, x) -> jax.Array:
@@ -117,7 +117,7 @@ class Surrogate(Value):
         return jax.jvp(self.surrogate_fun, (x,), (jnp.ones_like(x),))[1]
 
     def derivative(self, x) -> jax.Array:
-        """Compute :meth:`surrogate_grad`; sparx calls this name."""
+        """Compute :meth:`surrogate_grad`, under the name that sparx calls."""
         return self.surrogate_grad(x)
 
     def __mul__(self, factor) -> "Surrogate":
@@ -130,8 +130,12 @@ class Surrogate(Value):
     def scaled(self, *, height=1.0, width=1.0) -> "Scaled":
         r"""Make the gradient ``height`` times as high and ``width`` times as wide: :math:`h\, g'(x / w)`.
 
-        The result is a :class:`Scaled`, with ``height`` and ``width`` among its parameters. Scaling twice multiplies
+        The result is a :class:`Scaled`, whose parameters include ``height`` and ``width``. Scaling twice multiplies
         heights and widths.
+
+        Args:
+          height: :math:`h`, dimensionless. A number, or an array that broadcasts into x.
+          width: :math:`w`, above 0, dimensionless. A number, or an array that broadcasts into x.
         """
         return Scaled(self.replace(origin=False), height, width, origin=self.origin)
 
@@ -177,8 +181,8 @@ class Scaled(Surrogate):
 
     Args:
       surrogate: the inner surrogate. Its own ``origin`` is ignored.
-      height: :math:`h`, dimensionless, a number or an array that broadcasts into x.
-      width: :math:`w`, above 0, a number or an array that broadcasts into x.
+      height: :math:`h`, dimensionless. A number, or an array that broadcasts into x.
+      width: :math:`w`, above 0, dimensionless. A number, or an array that broadcasts into x.
       origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike.
 
     Attributes:

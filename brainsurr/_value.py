@@ -18,7 +18,7 @@ from ._checks import check_flag
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Value:
-    """Named parameters and flags, compared by value: the base class of `Surrogate` and `Neuron`.
+    """The base class of `Surrogate` and `Neuron`: named parameters and flags, compared by value.
 
     Numbers, arrays, other values, and containers of these are parameters: leaves of a pytree, which can be traced,
     batched and differentiated. All other attributes (booleans, strings, functions) and the attributes named in

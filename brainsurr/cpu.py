@@ -34,7 +34,7 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
     Args:
       batch: the number of examples to split among the devices. The number of devices is the largest one, up to the
         number of cores, that divides ``batch``. If None, there is one device per core.
-      keep_pages: if False, leave the allocator unchanged.
+      keep_pages: If True, the process retains freed memory. If False, the allocator is unchanged.
 
     Returns:
       A sentence to print that describes the changes.
@@ -56,27 +56,27 @@ def use_all_cores(batch: int | None = None, *, keep_pages: bool = True) -> str:
         for number in (devices + 1, devices):  # jax raises an error only if the number changes
             jax.config.update("jax_num_cpu_devices", number)
     except RuntimeError as error:
-        raise RuntimeError("use_all_cores: jax has started: call it before anything creates an array") from error
+        raise RuntimeError("use_all_cores: jax has started; call use_all_cores before you create an array") from error
     memory = _keep_pages() if keep_pages else "the allocator is unchanged"
     return f"{devices} CPU device{'s' * (devices > 1)} on {cores} core{'s' * (cores > 1)}; {memory}"
 
 
 def split(tree, axis: int | None = 0):
-    """Split arrays along their batch axis among all JAX devices, or replicate them on every device.
+    """Split arrays along their batch axis across all JAX devices, or replicate them on every device.
 
     A ``jax.jit`` function of these arrays then runs on all devices. With one device, nothing changes. The results equal
     the results on one device up to rounding, since sums over the batch are computed in another order.
 
     Args:
       tree: an array, or a tree of arrays.
-      axis: the batch axis, 1 for ``[time, batch, features]``. If None, replicate the arrays; use this for parameters,
-        optimiser state and restored checkpoints.
+      axis: the batch axis, at least 0, such as 1 for ``[time, batch, features]``. If None, replicate the arrays; use
+        this for parameters, optimiser state and restored checkpoints.
 
     Returns:
       The arrays on their devices.
 
     Raises:
-      ValueError: ``axis`` is negative, an array does not have it, or the devices can't share it equally.
+      ValueError: ``axis`` is negative, an array has no such axis, or the number of devices does not divide its size.
 
     Example:
       >>> import jax.numpy as jnp
@@ -112,6 +112,6 @@ def _keep_pages() -> str:
     except (AttributeError, OSError, TypeError):
         return "pages are not kept: the C library is not glibc"
     if others:
-        return f"pages are not kept: another allocator than glibc's is loaded, which has {others[0]}"
+        return f"pages are not kept: an allocator other than glibc's is loaded, which defines {others[0]}"
     refused = [name for name, option, value in _MALLOPT if not libc.mallopt(option, value)]
-    return f"pages are not kept: glibc refused {', '.join(refused)}" if refused else "pages are kept"
+    return f"pages are not kept: glibc rejected {', '.join(refused)}" if refused else "pages are kept"

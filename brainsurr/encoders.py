@@ -23,7 +23,8 @@ def rate(x: Any, steps: int, *, key: jax.Array, dtype: Any = None) -> jax.Array:
       x: floats in [0, 1] of any shape, dimensionless. Divide byte images by 255.
       steps: number of time steps, a positive integer.
       key: random key, ``jax.random.key(seed)``. The same key draws the same spikes.
-      dtype: dtype of the spikes. Defaults to the dtype of ``x``; ``jnp.uint8`` takes a quarter of float32's memory.
+      dtype: dtype of the spikes. Defaults to the dtype of ``x``. ``jnp.uint8`` needs a quarter of the memory of
+        float32.
 
     Returns:
       Spikes ``[steps, *x.shape]``, 0 or 1. In a trace, values can't be checked: a value outside [0, 1] gives NaN if
@@ -42,7 +43,7 @@ def rate(x: Any, steps: int, *, key: jax.Array, dtype: Any = None) -> jax.Array:
     """
     check_positive_integer("rate: steps", steps)
     x, dtype = _read("rate", x, dtype)
-    # In 32 bits: in half precision, at least one in 128 random numbers is 0.
+    # Draw in 32 bits: in half precision, at least one in 128 random numbers is 0.
     return _spikes(jax.random.uniform(key, (steps, *x.shape), x.dtype) < x[None], x, dtype)
 
 
@@ -114,7 +115,7 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
       xs: floats ``[time, ...]``. They may be infinite, such as the logarithm of 0.
       threshold: smallest change that causes a spike, in the unit of ``xs``, above 0. A number, or an array that
         broadcasts into ``xs``.
-      off: If True, a decrease gives -1; if False, it gives 0.
+      off: if True, a decrease is encoded as -1; if False, as 0.
       dtype: dtype of the spikes. Defaults to the dtype of ``xs``; ``jnp.int8`` is the smallest that represents -1.
 
     Returns:
@@ -139,10 +140,10 @@ def delta(xs: Any, threshold: Any = 0.1, *, off: bool = True, dtype: Any = None)
     if off and dtype.kind in "ub":
         raise TypeError(f"delta: expected a dtype that represents -1, got {dtype}: use jnp.int8 or off=False")
     before = jnp.concatenate([xs[:1], xs[:-1]])
-    change = jnp.where(xs == before, 0, xs - before)  # infinity has not changed
+    change = jnp.where(xs == before, 0, xs - before)  # inf - inf would be NaN
     fires = (jnp.abs(change) if off else change) >= _number("delta: threshold", threshold, xs)
     spikes = jnp.sign(change)
-    return jnp.where(fires, spikes, 0 * spikes).astype(dtype)  # 0, but NaN is NaN
+    return jnp.where(fires, spikes, 0 * spikes).astype(dtype)  # 0, or NaN where a spike is NaN
 
 
 def population(x: Any, count: int, *, width: Any = None) -> jax.Array:

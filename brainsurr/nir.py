@@ -52,8 +52,8 @@ def to_nir(
     A ``BatchNorm`` in evaluation is merged into the weights before it. A ``Dropout`` is left out.
 
     Surrogates, state dtypes and other properties that NIR can't express are stored as metadata, which `from_nir` reads.
-    The file does not say which parameters are trainable. Layers with random
-    spikes are written with the deterministic spikes of evaluation.
+    The file does not say which parameters are trainable. Layers with random spikes are written with the deterministic
+    spikes of evaluation.
 
     Args:
       net: a ``SpikingSequential``. For Flax Linen, pass it with its variables, ``net.bind(variables)``.
@@ -252,8 +252,8 @@ def quantized(net: Any, *, reader: str, lowest: float | None = None, bits: int =
       net: a ``SpikingSequential`` that `to_nir` can write for the reader. For Flax Linen, pass it with its variables,
         ``net.bind(variables)``.
       reader: ``"speck"``, ``"rockpool"`` (Xylo) or ``"lava"`` (Loihi).
-      lowest: the lower limit of potentials, as a multiple of the threshold: the ``min_v_mem`` of sinabs. A
-        negative number, for Speck only. Defaults to -20.
+      lowest: the lower limit of potentials, as a multiple of the threshold: the ``min_v_mem`` of sinabs. A negative
+        number, for Speck only. Defaults to -20.
       bits: the number of bits of a weight, including its sign, from 2 to 8. Only Loihi supports fewer than 8.
 
     Returns:

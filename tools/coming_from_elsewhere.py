@@ -85,7 +85,7 @@ def neurons(listed: list[Row]) -> list[str]:
     for row in listed:
         if row.here:
             run = runs[f"{row.library}.{row.there}"]
-            note = " ".join(filter(None, [row.note, row.gradient and f"Its gradient goes {row.gradient}."]))
+            note = " ".join(filter(None, [row.note, row.gradient and f"Its gradient {row.gradient}."]))
             differ = f"{run['differ']}" if run["unmet"] is None else f"{run['differ']}; else {run['unmet']:,}"
             lines.append([code(row.there), code(row.here), differ, f"{run['gradient']:.0e}", note])
     without = [[", ".join(map(code, row.names)), row.why_none] for row in listed if not row.here]

@@ -30,9 +30,8 @@ def usual(rows, steps=100):
 
 def claims(out):
     """Compare the programs of brainsurr with `LIMITS`."""
-    rows = {
-        (row["target"], row["mode"]): row for row in usual(read(out / "result.json")["rows"]) if row["name"] == OURS
-    }
+    ours = (row for row in usual(read(out / "result.json")["rows"]) if row["name"] == OURS)
+    rows = {(row["target"], row["mode"]): row for row in ours}
     made = []
     for of, what, limit in ((of, *each) for of, limits in LIMITS.items() for each in limits.items()):
         unit, called = CALLED.get(what, (1, what))

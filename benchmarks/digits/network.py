@@ -9,15 +9,12 @@ import optax
 from flax import nnx
 
 from brainsurr.interop import transfer
+from brainsurr.optim import project
 from tools.adapters import leaf_name
 from tools.adapters.nnx import Nnx
 
+from ..lib.training import accuracy, cross_entropy
 from . import task
-
-
-def adapter(framework):
-    """Return the adapter of a framework from a module that imports only this framework."""
-    return getattr(import_module(f"tools.adapters.{framework}"), framework.capitalize())
 
 
 class Model:
@@ -25,7 +22,8 @@ class Model:
 
     def __init__(self, framework, surrogate, learnable, dtype):
         self.how, self.key = (surrogate, learnable, dtype), None  # the dropout key, while a training step is traced
-        self.host = adapter(framework)
+        # The module of an adapter imports only its own framework.
+        self.host = getattr(import_module(f"tools.adapters.{framework}"), framework.capitalize())
         self.pure = self.host.pure(self._layers(self.host), (1, 64))
 
     def _layers(self, host, seed=0):
@@ -45,16 +43,16 @@ class Model:
         return transfer(nnx.state(self._layers(Nnx, seed), nnx.Param), self.pure.params)
 
     def run(self, params, xs, key=None):
-        """Return the outputs and the spikes of each LIF layer over time; a key means training mode."""
+        """Return the float32 logits, averaged over time, and each LIF layer's spikes; a key means training mode."""
         self.key = key
         ys, spikes = self.pure.run(params, self.pure.start(xs.shape[1:]), xs)[1]
         self.key = None
-        return ys, list(spikes.values())
+        return ys.astype(jnp.float32).mean(0), list(spikes.values())
 
     def loss(self, params, images, labels, key):
         """Return the loss of a batch of shifted, noisy images."""
-        ys, _ = self.run(params, task.augment(key, images), jax.random.fold_in(key, 1))
-        return task.cross_entropy(ys, labels)
+        logits, _ = self.run(params, task.augment(key, images), jax.random.fold_in(key, 1))
+        return cross_entropy(logits, labels)
 
 
 # One optimiser for all seeds: jit compares them by identity, so it compiles once.
@@ -63,7 +61,9 @@ model = cache(Model)
 
 @cache
 def optimiser(model, steps):
-    return task.optimiser(model.pure.bounds, steps)
+    """Create AdamW on a cosine schedule; trained surrogate parameters stay inside their bounds."""
+    schedule = optax.cosine_decay_schedule(3e-3, steps)
+    return optax.chain(optax.adamw(schedule, weight_decay=1e-2), project(model.pure.bounds))
 
 
 @partial(jax.jit, static_argnames=("model", "tx"))
@@ -83,8 +83,8 @@ def train_epoch(model, tx, state, images, labels, keys):
 @partial(jax.jit, static_argnames="model")
 def evaluate(model, params, images, labels):
     """Return the accuracy without noise, and the spikes ``[time, batch, neurons]`` of each LIF layer."""
-    ys, spikes = model.run(params, task.still(images))
-    return task.accuracy(ys, labels), spikes
+    logits, spikes = model.run(params, task.still(images))
+    return accuracy(logits, labels), spikes
 
 
 class Network:
@@ -103,10 +103,8 @@ class Network:
         return evaluate(self.model, self.state[0], images, labels)
 
     def surrogates(self):
-        """Return the surrogate parameters of each LIF layer, with the current values of trained ones."""
+        """Return the alpha of the surrogate of each LIF layer, with its current value if it is trained."""
         leaves = jax.tree_util.tree_leaves_with_path(self.state[0])
-        if not self.surrogate:
-            return []
-        names = self.surrogate.named_parameters()[1]
-        trained = {name: [leaf for path, leaf in leaves if leaf_name(path) == name] for name in names}
-        return [{name: float((trained[name] or [value] * 2)[i]) for name, value in names.items()} for i in (0, 1)]
+        trained = [leaf for path, leaf in leaves if leaf_name(path) == "alpha"]
+        fixed = [self.surrogate.alpha] * 2 if self.surrogate else []
+        return [{"alpha": float(alpha)} for alpha in trained or fixed]

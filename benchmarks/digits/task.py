@@ -1,13 +1,10 @@
-"""Handwritten digits as a task for every framework: images, noise, network, sizes, loss and optimiser."""
+"""Handwritten digits as a task for every framework: images, noise, network and sizes."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-
-from brainsurr.optim import project
 
 WIDTH, STEPS, BATCH = 256, 8, 128
 DECAY, DROPOUT, NOISE, SHIFTED = 0.9, 0.3, 0.1, 0.25
@@ -68,23 +65,3 @@ def augment(key, images):
 def still(images):
     """Show the images without noise for 8 steps."""
     return jnp.broadcast_to(images, (STEPS, *images.shape))
-
-
-def cross_entropy(ys, labels):
-    """Return the loss of outputs ``[time, batch, 10]`` of any dtype, averaged over time in float32."""
-    return optax.softmax_cross_entropy_with_integer_labels(_averaged(ys), labels).mean()
-
-
-def accuracy(ys, labels):
-    """Return the fraction of correct answers of outputs ``[time, batch, 10]``."""
-    return (_averaged(ys).argmax(-1) == labels).mean()
-
-
-def _averaged(ys):
-    return ys.astype(jnp.float32).mean(0)
-
-
-def optimiser(bounds, steps):
-    """Create AdamW on a cosine schedule; trained surrogate parameters stay inside their bounds."""
-    schedule = optax.cosine_decay_schedule(3e-3, steps)
-    return optax.chain(optax.adamw(schedule, weight_decay=1e-2), project(bounds))

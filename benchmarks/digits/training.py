@@ -1,4 +1,4 @@
-"""Train one network with checkpoints, or all networks of a job."""
+"""Train one network with checkpoints, or all networks."""
 
 import re
 from pathlib import Path
@@ -11,38 +11,34 @@ from brainsurr import cpu
 
 from ..lib import checkpoints
 from . import task
-from .job import Job
+from .job import NETWORKS
 from .network import Network
 
 
-def train_all(job: Job, data, folder: Path, save_every: int):
-    """Train each network of a job from each seed, resuming from the checkpoints in a folder.
+def train_all(args, data, folder: Path):
+    """Train each network from each seed, resuming from the checkpoints in a folder.
 
     Args:
-      job: networks, seeds and settings.
+      args: the command line: framework, epochs, seeds and the epochs between checkpoints.
       data: from `task.load_validated`.
       folder: the folder of the checkpoints, with one folder for each network.
-      save_every: epochs between checkpoints.
 
     Returns:
-      For each network, a list of the outcomes of `train` over seeds; and the spikes of its first seed.
+      For each network, a list of the outcomes of `train` over seeds.
     """
-    networks, steps = job.networks(), job.epochs * (len(data[0][1]) // task.BATCH)
-    outcomes, spikes = {name: [] for name in networks}, {}
-    with tqdm(total=len(networks) * job.seeds * job.epochs, unit="epoch", desc="training") as bar:
-        for name, of_network in networks.items():
-            for seed in range(job.seeds):
+    steps, outcomes = args.epochs * (len(data[0][1]) // task.BATCH), {name: [] for name in NETWORKS}
+    with tqdm(total=len(NETWORKS) * args.seeds * args.epochs, unit="epoch", desc="training") as bar:
+        for name, of_network in NETWORKS.items():
+            for seed in range(args.seeds):
 
                 def on_epoch(loss, accuracy, what=f"{name}, seed {seed}"):
                     bar.set_postfix_str(f"{what}, loss {loss:.3f}, validation {accuracy:.3f}", refresh=False)
                     bar.update()
 
-                network = Network(job.framework, *of_network, seed, steps, job.dtype)
+                network = Network(args.framework, *of_network, seed, steps)
                 with checkpoints.manager(folder / re.sub(r"\W+", "-", f"{name} {seed}")) as kept:
-                    outcome, of_first_image = train(data, network, seed, job.epochs, on_epoch, kept, save_every)
-                outcomes[name].append(outcome)
-                spikes.setdefault(name, of_first_image)
-    return outcomes, spikes
+                    outcomes[name].append(train(data, network, seed, args.epochs, on_epoch, kept, args.save_every))
+    return outcomes
 
 
 def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kept=None, every=1):
@@ -58,7 +54,7 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
       every: epochs between checkpoints; the last epoch is always saved.
 
     Returns:
-      The outcome as JSON, and the spikes ``[time, neurons]`` of each LIF layer for the first test image.
+      The outcome as JSON.
     """
     before, curve, order = network.surrogates(), {"loss": [], "validation_accuracy": []}, np.random.default_rng(seed)
     training, validation, test = data
@@ -84,7 +80,7 @@ def train(data, network, seed, epochs, on_epoch=lambda loss, accuracy: None, kep
         "parameters": {"before": before, "after": network.surrogates()},
         "curve": curve,
         "sha256_of_state": checkpoints.digest(network.state),
-    }, [np.asarray(s[:, 0]) for s in spikes]
+    }
 
 
 def batches(images, labels, order, seed, epoch):

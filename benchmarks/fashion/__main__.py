@@ -13,7 +13,7 @@ from pathlib import Path
 
 from brainsurr import cpu
 
-from ..lib.study import TIMES, Runs, arguments, positive
+from ..lib.study import TIMES, Runs, arguments
 from . import report
 from .data import load
 from .networks import NETWORKS, SEEDS
@@ -22,15 +22,18 @@ from .training import BATCH, MEASURED, SETTINGS, temporaries, train
 
 def main(argv=None):
     """Train every network that the result lacks, draw the pictures, and print the table."""
-    quick, networks = "one epoch of 512 images, small networks, two seeds", NETWORKS
-    args = arguments("fashion", __doc__, argv, quick=quick, settings=list(NETWORKS), extend=add_options)
+    quick, networks, seeds = "one epoch of 512 images, small networks, one seed", NETWORKS, SEEDS
+
+    def extend(parser):
+        parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the four IDX files of Fashion-MNIST")
+
+    args = arguments("fashion", __doc__, argv, quick=quick, settings=list(NETWORKS), extend=extend)
     data = load(args.data)
     if args.quick:
-        data, args.seeds = [[array[:512] for array in part] for part in data], min(args.seeds or 2, 2)
+        data, seeds = [[array[:512] for array in part] for part in data], dict.fromkeys(NETWORKS, 1)
         networks = {k: n._replace(sizes=tuple(max(4, s // 16) for s in n.sizes), epochs=1) for k, n in NETWORKS.items()}
     settings = SETTINGS | {"images": [len(labels) for _, labels in data]}
     settings |= {"networks": {name: network._asdict() for name, network in networks.items()}}
-    seeds = {name: args.seeds or SEEDS.get(name, 5) for name in args.settings}
     every = itertools.product(range(max(seeds.values())), args.settings, (True, False))
     every = [(seed, name, spiking) for seed, name, spiking in every if seed < seeds[name]]
     columns = ("network", "kind", "seed"), (*MEASURED, *TIMES)
@@ -46,13 +49,6 @@ def main(argv=None):
     runs.finish("temporaries", **held)
     report.draw(args.out)
     print(f"\n{report.summary(args.out)}\n\nsee {args.out} for result.json and the pictures")
-
-
-def add_options(parser):
-    """Add the options for the image folder and the number of seeds."""
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="of the four IDX files of Fashion-MNIST")
-    default = ", ".join(["5", *(f"{count} of {name}" for name, count in SEEDS.items())])
-    parser.add_argument("--seeds", type=positive, metavar="N", help=f"networks of each kind (default: {default})")
 
 
 if __name__ == "__main__":

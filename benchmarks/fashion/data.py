@@ -15,10 +15,6 @@ HELP = """to get Fashion-MNIST, take its files from https://github.com/zalandore
   then --data fashion/usr/share/datasets/fashion-mnist"""
 
 
-class DataError(ValueError):
-    """The images are missing, or not those of Fashion-MNIST."""
-
-
 def load(folder: Path | None):
     """Read the four IDX files in a folder, gzipped or not.
 
@@ -26,14 +22,14 @@ def load(folder: Path | None):
       Images ``[count, 28, 28, 1]``, 0 to 255, and labels for training, validation (the last 5,000) and the test.
     """
     if folder is None:
-        raise DataError(f"expected --data FOLDER with the four IDX files; {HELP}")
+        raise ValueError(f"expected --data FOLDER with the four IDX files; {HELP}")
     parts = []
     for name, count in PARTS.items():
         images = read_idx(folder / f"{name}-images-idx3-ubyte", (count, SIDE, SIDE))
         labels = read_idx(folder / f"{name}-labels-idx1-ubyte", (count,))
         counts, each = np.bincount(labels, minlength=CLASSES).tolist(), count // CLASSES
         if counts != [each] * CLASSES:
-            raise DataError(f"{name}: expected {each} images of each of {CLASSES} classes, got {counts}")
+            raise ValueError(f"{name}: expected {each} images of each of {CLASSES} classes, got {counts}")
         parts.append((images[..., None], labels))
     (images, labels), test = parts
     return (images[:-VALIDATION], labels[:-VALIDATION]), (images[-VALIDATION:], labels[-VALIDATION:]), test
@@ -43,12 +39,10 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Read an IDX file of unsigned bytes with this shape, or the same file with ``.gz`` appended to its name."""
     found = [file for file in (path, path.with_name(f"{path.name}.gz")) if file.is_file()]
     if not found:
-        raise DataError(f"expected {path} or {path.name}.gz, got neither; {HELP}")
+        raise ValueError(f"expected {path} or {path.name}.gz, got neither; {HELP}")
     data = found[0].read_bytes()
     data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
     header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)  # magic number: bytes, axes
     if not data.startswith(header) or len(data) != len(header) + math.prod(shape):
-        raise DataError(
-            f"{found[0]}: expected unsigned bytes of shape {shape}, got {len(data):,} bytes, {data[:16].hex()}"
-        )
+        raise ValueError(f"{found[0]}: expected bytes of shape {shape}, got {len(data):,} bytes, {data[:16].hex()}")
     return np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape)

@@ -49,7 +49,7 @@ NETWORKS = {
     "residual": Network("ReLU", (16, 16, 32, 64), 4, 20, 5e-3, 5e-3, 0.1),
     "attention": Network("softmax", (16, 48), 4, 10, 5e-3, 5e-3, 0.1),
 }
-SEEDS = {"residual": 3, "attention": 3}  # slow networks; the others have five
+SEEDS = dict.fromkeys(NETWORKS, 5) | {"residual": 3, "attention": 3}  # fewer for slow networks
 
 
 class Classifier(nnx.Module):
@@ -115,7 +115,7 @@ def attention(sizes, spiking, rngs):
     layers = [make(first), *convolution(first, size, rngs, stride=2), make(size), places, tokens]
     for _ in range(BLOCKS):
         layers += attention_block(size, HEADS, make, rngs) if spiking else softmax_blocks(size, rngs)
-    return [*layers, over_tokens]
+    return [*layers, lambda xs: xs.mean(-2)]  # over tokens
 
 
 def softmax_blocks(features, rngs):
@@ -134,10 +134,6 @@ def softmax_attention(qkv):
 def over_pixels(xs):
     """Average all pixels of each channel."""
     return xs.mean((-3, -2))
-
-
-def over_tokens(xs):
-    return xs.mean(-2)
 
 
 STEMS = ("residual", "attention")  # The stem sees a still image once, and its output is repeated at each step.

@@ -1,6 +1,6 @@
 """Measure the networks of published benchmarks in each library, and write the result and its table.
 
-``python -m benchmarks.field --out benchmarks/results/field`` takes half an hour on two cores. An interrupted run
+``python -m benchmarks.field --out benchmarks/results/field`` takes an hour and a half on two cores. An interrupted run
 resumes from its files in ``runs/field``.
 """
 
@@ -15,7 +15,7 @@ from ..speed.libraries import OURS, interpreters, run_peer
 from . import report
 from .published import CANNOT, PUBLISHED, QUICK, WAYS
 
-TIMED = {"rounds": 5, "budget": 5, "forward": True, "timeout": 60}
+TIMED = {"rounds": 5, "budget": 15, "forward": True, "timeout": 120}
 
 
 def measure(quick):
@@ -23,11 +23,8 @@ def measure(quick):
     networks, libraries = (QUICK, [OURS]) if quick else (PUBLISHED, list(WAYS))
     tried = Tries(None if quick else kept_in("field"))
     pythons, runs, missing = interpreters(libraries, quick, tried), [], []
-    ways = [
-        (trial, terms, name, mode)
-        for trial, terms, name in itertools.product(networks, report.TERMS, libraries)
-        for mode in WAYS[name]
-    ]
+    each = itertools.product(networks, report.TERMS, libraries)
+    ways = [(trial, terms, name, mode) for trial, terms, name in each for mode in WAYS[name]]
     for way in (bar := tqdm(ways, desc="field")):
         trial, terms, name, mode = way
         bar.set_postfix_str(", ".join(way))

@@ -10,8 +10,8 @@ TERMS = (AS_DOCUMENTED, EVERY_CORE)
 COLUMNS = {
     "forward": (AS_DOCUMENTED, "forward"),
     "train step": (AS_DOCUMENTED, "train"),
-    "every core: forward": (EVERY_CORE, "forward"),
-    "every core: train step": (EVERY_CORE, "train"),
+    "forward, all cores": (EVERY_CORE, "forward"),
+    "train step, all cores": (EVERY_CORE, "train"),
 }
 
 

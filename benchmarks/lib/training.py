@@ -9,7 +9,7 @@ import optax
 from flax import nnx
 
 import brainsurr as bs
-from brainsurr.nnx import LIF, SpikingSequential, bounds
+from brainsurr.nnx import SpikingSequential, bounds
 from brainsurr.optim import project
 
 CLIP = 1.0  # the maximum norm of a gradient
@@ -171,11 +171,6 @@ def with_gains(net: SpikingSequential, gains) -> SpikingSequential:
     for layer, gain in zip((layer for layer in net.layers if hasattr(layer, "kernel")), gains, strict=False):
         layer.kernel[...] *= gain
     return net
-
-
-def neurons(net: SpikingSequential) -> list[LIF]:
-    """Return the LIF layers of a network."""
-    return [layer for layer in net.layers if isinstance(layer, LIF)]
 
 
 def firing_rate(net: SpikingSequential, xs: jax.Array) -> jax.Array:

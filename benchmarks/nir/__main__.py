@@ -60,20 +60,19 @@ def key(row: dict) -> tuple[str, ...]:
 
 def main(argv=None):
     """Run every trial whose libraries are installed, and write the result."""
-    args = arguments("nir", __doc__, argv, quick="three trials, no digits")
+    args = arguments("nir", __doc__, argv)
     warnings.simplefilter("ignore")  # from other libraries, and from `to_nir` about resets
     start, missing = time.perf_counter(), {name for name in LIBRARIES if not peers.installed(name)}
-    former = {} if args.quick else results.committed("nir")
+    former = results.committed("nir")
     if missing:
         print(f"missing, whose rows stay as they are: {', '.join(sorted(missing))}")
     possible = [trial for trial in TRIALS if not {trial.writer, trial.reader} & missing]
     with tempfile.TemporaryDirectory() as folder:
-        trials = [row(trial, Path(folder)) for trial in possible[: 3 if args.quick else None]]
-        digits = {} if args.quick else dict(compare(Path(folder)))
+        trials, digits = [row(trial, Path(folder)) for trial in possible], dict(compare(Path(folder)))
     about = results.environment() | {"seconds": time.perf_counter() - start}
-    about["libraries"] = former.get("libraries", {}) | libraries(set(LIBRARIES) - missing)
-    about["trials"] = merged(trials, former.get("trials", []), missing)
-    kept = {name: entry for name, entry in former.get("digits", {}).items() if peers.package(name) in missing}
+    about["libraries"] = former["libraries"] | libraries(set(LIBRARIES) - missing)
+    about["trials"] = merged(trials, former["trials"], missing)
+    kept = {name: entry for name, entry in former["digits"].items() if peers.package(name) in missing}
     about["digits"] = kept | digits
     results.write(args.out / "result.json", about)
     print(part(about))

@@ -145,11 +145,12 @@ TRIALS += [
 ]
 TAU, AT_ONCE = {"r": "tau/dt"}, {"reset_mechanism": "zero", "reset_delay": False}
 SINABS, NORSE = {"dt": 1.0, "method": "exp"}, {"dt": peers.NORSE_DT**2}
+SUBTRACT = {"reset": "subtract"}
 CELLS = ("Leaky", "Synaptic", "RLeaky", "RSynaptic")
 SNNTORCH = [  # the suffix of a cell's name, the cells, and the rest as in `READ`
     ("", CELLS, LATE, {}, ["snntorch"]),
     (", `beta=0`", CELLS, LATE, {"beta": 0.0, "threshold": 0.2}, []),
-    (", subtract, at once", CELLS[:3], {"reset": "subtract"}, {"reset_delay": False}, []),
+    (", subtract, at once", CELLS[:3], SUBTRACT, {"reset_delay": False}, []),
     (", zero", CELLS[:1], {}, {"reset_mechanism": "zero"}, []),
     (", zero", CELLS[1:], {"reset_delay": True}, {"reset_mechanism": "zero"}, []),
     (", zero, at once", CELLS[:3], {}, AT_ONCE, ["snntorch"]),
@@ -169,19 +170,13 @@ READ = [  # network, writer, how brainsurr reads it, the writer's options, and o
     ("LIF", "spyx", {"dt": 1.0, **TAU, **LATE}, {}, ["spyx", "snntorch"]),
     ("LIF, zero", "jaxpike", EXPONENTIAL, {}, ["jaxpike"]),
     ("LIF, zero", "sparx", EXPONENTIAL, {}, ["sparx"]),
-    ("LIF, SingleSpike", "sinabs", {**SINABS, "reset": "subtract"}, {}, ["sinabs"]),
-    (
-        "the same, `norm_input=False`",
-        "sinabs",
-        {**SINABS, **TAU, "reset": "subtract"},
-        {"norm_input": False},
-        ["sinabs"],
-    ),
-    ("IAF, SingleSpike", "sinabs", {**SINABS, "reset": "subtract"}, {"cell": "IAF"}, ["sinabs"]),
+    ("LIF, SingleSpike", "sinabs", {**SINABS, **SUBTRACT}, {}, ["sinabs"]),
+    ("the same, `norm_input=False`", "sinabs", {**SINABS, **TAU, **SUBTRACT}, {"norm_input": False}, ["sinabs"]),
+    ("IAF, SingleSpike", "sinabs", {**SINABS, **SUBTRACT}, {"cell": "IAF"}, ["sinabs"]),
     ("ExpLeak", "sinabs", {**SINABS, **TAU}, {"cell": "ExpLeak"}, ["sinabs"]),
-    ("LIF", "sinabs", {**SINABS, "reset": "subtract"}, SEVERAL, []),
-    ("LIFTorch, 1 spike", "rockpool", {**EXPONENTIAL, **TAU, "reset": "subtract"}, {}, ["rockpool"]),
-    ("the same, its thresholds changed", "rockpool", {**EXPONENTIAL, **TAU, "reset": "subtract"}, {"change": True}, []),
+    ("LIF", "sinabs", {**SINABS, **SUBTRACT}, SEVERAL, []),
+    ("LIFTorch, 1 spike", "rockpool", {**EXPONENTIAL, **TAU, **SUBTRACT}, {}, ["rockpool"]),
+    ("the same, its thresholds changed", "rockpool", {**EXPONENTIAL, **TAU, **SUBTRACT}, {"change": True}, []),
 ]
 for network, writer, how, options, readers in READ:
     TRIALS += [Trial(network, writer, "brainsurr", how, options)]

@@ -103,8 +103,5 @@ def train(build, mesh, groups):
             gradients = grads if gradients is None else gradients
         fetched = jax.tree.map(fetch, {"gradients": gradients, "parameters": params})
         outcomes.append({"losses": losses} | fetched)
-    shares = {
-        "examples_made": examples_made,
-        "parameters_per_device": sum(leaf.addressable_data(0).size for leaf in jax.tree.leaves(params)),
-    }
-    return outcomes, step.as_text(), shares
+    held = sum(leaf.addressable_data(0).size for leaf in jax.tree.leaves(params))
+    return outcomes, step.as_text(), {"examples_made": examples_made, "parameters_per_device": held}

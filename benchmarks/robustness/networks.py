@@ -51,9 +51,7 @@ def build(framework, seed) -> Network:
     """Build the network of a framework, with the weights that NNX draws for a seed."""
     (host,) = (host for host in HOSTS if host.name == framework)
     net = host.pure(layers(host, seed), (1, FEATURES))
-    params = net.params
-    if host is not Nnx:
-        params = transfer(Nnx.pure(layers(Nnx, seed), (1, FEATURES)).params, params)
+    params = transfer(Nnx.pure(layers(Nnx, seed), (1, FEATURES)).params, net.params)
 
     def loss(params, xs, labels):
         _, ys = net.run(params, net.start(xs.shape[1:]), xs, block_size=BLOCK, reduce="mean")

@@ -27,6 +27,7 @@ from ..digits.network import Network
 from ..digits.training import train
 from ..lib import FRAMEWORKS, results
 from ..lib.study import arguments, as_json
+from ..lib.training import cross_entropy
 
 SURROGATE, LEARNABLE = bs.LogTailedRelu(0.1), ("alpha",)
 DTYPES = ("float32", "bfloat16")
@@ -55,9 +56,8 @@ class LossScaledNetwork(Network):
         self.patience, self.scale, self.good = patience, jnp.float32(scale), jnp.int32(0)
 
     def train_epoch(self, images, labels, keys):
-        (self.state, self.scale, self.good), loss = train_epoch(
-            self.tx, (self.state, self.scale, self.good), images, labels, keys, self.patience
-        )
+        carry, loss = train_epoch(self.tx, (self.state, self.scale, self.good), images, labels, keys, self.patience)
+        self.state, self.scale, self.good = carry
         return loss
 
     def left_out(self):
@@ -94,7 +94,7 @@ def still_gradients(dtype, params, images, labels, scale):
     """Return the loss and its gradients without noise and dropout."""
 
     def loss_fn(params):
-        return task.cross_entropy(model(dtype).run(params, task.still(images))[0], labels)
+        return cross_entropy(model(dtype).run(params, task.still(images))[0], labels)
 
     return scaled_gradients(loss_fn, params, scale)
 
@@ -115,7 +115,7 @@ def outcome(networks, data, epochs):
     """Train networks, one per seed; return their curves, their state's dtypes, and whether all values are finite."""
     curves, leaves, (training, test) = [], [], data
     for seed, network in enumerate(networks):
-        curves.append(train((training, test, test), network, seed, epochs)[0]["curve"])  # tested after each epoch
+        curves.append(train((training, test, test), network, seed, epochs)["curve"])  # tested after each epoch
         leaves += [leaf for leaf in jax.tree.leaves(network.state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     numbers = [*map(np.asarray, leaves), *(np.asarray(curve["loss"]) for curve in curves)]
     return {

@@ -3,7 +3,7 @@
 ``python -m benchmarks.robustness.scale`` runs each number of devices and of processes on this machine, and writes
 ``runs/scale/result.json``. Without accelerators, it simulates devices on the CPU. ``--devices N`` makes one run, in
 this process. ``--coordinator HOST:PORT --num-processes N --process-id I`` is one process of a run with several, as a
-cluster starts it; with ``--distributed``, jax gets these three values from the cluster.
+cluster starts it.
 """
 
 import itertools
@@ -49,20 +49,14 @@ SETTINGS = {
 }
 
 
-def plan(processes, devices, quick):
-    """List each framework with each layout that is possible on this total number of devices."""
-    layouts = ["batch", "hidden"][:devices]
-    if not quick and devices > 2:
-        layouts.append("both")
-    if not quick and devices > 1 and processes == 1:
-        layouts.append("batch, one gradient")
-    return list(itertools.product(FRAMEWORKS[:1] if quick else FRAMEWORKS, layouts))
-
-
 def run_layouts(devices, quick):
-    """Run every framework and layout on these devices, and compare each with one device of the first process."""
-    one, runs = {}, []
-    for framework, layout in plan(jax.process_count(), len(devices), quick):
+    """Run every framework and possible layout on these devices, and compare with one device of the first process."""
+    one, runs, layouts = {}, [], ["batch", "hidden"][: len(devices)]
+    if not quick and len(devices) > 2:
+        layouts.append("both")
+    if not quick and len(devices) > 1 and jax.process_count() == 1:
+        layouts.append("batch, one gradient")
+    for framework, layout in itertools.product(FRAMEWORKS[:1] if quick else FRAMEWORKS, layouts):
         build = partial(networks.build, framework)
         if framework not in one and jax.process_index() == 0:
             one[framework], _, _ = mesh.train(build, mesh.make((1, 1), jax.local_devices()[:1]), 1)
@@ -70,8 +64,7 @@ def run_layouts(devices, quick):
         outcomes, text, shares = mesh.train(build, mesh.make(shape, devices), groups)
         if jax.process_index() == 0:
             run = {"framework": framework, "layout": layout, "devices": len(devices), "processes": jax.process_count()}
-            run |= {"simulated": devices[0].platform == "cpu", "mesh": shape}
-            run["losses"] = [outcome["losses"] for outcome in outcomes]
+            run |= {"mesh": shape, "losses": [outcome["losses"] for outcome in outcomes]}
             run["difference"] = {part: differences(outcomes, one[framework], part) for part in outcomes[0]}
             run["collectives"] = [collective._asdict() for collective in collectives(text)]
             runs.append(run | shares)
@@ -94,18 +87,13 @@ def everything(quick):
     common, runs = ["--quick"] * quick, []
     with tempfile.TemporaryDirectory() as out:
         for number, devices in tqdm(groups, desc="scale", unit="number of devices"):
-            together(number, *common, f"--devices={devices}", f"--out={out}")
+            command = "-m", "benchmarks.robustness.scale", *common, f"--devices={devices}", f"--out={out}"
+            for process in start(number, *command, env=os.environ, stdout=subprocess.DEVNULL):
+                if process.wait():  # jax then ends the others
+                    raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")
             result = results.read(Path(out) / "result.json")
             runs += result["runs"]
     return result | {"runs": runs}
-
-
-def together(number, *arguments):
-    """Run this program in several processes on this machine; if one of them fails, jax ends the others."""
-    command = "-m", "benchmarks.robustness.scale", *arguments
-    for process in start(number, *command, env=os.environ, stdout=subprocess.DEVNULL):
-        if process.wait():
-            raise RuntimeError(f"{' '.join(process.args)} ended with {process.returncode}")
 
 
 def start(number, *command, env, **how):
@@ -123,17 +111,16 @@ def start_jax(args):
     if args.devices:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count={args.devices}"
-    if args.coordinator or args.distributed:
+    if args.coordinator:
         jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
-    devices = jax.devices() if jax.process_count() > 1 else jax.devices()[: args.devices]
-    return devices
+    return jax.devices() if jax.process_count() > 1 else jax.devices()[: args.devices]
 
 
 def main(argv=None):
     """Run, write the result, and print it."""
     quick = "one framework, 2 devices and 2 processes"
     args, begin = arguments("robustness.scale", __doc__, argv, quick=quick, extend=add_options), time.perf_counter()
-    if args.devices or args.coordinator or args.distributed:
+    if args.devices or args.coordinator:
         runs = run_layouts(start_jax(args), args.quick)
         result = {"study": "scale", "settings": SETTINGS, **results.environment(), "runs": runs}
     else:
@@ -151,7 +138,6 @@ def add_options(parser):
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="address at which process 0 listens")
     parser.add_argument("--num-processes", type=positive, metavar="N", help="number of processes of the run")
     parser.add_argument("--process-id", type=int, metavar="I", help="number of this process, from 0")
-    parser.add_argument("--distributed", action="store_true", help="one of several processes that jax detects")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Soak test: train, save, resume, and change alphas and shapes for half an hour; measure memory and recompilation.
 
-``python -m benchmarks.robustness.soak --minutes 30`` repeats rounds. Each round uses the next framework and batch
-shape, trains some steps, saves, loads the checkpoint as a resumed process would, checks that all bits are equal, and
-continues from it with new alphas. It reports the programs that are compiled again after the first tour of all
-frameworks and shapes, and the growth of device memory, process memory, disk space and open files.
+``python -m benchmarks.robustness.soak`` repeats rounds. Each round uses the next framework and batch shape, trains some
+steps, saves, loads the checkpoint as a resumed process would, checks that all bits are equal, and continues from it
+with new alphas. It reports the programs that are compiled again after the first tour of all frameworks and shapes, and
+the growth of device memory, process memory, disk space and open files.
 """
 
 import itertools
@@ -28,7 +28,7 @@ from . import mesh, networks
 from .reports import soak as report
 
 SHAPES = ((12, 32), (12, 7), (48, 32), (5, 1), (200, 4), (12, 128))  # time steps, batch
-TRAIN_STEPS, RATE, SEED = 10, 3e-3, 0
+MINUTES, TRAIN_STEPS, RATE, SEED = 30, 10, 3e-3, 0
 COMPILED = "/jax/core/compile/backend_compile_duration"  # the event of jax.monitoring
 
 
@@ -158,14 +158,10 @@ def summary(measured, tour):
 
 def main(argv=None):
     """Run the soak test, and write the summary."""
-
-    def extend(parser):
-        parser.add_argument("--minutes", type=float, default=30, metavar="M", help="how long to run (default: 30)")
-
-    args, start = arguments("robustness.soak", __doc__, argv, extend=extend), time.perf_counter()
+    args, start = arguments("robustness.soak", __doc__, argv), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        measured = soak(SHAPES, args.minutes, Path(folder))
-    settings = {"minutes": args.minutes, "seed": SEED, "frameworks": FRAMEWORKS, "shapes": SHAPES}
+        measured = soak(SHAPES, MINUTES, Path(folder))
+    settings = {"minutes": MINUTES, "seed": SEED, "frameworks": FRAMEWORKS, "shapes": SHAPES}
     result = {
         "settings": settings | {"steps_a_round": 2 * TRAIN_STEPS},
         "summary": summary(measured, len(FRAMEWORKS) * len(SHAPES)),

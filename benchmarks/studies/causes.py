@@ -21,7 +21,7 @@ from brainsurr.nnx import LIF, SpikingActivation, SpikingSequential
 
 from ..lib.report import table
 from ..lib.study import Runs, arguments, finished, of_seeds, provenance, rows
-from ..lib.training import evaluated, neurons, train_network, with_gains
+from ..lib.training import evaluated, train_network, with_gains
 from . import settings
 from .comparison import Grid
 from .entrants import ENTRANTS, FOUR
@@ -67,7 +67,8 @@ def train(setting, surrogate, rate, follows, seed, parts):
     xs = setting.show(parts[0][0][:500])
 
     def look(net):
-        each = [(layer.spike_fn, x) for layer, x in zip(neurons(net), potentials(net, xs), strict=True)]
+        neurons = [layer for layer in net.layers if isinstance(layer, LIF)]
+        each = [(layer.spike_fn, x) for layer, x in zip(neurons, potentials(net, xs), strict=True)]
         far = [jnp.sqrt(jnp.square(x).mean()) for _, x in each]
         told = {"far": jnp.stack(far), "flat": jnp.stack([flat(fn.surrogate, x) for fn, x in each])}
         for (fn, _), width in zip(each, far, strict=True):
@@ -146,14 +147,14 @@ def _cause(path):
 
 
 def section(folder: Path) -> str:
-    """Make the tables of docs/appendix/studies.md: a row for each setting and configuration, and the verdicts."""
+    """Make the tables of docs/appendix/studies.md: a row for each setting, configuration and rate, and the verdicts."""
     causes = load(folder)
-    columns = ("fixed width, %", "adaptive width, %", "flat slopes, %", "distance")
-    header, lines = ["task and surrogate", *(f"{what}, {rate:g}" for rate in Grid().rates for what in columns)], []
+    lines = []
     for name, cause in causes.items():
-        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1).reshape(len(FOUR), -1)
-        for entrant, of in zip(FOUR, numbers, strict=True):
-            lines.append((f"*{name}*, `bs.{entrant}`", *(f"{x:z.1f}" for x in of)))
+        numbers = np.stack([cause.fixed, cause.follows, 100 * cause.flat, cause.far], 1)
+        for (entrant, rate), of in zip(itertools.product(FOUR, Grid().rates), numbers, strict=True):
+            lines.append((f"*{name}*, `bs.{entrant}`, {rate:g}", *(f"{x:z.1f}" for x in of)))
+    header = "task, surrogate, learning rate", "fixed width, %", "adaptive width, %", "flat slopes, %", "distance"
     verdicts = [(name, *(f"{x:z.2f}" for x in cause.verdict())) for name, cause in causes.items()]
     head = "task", "rank correlation", "gain where the fixed width fails (points)", "loss elsewhere (points)"
     ran = provenance(*(folder / f"{name}.json" for name in causes))

@@ -56,8 +56,8 @@ def train(setting, surrogate, rate, gains, seed, parts):
     keys = jax.random.split(jax.random.key(seed))
     net = with_gains(setting.network(keys[0], [surrogate] * setting.layers), gains)
     batch, steps = setting.batches(parts)
-    how = {name: getattr(setting, name) for name in ("epochs", "loss", "score", "after")} | {"batch": batch}
-    how["optimizer"] = setting.optimizer(rate, steps, setting.weight_decay)
+    tx = setting.optimizer(rate, steps, setting.weight_decay)
+    how = {"epochs": setting.epochs, "batch": batch, "optimizer": tx, "loss": setting.loss, "score": setting.score}
     net, measured = train_and_test(net, setting.outputs, keys[1], parts, **how)
     return measured | {"firing": firing_rate(net, setting.show(parts[2][0][:500]))}
 
@@ -119,20 +119,21 @@ class Trials:
         self.runs.finish("compare", entrants=entrants, best=best, **how)
 
 
-def run(args, trials, setting, needs, grid, quick):
-    """Run the trials of all settings, each ``setting(name, path)``."""
+def compare_all(args, trials, make, needs, grid, quick):
+    """Run ``trials`` on each chosen setting ``make(name, path)``; ``needs`` names the option with its path."""
     for name in args.settings:
-        made, how = setting(name, getattr(args, needs[name], None)), {"grid": grid}
+        setting, how = make(name, getattr(args, needs[name], None)), {"grid": grid}
         if args.quick:
-            made, how = made._replace(epochs=1), {"grid": quick, "examples": 200}
-        trials(made, args.out / f"{name}.json", **how).compare()
+            setting, how = setting._replace(epochs=1), {"grid": quick, "examples": 200}
+        trials(setting, args.out / f"{name}.json", **how).compare()
         jax.clear_caches()  # compiled programs that no other setting uses
 
 
 def main(argv=None):
     """Run all settings."""
-    args = arguments("studies.comparison", __doc__, argv, quick="one epoch, 200 examples", settings=settings.NEEDS)
-    run(args, Trials, settings.setting, settings.NEEDS, Grid(), QUICK)
+    quick = "one epoch of 200 examples, two configurations"
+    args = arguments("studies.comparison", __doc__, argv, quick=quick, settings=settings.NEEDS)
+    compare_all(args, Trials, settings.setting, settings.NEEDS, Grid(), QUICK)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The settings of the comparison: the data, network and training of each; docs/appendix/plan.md lists them."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -194,12 +194,8 @@ def early_spikes(net, xs):
 
 def of_images(about, folder, examples=data.TRAIN, sizes=(784, HIDDEN, HIDDEN, 10), neurons=None, **how):
     """Create a setting of still Fashion-MNIST images through layers of neurons."""
-    made: Mapping[str, Any] = {
-        "network": partial(feedforward, sizes=sizes, **neurons or {}),
-        "show": still,
-        "readout": of_still,
-        "layers": len(sizes) - 2,
-    }
+    network = partial(feedforward, sizes=sizes, **neurons or {})
+    made = {"network": network, "show": still, "readout": of_still, "layers": len(sizes) - 2}
     return Setting(f"Fashion-MNIST, {about}", data=partial(data.images, folder, examples), **made | how)
 
 
@@ -211,9 +207,8 @@ def of_digits(about, sizes=(64, HIDDEN, HIDDEN, 10), **how):
 
 def spike_counts(about, decay):
     """Create a setting whose outputs are spike counts."""
-    show = partial(pictures, steps=STEPS)
-    how = {"network": partial(counting, decay=decay), "show": show, "readout": counts, "layers": 2}
-    return of_digits(about, **how, epochs=40)
+    network, show = partial(counting, decay=decay), partial(pictures, steps=STEPS)
+    return of_digits(about, network=network, show=show, readout=counts, layers=2, epochs=40)
 
 
 def residuals():
@@ -271,37 +266,33 @@ def remembering(about, drawn, adaptation_decay):
     return Setting(about, 1, drawn, network, sequences.show, last_potentials, epochs=20)
 
 
-def of_series(about, data, network, layers=1, **how):
-    """Create a setting of sequences."""
-    return Setting(about, layers, data, network, sequences.show, **how)
-
-
 def vowels(folder):
     """Create the setting of Japanese vowels, with neurons without a leak."""
     drawn = partial(data.drawn, *data.series(folder, "JapaneseVowels_eq"), 220, 120)
     network = partial(feedforward, sizes=(12, *(64,) * 4, 9), decay=1.0)
-    return of_series("Japanese vowels, no leak", drawn, network, 4, epochs=60, batch=55)
+    return Setting("Japanese vowels, no leak", 4, drawn, network, sequences.show, epochs=60, batch=55)
 
 
 def power(folder):
     """Create the setting of power demand in two seasons, 24 hours."""
     drawn = partial(data.drawn, *data.series(folder, "ItalyPowerDemand"), 54, 200)
     network = partial(recurrent, sizes=(1, 64, 2), neurons=sequences.lifs(64))
-    return of_series("Italian power demand, recurrent", drawn, network, epochs=100, batch=27)
+    return Setting("Italian power demand, recurrent", 1, drawn, network, sequences.show, epochs=100, batch=27)
 
 
 def watch(folder):
     """Create the setting of smartwatch exercises, with Adam."""
     network = partial(recurrent, sizes=(6, 64, 7), neurons=sequences.lifs(64))
-    how = {"optimizer": plain_adam, "epochs": 30}
-    return of_series("exercises by a watch, recurrent, Adam", partial(data.watch, folder), network, **how)
+    about, how = "exercises by a watch, recurrent, Adam", {"optimizer": plain_adam, "epochs": 30}
+    return Setting(about, 1, partial(data.watch, folder), network, sequences.show, **how)
 
 
 def chaos():
     """Create the setting that predicts later values of a chaotic series."""
     network = partial(recurrent, sizes=(1, 64, 1), neurons=sequences.lifs(64), decay=0.8)
-    how = {"readout": every_potential, "loss": squared_error, "score": r_squared}
-    return of_series(f"Mackey-Glass, {data.AHEAD} steps ahead", data.mackey_glass, network, epochs=30, batch=32, **how)
+    about = f"Mackey-Glass, {data.AHEAD} steps ahead"
+    how = {"loss": squared_error, "score": r_squared, "epochs": 30, "batch": 32}
+    return Setting(about, 1, data.mackey_glass, network, sequences.show, every_potential, **how)
 
 
 MANY, FEW = {"examples": 12_000}, {"examples": 500, "epochs": 60, "batch": 50}

@@ -9,10 +9,10 @@ others for training.
 
 import argparse
 import re
-import wave
 from pathlib import Path
 
 import numpy as np
+from scipy.io import wavfile
 
 from .data import standardised, stretched
 
@@ -54,11 +54,10 @@ def read(path: Path) -> tuple[int, str, int, np.ndarray]:
     named = re.fullmatch(r"(\d+)_([^_]+)_(\d+)", path.stem)
     if named is None:
         raise ValueError(f"expected a file called digit_speaker_take.wav, got {path.name}")
-    with wave.open(str(path)) as file:
-        kind = (file.getframerate(), file.getnchannels(), 8 * file.getsampwidth())
-        if kind != (RATE, 1, 16):
-            raise ValueError(f"{path.name}: expected {RATE} Hz, 1 channel, 16 bits, got {', '.join(map(str, kind))}")
-        return int(named[1]), named[2], int(named[3]), np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    rate, samples = wavfile.read(path)
+    if (rate, samples.ndim, samples.dtype) != (RATE, 1, np.int16):
+        raise ValueError(f"{path.name}: expected {RATE} Hz, mono int16, got {rate} Hz, {samples.dtype}{samples.shape}")
+    return int(named[1]), named[2], int(named[3]), samples
 
 
 def load(path):

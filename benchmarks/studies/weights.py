@@ -18,7 +18,7 @@ from brainsurr.initializers import fluctuation_driven
 from ..lib.report import spread, table
 from ..lib.study import arguments, finished, of_seeds, provenance, rows
 from . import settings
-from .comparison import Grid, Trials, run
+from .comparison import Grid, Trials, compare_all
 
 SURROGATE, GAINS, XIS = "Sigmoid(4.0)", (1.0, 1.4, 2.0), (1.0, 2.0)
 RATE, FED_BACK = 0.1, 0.1  # spikes per step, and the recurrent weights' fraction of the variance
@@ -82,18 +82,12 @@ class Weights(Trials):
 
 def main(argv=None):
     """Run all settings."""
-    args = arguments("studies.weights", __doc__, argv, quick="one epoch, 200 examples", settings=SETTINGS)
-    run(args, Weights, setting, SETTINGS, GRID, QUICK)
+    quick = "one epoch of 200 examples, two rates and seeds"
+    args = arguments("studies.weights", __doc__, argv, quick=quick, settings=SETTINGS)
+    compare_all(args, Weights, setting, SETTINGS, GRID, QUICK)
 
 
 # The report
-
-
-def at_best(path: Path) -> dict[str, dict]:
-    """Return the columns over seeds of each kind of weights, at its best learning rate, of a finished setting."""
-    grid = finished(path, "weights")
-    runs = of_seeds(rows(path), grid["seeds"], "gain", "rate")
-    return {kind: runs[kind, rate] for kind, rate in grid["best"].items()}
 
 
 def section(folder: Path) -> str:
@@ -102,7 +96,8 @@ def section(folder: Path) -> str:
     for name in SETTINGS:
         path = folder / f"{name}.json"
         if grid := finished(path, "weights"):
-            of = at_best(path)
+            runs = of_seeds(rows(path), grid["seeds"], "gain", "rate")
+            of = {kind: runs[kind, rate] for kind, rate in grid["best"].items()}
             shown = (f"{spread(100 * run['test'], 1)} ({grid['best'][kind]:g})" for kind, run in of.items())
             kinds = ([kind for kind in of if kind.startswith(word)] for word in ("x ", "xi "))
             gain, xi = (max(each, key=lambda kind: of[kind]["validation"].mean()) for each in kinds)

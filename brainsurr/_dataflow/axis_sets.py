@@ -53,7 +53,7 @@ def together(*operands: np.ndarray) -> np.ndarray:
         return constant(np.broadcast_shapes(*(sets.shape for sets in operands)))
     joint = functools.reduce(np.bitwise_or, ours)
     numbers = [sets for sets in operands if not depends(sets)]
-    # The sets may be of a different kind at each time step, or for each example.
+    # A constant that varies along such an axis may treat each time step or example differently.
     differ = any(differ_along(joint, i) for sets in numbers for i in range(sets.ndim) if sets.shape[i] > 1)
     return joint | UNKNOWN if differ else joint
 

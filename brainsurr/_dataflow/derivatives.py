@@ -2,9 +2,9 @@
 
 A step function without a surrogate has slope 0 by construction: jax gives its output no tangent. This is not reported
 if the step only selects or masks values, or is excluded on purpose: ``jnp.where(h > 0, h, 0)``, ``h * (h > 0.3)``, an
-arg-max that picks a value, a ``stop_gradient``. It is reported if the step enters the result by a sum, or by a product
-with a value that it was not computed from, such as a weight. A count of steps, ``(h > 0).sum()``, and reversed steps
-are no mask of ``h``: a count only normalises values that its mask has already masked.
+arg-max that selects a value, a ``stop_gradient``. The step is reported if it enters the result through a sum, or
+through a product with a value that it was not computed from, such as a weight. Neither a count of steps,
+``(h > 0).sum()``, nor reversed steps are a mask of ``h``. A count only normalises values that its mask has masked.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _TAKES_A_PART = ("slice", "dynamic_slice", "gather", "split", "unstack")
 _CHOOSES = ("concatenate", "stack", "pad", "dynamic_update_slice", "scatter", "max", "min", "clamp", "select_n")
 _MASKS = (*PRODUCTS, "mul", "div", "max", "min", "clamp", "select_n")  # one operand can be a mask of another
 _MOVES = (*_SUMS, "reduce_window_sum", "rev")  # after them, a mask no longer matches the entries of its values
-_COMPARES = ("eq", "ne", "lt", "le", "gt", "ge")  # of a count, too, they make a new mask
+_COMPARES = ("eq", "ne", "lt", "le", "gt", "ge")  # these make a new mask, even from a count
 # jax functions by name: a step that keeps a tangent if its input is NaN, and linear interpolation in a table.
 _BY_NAME = {"heaviside": False, "_interp": True}
 
@@ -45,14 +45,14 @@ class Fact:
     ==============  ======  =========  =====  ===========================
 
     In ``h * s``, ``s`` is a mask, since both are near 4. In ``s @ u``, no value is near both, so the step enters the
-    result, and line 7 is added to its facts. In a sum such as ``h + s`` there is no mask, so line 7 is added as well.
+    result, and line 7 is added to the facts of the result. A sum such as ``h + s`` has no mask, so line 7 is added too.
 
     Attributes:
       depends: whether the value depends on a parameter.
       tangent: whether it has a tangent that is not 0 by construction.
       is_weight: whether it is computed only from parameters and numbers.
       number: the bit of this value.
-      ancestors: the values it was computed from, including itself; for a value that is not a weight, without weights.
+      ancestors: the values that it was computed from, including itself, but without weights if it is not a weight.
       near: the ancestors that it matches entry by entry. A comparison, or another step, matches all its ancestors.
       lost: the lines where its derivative was lost.
       beside: the lines where the derivative of some of its entries was lost.

@@ -1,4 +1,4 @@
-"""Evaluate a jaxpr with other constants, or with custom rules for some operations."""
+"""Evaluate a jaxpr with other constants or with custom rules for some operations."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

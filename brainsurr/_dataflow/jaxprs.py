@@ -49,7 +49,7 @@ class Reader:
 
 
 def read(reader: Any, jaxpr, facts: Sequence[Any]) -> list[Any]:
-    """Return the facts of the outputs of a jaxpr, given those of its inputs."""
+    """Return the facts of the outputs of a jaxpr, given the facts of its inputs."""
     known = {var: reader.constant(var) for var in jaxpr.constvars} | dict(zip(jaxpr.invars, facts, strict=True))
 
     def of(var):
@@ -105,4 +105,4 @@ def _settled(reader, body, closed_over, carry, xs):
         if all(map(reader.same, carry, joined)):
             return joined, outputs[len(carry) :]
         carry = joined
-    raise NotImplementedError(f"a loop that is not settled after {_MOST_TURNS} turns")
+    raise NotImplementedError(f"the facts of a loop carry still change after {_MOST_TURNS} iterations")

@@ -1,7 +1,7 @@
-"""Rules for the effect of each jax operation on time and batch: a rule takes an equation and its operands' sets.
+"""Rules for jax operations: which time steps or examples the outputs of an operation depend on.
 
-It returns the sets of all outputs, or a list with the sets of each output, or None if they are unknown. Operations
-without a rule are also unknown.
+A rule is called with an equation and the sets of its operands. It returns the sets of all outputs, a list with the sets
+of each output, or None if they are unknown. The outputs of an operation without a rule are unknown, too.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""`diagnose`: measure in one forward and backward pass which layers are silent, and which layers gradients reach."""
+"""`diagnose`: measure in one forward and backward pass which layers are silent and which receive gradients."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arrays import as_float, as_real, as_scalar
-from .._bounds import edges
+from .._bounds import SCALES, ScaledInterval, edges
 from .._context import setting
 from .._hooks import overriding
 from .._kernel import spike_of
@@ -38,7 +38,7 @@ class Diagnosis(Report[LayerReport]):
     Attributes:
       loss: the value of the loss.
       layers: the reports by name, in the order in which the layers were called.
-      sentences: the problems, and how to fix them.
+      sentences: descriptions of the problems, each with what to change.
     """
 
     _measured: ClassVar[str] = "layers"
@@ -69,10 +69,10 @@ def diagnose(
 
     Args:
       spike_fns: the spike function of each layer, by a name of your choice: a surrogate, any elementwise function with
-        a derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are then measured. Or a Flax NNX,
-        brainstate or Equinox module, as for the ``diagnose`` of its framework.
-      loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It is called with functions and neurons
-        of the same values and derivatives that also take measurements, and must use these.
+        a derivative, or a neuron of ``brainsurr.neurons``, whose surrogates are then measured. You can also pass a Flax
+        NNX, brainstate or Equinox module, as to the ``diagnose`` of its framework.
+      loss_fn: the training loss on one batch, ``loss_fn(spike_fns) -> scalar``. It must use the functions and neurons
+        that it is called with. They have the same values and derivatives as yours, and also take measurements.
       mask: a boolean array ``[time, batch]``: True for values that are counted, False for padding. If None, all values
         are counted. Neurons over time apply the mask step by step, also in ``unroll``.
 
@@ -95,31 +95,31 @@ def diagnose(
       first   50.0%   50.0%   50.0%    50.0%     0.0%  1.84          0  cut off
       second   0.0%  100.0%  100.0%     0.0%     0.0%  1.58          0  dead
       <BLANKLINE>
-      first is cut off: no gradient gets through second, which is dead; fix that first.
-      first: 50.0% of its neurons are dead, they never fire and pass no gradient. Remedy:
-        raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its
-        membrane values.
-      second is dead: 100.0% of its neurons never fire, and no gradient passes where none
-        fires (its membrane is -1.5 from the threshold on average, with a spread of 0.5), so
-        training can't change it. Remedy: scale up the weights before it
-        (brainsurr.initializers) or lower its threshold; or raise alpha of its LogTailedRelu
+      first is cut off: no gradient gets through second, which is dead. Fix second first.
+      first: 50.0% of its neurons are dead: they never fire, and their surrogate gradient is
+        always 0. To fix this, raise alpha of its LogTailedRelu from 0 to 0.1, and a gradient
+        passes at 100.0% of its membrane values.
+      second is dead: 100.0% of its neurons never fire, and their surrogate gradient is always
+        0 (its potential is 1.5 below the threshold on average, with a standard deviation of
+        0.5), so training can't change them. To fix this, scale up the weights before it (see
+        brainsurr.initializers) or lower its threshold; or raise alpha of its LogTailedRelu
         from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
     """
     if framework := framework_of(spike_fns):
         return framework.diagnose(spike_fns, loss_fn, mask=mask)
     if not isinstance(spike_fns, Mapping):
-        instead = "for a module of Flax Linen there is brainsurr.linen.diagnose"
+        instead = "for a Flax Linen module, use brainsurr.linen.diagnose"
         raise TypeError(f"expected spike functions by name, {{'a': f}}, got {type(spike_fns).__name__}: {instead}")
     for name, f in spike_fns.items():
         if not isinstance(f, Surrogate | Neuron) and not jax.tree_util.all_leaves([f]):
             expected = f"spike_fns[{name!r}]: expected a surrogate, a function or a neuron of brainsurr.neurons"
-            raise TypeError(f"{expected}, got a module, {type(f).__name__}: give the surrogate in it")
+            raise TypeError(f"{expected}, got a module, {type(f).__name__}: pass its surrogate")
 
     def watched(watch, name, f):
         kind = type(f.neuron if isinstance(f, Recurrent) else f)
         if issubclass(kind, Neuron):
             return with_spike_functions(watching(watch, name, kind), f)
-        return partial(watch, name, False, f)  # only under the name that the user chose
+        return partial(watch, name, False, f)  # one row, whatever line calls it
 
     def loss(watch):
         return loss_fn({name: watched(watch, name, f) for name, f in spike_fns.items()})
@@ -130,14 +130,14 @@ def diagnose(
 def watching(watch: Callable, name: str, kind: type[Neuron] | None = None) -> Callable[[str, Any], Watched]:
     """Return a function that replaces each spike function of a layer, given the name of its field.
 
-    A layer has one row under its name, and a row ``name.field`` for each additional surrogate. If a layer is used
-    several times, each use has its own row, see :class:`Use`. A surrogate outside a layer may be shared, so it has a
-    row for each line that uses it.
+    The report has one row for a layer, under its name, and a row ``name.field`` for each additional surrogate. If a
+    layer is used several times, each use gets its own row, see :class:`Use`. A surrogate outside of a layer may be
+    shared, so it gets a row for each line that uses it.
 
     Args:
       watch: the function that `examine` passes.
       name: the name of the layer.
-      kind: the class of its neuron; None for a surrogate outside of a layer.
+      kind: the class of the layer's neuron; None for a surrogate outside of a layer.
     """
     first = "" if kind is None else next(iter(spike_fields(kind)), "")
 
@@ -159,9 +159,9 @@ def examine(
 
     Args:
       loss: ``loss(watch)`` returns a scalar. It is called twice.
-      mask: the user's argument.
+      mask: the ``mask`` argument of `diagnose`.
       parameters: a tree of the parameters that the loss uses.
-      intervals: the bounds of parameters by name, or None; ``loss`` may fill the dictionary.
+      intervals: the bounds of each parameter by name, or None if it is unbounded. ``loss`` may fill the dictionary.
       transform: the module with the framework's ``make_jaxpr``, ``jit`` and ``grad``.
       names: the names of layers that should be called.
     """
@@ -192,7 +192,7 @@ def examine(
         mask = as_real(mask, "mask")
         if mask.ndim < 2 or not (mask.any() and jnp.all((mask == 0) | (mask == 1))):
             got = f"{mask.dtype}{list(mask.shape)} with a mean of {mask.mean():.3g}"
-            raise ValueError(f"expected mask to be true or false for [time, batch], and true somewhere, got {got}")
+            raise ValueError(f"expected mask [time, batch] to contain only true or false, and some true, got {got}")
     with following_time(None if mask is None else mask == 1):
         value, sums, broken = measure(scalar, transform)
     called = [use.name for use in sums]
@@ -200,7 +200,7 @@ def examine(
     layers = judge(rows)
     said = (
         *sentences(layers, value, not_finite(parameters), outside(parameters, intervals), broken),
-        *[f"{name} was not called." for name in names if name not in called],
+        *[f"{name} was not called: use spike_fns[{name!r}] in loss_fn." for name in names if name not in called],
     )
     if unseen:
         said += (_UNSEEN.format(", ".join(unseen)),)
@@ -212,32 +212,35 @@ def examine(
 
 def not_finite(tree: Any) -> list[str]:
     """Return the names of the arrays in a tree that contain NaN or infinity."""
-    return [
-        name
-        for name, leaf in named_leaves(tree).items()
-        if jnp.issubdtype(getattr(leaf, "dtype", bool), jnp.inexact) and not bool(jnp.isfinite(leaf).all())
-    ]
+    leaves = named_leaves(tree).items()
+    inexact = {name: x for name, x in leaves if jnp.issubdtype(getattr(x, "dtype", bool), jnp.inexact)}
+    return [name for name, leaf in inexact.items() if not bool(jnp.isfinite(leaf).all())]
 
 
 def outside(tree: Any, intervals: Mapping[str, Any]) -> list[str]:
-    """Return the names of the arrays in a tree that are outside their bounds, each with a number out of bounds."""
+    """Return the name of each array in a tree that is outside its bounds, with one value outside.
+
+    Arrays and bounds may be stored on another scale. Both are reported as values.
+    """
     texts = []
     for name, leaf in named_leaves(tree).items():
         if (interval := intervals.get(name.removeprefix("params."))) is not None:  # the name of Linen's collection
             (low, high), stored = edges(interval, leaf.dtype), np.asarray(leaf)
-            beyond = stored[(stored < low) | (stored > high)]
-            texts += [f"{name} = {x:.3g}, bounds {list(interval)}" for x in beyond[:1].astype(float)]
+            beyond = stored[(stored < low) | (stored > high)][:1].astype(float)
+            if isinstance(interval, ScaledInterval):
+                beyond = SCALES[interval.scale][1](beyond)
+            texts += [f"{name} = {x:.3g}, bounds {list(getattr(interval, 'bounds', interval))}" for x in beyond]
     return texts
 
 
 _UNSEEN = (
-    "Not looked at: {}, of a layer of your own. Write SpikingActivation(f), of your framework, in the place of the "
-    "surrogate f, or give the surrogate to brainsurr.diagnose by a name."
+    "Not measured: {}, since a layer of your own calls the surrogate directly. Replace the surrogate f by "
+    "SpikingActivation(f) from the package of your framework, or pass it to brainsurr.diagnose by name."
 )
 
 
 def observing(watch: Callable, path: tuple, node: Any) -> dict[str, Any]:
-    """Return the attributes with which a module, if it is a layer, observes its spike functions.
+    """Return the attributes that make a module observe its spike functions; none if it is not a spiking layer.
 
     Args:
       watch: the function that `examine` passes.

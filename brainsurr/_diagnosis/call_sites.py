@@ -1,4 +1,4 @@
-"""Uses of a layer, by the line that calls it. Calls that continue from its state belong to the same use."""
+"""Uses of a layer, by the line that calls it. A call that continues from the state of a use belongs to that use."""
 
 import contextlib
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from ..neurons._neuron import run, take_one_step
 from .mask import counting_run
 
 _place: ContextVar[str] = ContextVar("place", default="")  # the call site of the running neurons
-_layers: ContextVar[str] = ContextVar("layers", default="")  # their positions in networks
+_layers: ContextVar[str] = ContextVar("layers", default="")  # the positions of these neurons in networks
 
 
 class Use(NamedTuple):
-    """A use of a spike function: its name, the place, and the number of neurons."""
+    """A use of a spike function: its name, its call site, and its number of neurons."""
 
     name: str
     place: str
@@ -31,7 +31,7 @@ class Use(NamedTuple):
 
     @classmethod
     def here(cls, name: str, x: Any, shared: bool) -> "Use":
-        """Return the current use. A surrogate outside of a layer may be shared by several layers of a function."""
+        """Return the current use. If ``shared``, layers may share the surrogate, so its place is the current line."""
         return cls(name, _here() if shared else _place.get(), np.shape(x)[-1] if np.ndim(x) else 1)
 
 
@@ -40,8 +40,8 @@ def _here() -> str:
 
 
 def tracking_call_sites() -> contextlib.AbstractContextManager[None]:
-    """Distinguish the uses of each layer, until the block ends."""
-    states: dict[int, tuple[Any, str]] = {}  # call sites by the id of a state; storing the state keeps its id valid
+    """Distinguish the uses of each layer until the block ends."""
+    states: dict[int, tuple[Any, str]] = {}  # states and their call sites by id; storing a state keeps its id valid
 
     def at_its_place(call: Callable, state):
         if _place.get():  # inside another neuron

@@ -16,13 +16,13 @@ from .._time.guard import check_stateless_layer
 from .._time.sequential import first_carries
 from .._time.unroll import outputs_of, unroll_blocks
 
-counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or one step of it
-aside: ContextVar[bool] = ContextVar("aside", default=False)  # while tracing shapes, in checks and spike functions
+counted: ContextVar[jax.Array | None] = ContextVar("counted", default=None)  # [time, batch], or the row of one step
+aside: ContextVar[bool] = ContextVar("aside", default=False)  # True if nothing is measured
 
 
 @contextlib.contextmanager
 def following_time(mask: jax.Array | None) -> Iterator[None]:
-    """Count only values where a mask is true, until the block ends. Loops over time apply the mask step by step."""
+    """Count only values where a mask is true until the block ends. Loops over time apply the mask step by step."""
     loops: dict[Callable, Callable] = {unroll_blocks: _in_blocks, outputs_of: _counting}
     loops |= dict.fromkeys((first_carries, check_stateless_layer), _uncounted)
     with setting(counted, mask), overriding(loops):
@@ -30,7 +30,7 @@ def following_time(mask: jax.Array | None) -> Iterator[None]:
 
 
 class _Masked(NamedTuple):
-    """Inputs of time steps, with their mask."""
+    """The inputs of some time steps, with their mask."""
 
     xs: Any
     mask: Any
@@ -48,7 +48,7 @@ def _masked(xs) -> Any:
 
 
 def _counting(f, *args):
-    """Call a function whose last argument is inputs of time steps, and apply their mask while counting."""
+    """Call a function whose last argument may be `_Masked` inputs; while it runs, count values by their mask."""
     *before, xs = args
     if not isinstance(xs, _Masked):
         return f(*args)
@@ -57,7 +57,7 @@ def _counting(f, *args):
 
 
 def counting_run(run, neuron, state, xs, host_scan=scan_steps):
-    """Run a neuron over time, and apply to each step its row of the mask."""
+    """Run a neuron over time, and apply the mask row by row to its steps."""
 
     def counting_scan(step, state, xs, **how):
         return host_scan(partial(_counting, step), state, _masked(xs), **how)

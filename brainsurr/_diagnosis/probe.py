@@ -20,9 +20,9 @@ from .report import LEAST_SLOPE
 def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
     """Return variants of a surrogate that may pass more gradient, keyed by the change.
 
-    Which of them do can't be told from parameter names, so this is measured. The first variant is wider, which is
-    possible for every surrogate. A function other than a surrogate has no variants. For random spikes, height times
-    width stays 1.
+    Parameter names do not show which variants pass more, so `diagnose` measures this. The first variants are wider,
+    which is possible for every surrogate. A function that is not a surrogate has no variants. For random spikes, the
+    product of height and width stays 1.
     """
     variants = OrderedDict[str, Surrogate]()
     spike_fn = spike_fn.surrogate if isinstance(spike_fn, Drawn) else spike_fn
@@ -32,7 +32,7 @@ def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
     its = f"scaled {type(spike_fn.surrogate).__name__}" if scaled else type(spike_fn).__name__
     for width in (2, 10):
         height, written = (1 / width, f"height=1 / {width}, ") if random else (1.0, "")
-        variants[f"widen its {its} by .scaled({written}width={width})"] = spike_fn.scaled(height=height, width=width)
+        variants[f"widen its {its} with .scaled({written}width={width})"] = spike_fn.scaled(height=height, width=width)
     template, values = spike_fn.named_parameters()
     for name, value in values.items():
         if scaled and name in ("height", "width"):  # changed above
@@ -51,7 +51,7 @@ def trials(spike_fn: Callable, random: bool) -> OrderedDict[str, Surrogate]:
 
 SMALL = 2.0**-60  # below about this size, float32 can't represent the square of a gradient
 
-# Part of jax's cache keys.
+# jax includes this context in its cache keys.
 _pass = jax.make_user_context()
 
 
@@ -72,7 +72,7 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
       The loss; the `_sums` in float64 of each use of a layer, in the order of the first calls; and the indices of the
       examples with NaN or infinity in the input of the first sequential network.
     """
-    is_drawn: dict[Use, bool] = {}  # in the first call of the use
+    is_drawn: dict[Use, bool] = {}  # whether spikes are random in the first call of the use
     shapes: dict[Use, Any] = {}  # shapes of the sums
     differentiated: dict[str, None] = {}
 
@@ -119,10 +119,10 @@ def _noticed(notice, primals, tangents):
 
 
 def tapped(spike_fn: Callable, totals: dict[str, Any], variants: OrderedDict[str, Surrogate], x, **key):
-    """Call an elementwise function without changing its value or derivative; the gradient of ``totals`` is the sums.
+    """Call an elementwise function without changing its value or derivative; the gradient of ``totals`` is `_sums`.
 
-    jax sums the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a vmap.
-    Therefore the totals are complete under any transform in the loss, without callbacks.
+    jax adds up the gradient over all uses of an argument: the steps of a scan, the blocks of a remat, the lanes of a
+    vmap. The sums are therefore complete under any transform in the loss, without callbacks.
     """
     # Compute the slope here, not in the backward rule of `_tap`: the rule would close over a trained alpha, which
     # within a scan is a tracer that is no longer valid when the rule runs.
@@ -171,14 +171,14 @@ def marking_rows(see: Callable, xs: jax.Array) -> jax.Array:
 def _sums(x, s, slope, passing, mask, ds, dx) -> dict[str, Any]:
     """Return sums over all values of each neuron (entry of the last axis), in the default float.
 
-    A value is one membrane value ``x`` and its spike ``s``, at one step of one example. Most sums have the name of the
-    entry of `LayerReport` that is computed from them.
+    A value is one membrane value ``x`` and its spike ``s``, at one step of one example. Most sums are named after the
+    attribute of `LayerReport` that is computed from them.
 
     Args:
       x: membrane values.
-      s: their spikes.
-      slope: the gradient of the surrogate.
-      passing: by change, whether the gradient of the changed surrogate is nonzero.
+      s: the spikes at these values.
+      slope: the surrogate gradient at these values.
+      passing: whether the surrogate gradient is nonzero after each change, keyed by the change.
       mask: True for values that are counted. If None, all values are counted.
       ds: the gradient of the loss with respect to the spikes.
       dx: the gradient of the loss with respect to the membrane values.
@@ -192,7 +192,7 @@ def _sums(x, s, slope, passing, mask, ds, dx) -> dict[str, Any]:
         values = jnp.atleast_1d(values.astype(wide) if mask is None else jnp.where(mask, values.astype(wide), 0.0))
         return jnp.sum(values, axis=tuple(range(values.ndim - 1)))
 
-    # Count values and never use shapes: under vmap, a shape describes one lane.
+    # Count values instead of using shapes, since a shape describes only one lane under vmap.
     summed = {
         "zeros": s == 0,
         "rate": (s != 0) & ~jnp.isnan(s),

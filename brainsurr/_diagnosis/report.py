@@ -1,18 +1,18 @@
-"""Derive from the measurements of a layer its status, and a sentence that suggests a change."""
+"""Derive the status of each layer from its measurements, and write sentences that suggest changes."""
 
 import dataclasses
 import math
 
 from .._report import listed
 
-NEARLY_ALL = 0.99  # fraction of neurons in a silent or dead layer, and of steps in a saturated layer
+NEARLY_ALL = 0.99  # minimum fraction of silent or dead neurons in such a layer, and of spikes in a saturated layer
 MOST = 0.5  # fraction of dead neurons above which a layer is not fine
 WORTH_SAYING = 0.1  # fraction of dead or silent neurons above which an otherwise fine layer gets a sentence
-HARDLY = 0.1  # spread of the membrane, relative to its distance to the threshold, if inputs hardly vary
-FAR_OFF = 10  # root mean square of x above which weights are too large, if hardly any gradient passes
-HARDLY_REACHED = 0.05  # fraction of the values at which a gradient arrives
-LEAST_SLOPE = 1e-3  # surrogate gradient above which a weight can change
-VANISHING = 1e-4  # gradient norm, relative to that of a later layer
+HARDLY = 0.1  # spread of the membrane, relative to its distance to the threshold, below which inputs hardly affect it
+FAR_OFF = 10  # root mean square of x above which the weights are too large, if hardly any gradient passes
+HARDLY_REACHED = 0.05  # fraction of the values at which a gradient arrives, below which hardly any gradient passes
+LEAST_SLOPE = 1e-3  # minimum surrogate gradient with which training can change a weight
+VANISHING = 1e-4  # gradient norm, relative to the norm at a later layer, below which the gradient vanishes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,24 +20,25 @@ class LayerReport:
     r"""Measurements of one layer over all steps and examples. A neuron is an entry of the last axis.
 
     Attributes:
-      rate: fraction of values that are a spike.
+      rate: fraction of values that are spikes.
       silent: fraction of neurons that never fire.
       dead: fraction of neurons that never fire and whose surrogate gradient is always 0.
       passing: fraction of membrane values with a nonzero surrogate gradient.
       arriving: fraction of spikes that receive a nonzero gradient of the loss.
       reached: fraction of membrane values that receive a nonzero gradient of the loss, with a surrogate gradient of at
         least 0.001.
-      grad_norm: :math:`\lVert \partial L / \partial x \rVert_2`, with :math:`x` all arguments of the spike function,
-        potential minus threshold.
+      grad_norm: :math:`\lVert \partial L / \partial x \rVert_2`, where :math:`x` contains all membrane values. A
+        membrane value is the argument of the spike function, the potential minus the threshold.
       membrane: mean of :math:`x`, over finite values.
       rms: root mean square of :math:`x`, :math:`\sqrt{\mathrm{mean}\,(x^2)}`, over finite values.
       nan: fraction of spikes that are NaN.
-      trials: the value of ``passing`` after a change of one surrogate parameter, by a description of the change.
-      status: ``"fine"``, ``"mostly dead"`` (more than half of its neurons are dead), ``"recoverable"`` (silent, but a
-        gradient reaches it), ``"dead"`` (silent, and no gradient can reach it), ``"cut off"`` (no gradient of the loss
-        arrives), ``"blocked"`` (it fires, but passes no gradient, or is so far from the threshold that it passes hardly
-        any), ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was measured, all numbers are NaN and the
-        status is ``"unused"``: the loss does not depend on its spikes, or it received no values.
+      trials: the value of ``passing`` after a change to the surrogate, keyed by a description of the change.
+      status: ``"fine"``, ``"mostly dead"`` (more than half of the neurons are dead), ``"recoverable"`` (silent, but a
+        gradient reaches the layer), ``"dead"`` (silent, and no gradient can reach the layer), ``"cut off"`` (no
+        gradient of the loss arrives), ``"blocked"`` (the layer fires, but hardly any gradient passes, since the
+        potentials are too far from the threshold), ``"saturated"``, ``"vanishing"`` or ``"not finite"``. If nothing was
+        measured, all numbers are NaN and the status is ``"unused"``: the loss does not depend on the spikes, or the
+        layer received no values.
     """
 
     rate: float = math.nan
@@ -60,7 +61,7 @@ class LayerReport:
 
 
 def judge(layers: dict[str, LayerReport]) -> dict[str, LayerReport]:
-    """Return the reports with their status. The layers are in the order in which they are called."""
+    """Return the reports with their status. The layers must be in the order in which they are called."""
     judged: dict[str, LayerReport] = {}
     largest = 0.0
     for name, layer in reversed(layers.items()):
@@ -75,7 +76,7 @@ def judge(layers: dict[str, LayerReport]) -> dict[str, LayerReport]:
 
 def _status(layer: LayerReport) -> str:
     if math.isnan(layer.rate):
-        return layer.status  # set before, since nothing was measured
+        return layer.status  # already set, since nothing was measured
     if layer.nan or not math.isfinite(layer.grad_norm):
         return "not finite"
     if layer.silent >= NEARLY_ALL:
@@ -88,107 +89,97 @@ def _status(layer: LayerReport) -> str:
 
 
 def sentences(layers: dict[str, LayerReport], loss: float, broken_names, outside, rows) -> tuple[str, ...]:
-    """Describe the problem of each layer that is not fine, its cause, and what to change; common problems come first.
+    """Describe the problem of each layer that is not fine, its cause, and what to change; shared problems come first.
 
     Args:
       layers: the reports with their status, by name.
       loss: the value of the loss.
       broken_names: the names of the parameters that are not finite.
-      outside: parameters that are not within their bounds, with their values.
-      rows: the examples of the batch whose inputs are not finite.
+      outside: the parameters outside their bounds, with their values.
+      rows: the indices of the examples whose inputs are not finite.
     """
     texts = []
     poisoned = [name for name, layer in layers.items() if layer.nan > 0]
     broken = [name for name, layer in layers.items() if layer.status == "not finite"]
     if outside:
-        how = "set a value inside, and keep it there with brainsurr.optim.project"
-        texts.append(f"Stored outside of the bounds, so that the layer uses an edge: {listed(outside)}; {how}.")
+        how = "Set a value inside, and keep it there with brainsurr.optim.project"
+        texts.append(f"Some parameters are outside their bounds, so the layer uses a bound: {listed(outside)}. {how}.")
     if broken_names:
-        how = "look at the data, the labels and the learning rate, and start from new parameters"
-        texts.append(f"The parameters are NaN or infinite: {listed(broken_names)}. A step made them so: {how}.")
+        how = "A training step may be the cause: check the data, labels and learning rate, and restart"
+        texts.append(f"Some parameters contain NaN or infinity: {listed(broken_names)}. {how}.")
     if rows:
-        bad = listed(map(str, rows))
-        texts.append(f"The inputs have NaN or infinity in rows {bad} of the batch: look at the data.")
-    # NaN comes from the first layer with NaN in the forward pass, or the loss, or the first in the backward pass.
+        texts.append(f"The input batch contains NaN or infinity in rows {listed(map(str, rows))}: check the data.")
+    # NaN starts in the first layer with NaN in the forward pass, in the loss, or in the first of the backward pass.
     if poisoned:
-        texts.append(f"{poisoned[0]} is the first layer with NaN in its membrane. Look at what goes into it.")
+        texts.append(f"{poisoned[0]} is the first layer with NaN in its potential. Check its inputs and parameters.")
     elif not math.isfinite(loss):  # the mask may exclude the example that is not finite
-        what = "a label outside of the classes, 0 / 0 for an example without values, the logarithm of 0"
-        texts.append(f"The loss is {loss}, and the membranes are finite. Look at the loss: {what}.")
+        what = "a label outside the classes, 0 / 0 for an example without values, or the logarithm of 0"
+        texts.append(f"The loss is {loss}, but no potential is NaN. Check the loss for {what}.")
     elif broken:
-        how = "Look at the loss, at large recurrent weights, and at reset_grad=True with reset='zero'"
-        texts.append(f"{broken[-1]} is the last layer whose gradient is NaN or overflows its dtype. {how}.")
+        how = "Check the loss, large recurrent weights, and reset_grad=True with reset='zero'"
+        texts.append(f"{broken[-1]} is the last layer whose gradient is NaN or too large for its dtype. {how}.")
     for name in layers:
         texts += _sentences_about(name, layers)
-    partly = [
-        f"{name}: {layer.silent:.1%} of its neurons never fire on this batch."
-        for name, layer in layers.items()
-        if NEARLY_ALL > layer.silent >= WORTH_SAYING > layer.dead
-    ]
-    return (*(texts or ["Every layer of the table fires, and a gradient reaches it."]), *partly)
+    silent = {name: x.silent for name, x in layers.items() if NEARLY_ALL > x.silent >= WORTH_SAYING > x.dead}
+    partly = [f"{name}: {fraction:.1%} of its neurons never fire on this batch." for name, fraction in silent.items()]
+    return (*(texts or ["Every layer in the table fires, and a gradient reaches it."]), *partly)
 
 
 def _sentences_about(name: str, layers: dict[str, LayerReport]) -> list[str]:
-    """Return a sentence about the status of a layer, unless it is fine, and about other findings."""
+    """Return a sentence about the status of a layer, unless it is fine, and sentences about other findings."""
     layer, names = layers[name], list(layers)
     before, after = names[: names.index(name)], names[names.index(name) + 1 :]
     silent_before = [other for other in before if layers[other].rate == 0]
-    remedy = "scale up the weights before it (brainsurr.initializers) or lower its threshold"
+    remedy = "scale up the weights before it (see brainsurr.initializers) or lower its threshold"
+    suggestion = change = _change(layer)
+    if is_far := layer.rms > FAR_OFF:
+        remedy = "scale down its inputs or the weights before it, or restart with a lower learning rate, since "
+        remedy += f"the root mean square of its membrane values is {layer.rms:.3g}"
+        suggestion = f"{remedy}; or {change}"
+        remedy += f"; or lower its threshold, if that is above {FAR_OFF}"
     if silent_before:
-        remedy = f"fix {silent_before[-1]}, which sends it no spike"
-    never = f"{layer.silent:.1%} of its neurons never fire"
-    level = f"its membrane is {layer.membrane:.3g} from the threshold on average, with a spread of {layer.spread:.2g}"
-    suggestion = _suggest(layer)
+        remedy = f"first fix {silent_before[-1]}, which sends it no spikes"
+    level = f"its potential is {abs(layer.membrane):.3g} {'below' if layer.membrane < 0 else 'above'} the threshold "
+    level += f"on average, with a standard deviation of {layer.spread:.2g}"
     strongest = max(after, key=lambda other: layers[other].grad_norm, default=name)
     of_status = {
-        "dead": f"{name} is dead: {never}, and no gradient passes where none fires ({level}), so training can't change "
-        f"it. Remedy: {remedy}; or {suggestion}.",
-        "recoverable": f"{name} is silent but recoverable: {never}, but a gradient reaches {layer.reached:.1%} of its "
-        f"membrane values ({level}). Remedy: train it, or {remedy}.",
+        "dead": f"{name} is dead: {layer.dead:.1%} of its neurons never fire, and their surrogate gradient is always 0 "
+        f"({level}), so training can't change them. To fix this, {remedy}; or {change}.",
+        "recoverable": f"{name} is silent but recoverable: {layer.silent:.1%} of its neurons never fire, but a "
+        f"gradient reaches {layer.reached:.1%} of its membrane values ({level}). Keep training. To make it fire from "
+        f"the start, {remedy}.",
         "cut off": f"{name} is cut off: {_explain_cut_off(layer, layers, after, suggestion)}.",
-        "blocked": f"{name} fires but lets hardly any gradient through: {layer.reached:.1%} of its membrane values get "
-        f"one. Remedy: {suggestion}; or change the weights before it so that its membrane comes nearer.",
+        "blocked": f"{name} is blocked: it fires, but a gradient reaches only {layer.reached:.1%} of its membrane "
+        f"values. To fix this, {suggestion}.",
         "saturated": f"{name} is saturated: it fires at {layer.rate:.1%} of all steps ({level}), so its spikes carry "
-        "little information. Remedy: scale down the weights before it or raise its threshold.",
-        "vanishing": f"{name}: the gradient vanishes on the way to it, norm {layer.grad_norm:.2g} against "
-        f"{layers[strongest].grad_norm:.2g} at {strongest}. Remedy: wider surrogates or larger weights between them.",
-        "unused": f"{name}: the loss has no derivative in its spikes, or no value reached it. Look for a stop_gradient,"
-        " an unused output, an empty batch, a branch that was not taken, or a loss_fn that is cached or compiled.",
+        "little information. To fix this, scale down the weights before it or raise its threshold.",
+        "vanishing": f"{name} has a vanishing gradient: its norm is {layer.grad_norm:.2g}, compared with "
+        f"{layers[strongest].grad_norm:.2g} at {strongest}. Use wider surrogates or larger weights between the two.",
+        "unused": f"{name} is unused: no gradient path leads from its spikes to the loss, or no value reached it. Look "
+        "for a stop_gradient, an unused output, an empty batch, a branch not taken, or a cached or compiled loss_fn.",
     }
     said = [of_status[layer.status]] if layer.status in of_status else []
-    if not before and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
-        said.append(f"{name}: its input hardly varies ({level}). Remedy: scale the inputs to a deviation of 1.")
+    if not (before or is_far) and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
+        said.append(f"{name} hardly responds to its input: {level}. Scale the input to a standard deviation of 1.")
     if layer.status != "dead" and layer.dead >= WORTH_SAYING:
-        said.append(
-            f"{name}: {layer.dead:.1%} of its neurons are dead, they never fire and pass no gradient. Remedy: "
-            f"{suggestion}."
-        )
+        why = "they never fire, and their surrogate gradient is always 0"
+        said.append(f"{name}: {layer.dead:.1%} of its neurons are dead: {why}. To fix this, {suggestion}.")
     return said
 
 
 def _explain_cut_off(layer, layers, after, suggestion) -> str:
     if layer.arriving:
-        return f"a gradient arrives, but only at neurons that let none through; {suggestion}"
+        return f"a gradient arrives only where its surrogate gradient is below {LEAST_SLOPE}. To fix this, {suggestion}"
     for other in after:
         if layers[other].arriving and not layers[other].reached:
-            return f"no gradient gets through {other}, which is {layers[other].status}; fix that first"
-    how = "look for weights of 0, a stop_gradient, or a step without a surrogate after it"
-    return f"no gradient of the loss arrives at its spikes, though no later layer stops it; {how}"
+            return f"no gradient gets through {other}, which is {layers[other].status}. Fix {other} first"
+    how = "Look for weights of 0, a stop_gradient, or a step without a surrogate after it"
+    return f"no gradient of the loss arrives at its spikes, although no later layer blocks it. {how}"
 
 
-def _suggest(layer: LayerReport) -> str:
-    """Suggest smaller weights for a layer far from its threshold, and a surrogate that passes a gradient.
-
-    The suggested change is the first that passes a gradient at half of the values that currently don't pass one.
-    """
-    texts = []
-    if layer.rms > FAR_OFF:
-        texts.append(
-            "scale down its inputs or the weights before it, or start again at a lower learning rate: its membrane is "
-            f"{layer.rms:.3g} from the threshold (root mean square)"
-        )
+def _change(layer: LayerReport) -> str:
+    """Suggest the first change to the surrogate that opens half of the values where no gradient passes now."""
     for change, passing in layer.trials.items():
         if passing - layer.passing >= (1 - layer.passing) / 2:
-            texts.append(f"{change}, and a gradient passes at {passing:.1%} of its membrane values")
-            break
-    return "; or ".join(texts) or "give it a surrogate that reaches that far, such as LogTailedRelu(0.1)"
+            return f"{change}, and a gradient passes at {passing:.1%} of its membrane values"
+    return "use a surrogate that has a gradient so far away, such as LogTailedRelu(0.1)"

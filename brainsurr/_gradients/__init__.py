@@ -31,9 +31,8 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
     .. math:: \frac{L(\theta + h d) - L(\theta - h d)}{2 h} \approx \nabla L \cdot d = \partial_d L
 
     for each parameter :math:`\theta`, with one random direction :math:`d`, in float64. The check finds a wrong
-    derivative rule, a detached branch, a cast that loses digits, and a parameter or an input at a knot of a function.
-    It can't tell whether a surrogate is a good choice: it assumes that the threshold is differentiated as its surrogate
-    function.
+    derivative rule, a detached branch, a cast that loses digits, and a parameter or an input at a kink of a function.
+    It can't show whether a surrogate is a good choice, because it compares with the slope of the surrogate function.
 
     Use this for networks of plain functions. Given a module, it calls the ``check_gradients`` of ``brainsurr.nnx``,
     ``brainsurr.brainstate`` or ``brainsurr.equinox``. For Flax Linen, call ``brainsurr.linen.check_gradients``. Arrays
@@ -41,11 +40,11 @@ def check_gradients(params: Any, loss_fn: Callable[[Any], Any]) -> GradientRepor
     parameter. Create the first carry of your own scan inside ``loss_fn``, with the dtype of a parameter.
 
     Args:
-      params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate in it. Each array of a floating
-        dtype is checked separately. Or a Flax NNX, brainstate or Equinox module, as for the ``check_gradients`` of its
-        framework.
-      loss_fn: the training loss on one batch, ``loss_fn(params) -> scalar``, with spikes of surrogates. It may use jit,
-        scan, vmap and remat. Use a small batch: the loss is computed 30 times for each parameter.
+      params: a tree of parameters, such as ``{"w": w, "spike": f}`` with a surrogate ``f``. Each array of a floating
+        dtype is checked separately. You can also pass a Flax NNX, brainstate or Equinox module, as to the
+        ``check_gradients`` of its framework.
+      loss_fn: the training loss on one batch, ``loss_fn(params) -> scalar``, whose spikes come from surrogates. It may
+        use jit, scan, vmap and remat. Use a small batch, since the loss is computed 30 times for each parameter.
 
     Returns:
       A :class:`GradientReport`: print it, or ``assert report.fine, report``.
@@ -84,12 +83,12 @@ def examine_gradients(values: Mapping[str, Any], loss: Callable) -> GradientRepo
     """Check the gradients of ``loss(values)``, a pure function.
 
     Args:
-      values: the parameters by name. Parameters of a floating dtype are checked.
+      values: the parameters by name. Only parameters of a floating dtype are checked.
       loss: ``loss(values)`` computes the loss with these values, in float64.
     """
     values = {name: value for name, value in sorted(values.items()) if _is_inexact(value)}
     if not values:
-        raise ValueError("expected parameters of a floating dtype, got none; they come first, then loss_fn")
+        raise ValueError("expected parameters of a floating dtype, got none: pass them first, then loss_fn")
 
     def scalar(values):
         return as_scalar(loss(values), "loss_fn").astype(jnp.float64)
@@ -147,7 +146,7 @@ def _is_inexact(value: Any) -> bool:
 
 
 def _why_flat(scalar, values, program) -> dict[str, str]:
-    """Return the status that each parameter has if all its slopes are 0."""
+    """Return for each parameter the status to report if all its slopes are 0."""
     of_loss = used(program, values)
     slope, _ = _unless_undefined(jax.make_jaxpr(lambda tangents: jax.jvp(scalar, (values,), (tangents,))[1]), values)
     of_slope = of_loss if slope is None else used(slope, values)
@@ -191,9 +190,9 @@ def along(losses: np.ndarray) -> Slope:
     """Return the slope at 0 from the values at OFFSETS.
 
     For each width, compute the central difference of five points, whose error is of fourth order in the width. Wide
-    steps suffer from truncation, and narrow steps from rounding: use the width at which neighbours agree best. The
-    narrowest widths detect nearby knots in a network of many values. Their fourth difference is noise: rounding errors
-    inside the network, which grow if a gradient explodes.
+    steps suffer from truncation, and narrow steps from rounding, so use the width at which neighbours agree best. The
+    narrowest widths detect nearby knots in a network of many values. The fourth difference at the narrowest width
+    measures the rounding errors inside the network, which grow if a gradient explodes.
     """
     here, points = losses[0], losses[1:].reshape(-1, 4)
     right, left, far_right, far_left = points.T
@@ -227,5 +226,5 @@ def _unless_undefined(f: Callable, x: Any) -> tuple[Any, Exception | None]:
     """Return a derivative ``f(x)``, or None and the error if the loss does not support this mode."""
     try:
         return f(x), None
-    except (TypeError, ValueError, NotImplementedError) as error:  # due to the mode: the loss has been traced before
+    except (TypeError, ValueError, NotImplementedError) as error:  # the mode fails: tracing the loss has succeeded
         return None, error

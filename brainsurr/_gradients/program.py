@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from .._jax_private import frames, needed
 from .._report import line_of
 
-# Operations that may reduce precision; a product does by its `preferred_element_type`, which a convolution rejects.
+# Operations that may reduce precision. A matrix product does so with a narrow `preferred_element_type`, which a
+# convolution does not accept.
 _CASTS = ("convert_element_type", "reduce_precision", "dot_general")
 
 
@@ -33,11 +34,11 @@ def equations(jaxpr) -> Iterator:
 
 
 def step_line(equation, calls=()) -> str:
-    """Return the line of a step function in the user's code, or say that a neuron's spike function is a jax function.
+    """Return the user's line with a step function, or a phrase if a neuron's spike function is a jax function.
 
     Args:
       equation: the equation of the step.
-      calls: the calls around it, the innermost last.
+      calls: the calls that contain it, the innermost last.
     """
     equations = [equation, *reversed(calls)]
     called = [frame.function_name for frame in frames(equations)]

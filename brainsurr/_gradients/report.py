@@ -1,4 +1,4 @@
-"""The report of `check_gradients`: a row for each parameter, and sentences on parameters whose slopes differ."""
+"""The report of `check_gradients`: a row for each parameter, and sentences about parameters whose slopes differ."""
 
 import dataclasses
 import math
@@ -19,7 +19,7 @@ class Slope(NamedTuple):
     Attributes:
       slope: the slope at the step width where two widths agree best.
       error: the difference between these two widths, plus the uncertainty from rounding.
-      knot: the largest difference between the right and left slopes that does not vanish with the width.
+      knot: the largest difference between the right and left slopes that does not vanish as the width decreases.
     """
 
     slope: float
@@ -54,13 +54,13 @@ class ParameterGradient:
       measured: the slope by finite differences.
       reverse: the slope in reverse mode; None if reverse mode is not defined.
       forward: the slope in forward mode; None if forward mode is not defined.
-      differ: the larger deviation of the two modes from the measured slope, relative to the larger slope.
-      status: ``"fine"``; ``"reset"``: the slopes differ only because of a detached reset; ``"detached"``: all paths to
-        the loss are detached, so no gradient passes; ``"rounded"``: a cast loses digits; ``"explodes"``: the gradient
-        grows over time until finite differences fail, and it is right over fewer steps; ``"knot"``: the slopes on both
-        sides differ or do not settle; ``"not finite"``; ``"differs"``. If all slopes are 0, nothing is compared:
-        ``"unused"``: the loss does not depend on the parameter; ``"step"``: it does only through steps; ``"no slope"``:
-        the loss is flat there.
+      differ: the larger deviation of the two modes from the measured slope, relative to the largest slope.
+      status: ``"fine"``, ``"reset"`` (the slopes differ only because of a detached reset), ``"detached"`` (all paths to
+        the loss are detached, so no gradient passes), ``"rounded"`` (a cast loses digits), ``"explodes"`` (the gradient
+        grows over time until finite differences fail, and is right over fewer steps), ``"knot"`` (the slopes on the two
+        sides differ or do not converge), ``"not finite"`` or ``"differs"``. If all slopes are 0, nothing is compared,
+        and the status is ``"unused"`` (the loss does not depend on the parameter), ``"step"`` (the loss depends on it
+        only through step functions) or ``"no slope"`` (the loss is flat).
     """
 
     measured: float
@@ -79,10 +79,10 @@ class GradientReport(Report[ParameterGradient]):
     Attributes:
       loss: the loss of the smooth network.
       parameters: the slopes by parameter name.
-      sentences: where the slopes differ, and the likely cause.
-      steps: lines, ``file:line``, that apply a step function, which passes no gradient, to a value that depends on a
-        parameter, and whose result is added to something, multiplied by a value it was not computed from, or summed
-        before it is multiplied.
+      sentences: descriptions of where the slopes differ, each with the likely cause and what to change.
+      steps: lines, as ``file:line``, that apply a step function to a value that depends on a parameter. A step function
+        passes no gradient. A line is listed if its result is added to another value, multiplied by a value that it was
+        not computed from, or summed before it is multiplied.
     """
 
     _measured: ClassVar[str] = "parameters"
@@ -118,7 +118,7 @@ def judge(
       attached: the derived slopes with each reset differentiated; equal to ``derived`` if no reset is detached.
       loss: the loss of the network.
       cast: whether a cast loses digits.
-      flat: the status if all slopes are 0.
+      flat: the status to return if all slopes are 0.
     """
     slopes = [slope for slope in (derived.reverse, derived.forward) if slope is not None]
     difference = max(abs(slope - measured.slope) for slope in slopes)
@@ -146,7 +146,7 @@ def judge(
 
 
 def unsettled(reports: Mapping[str, ParameterGradient]) -> set[str]:
-    """Return the names of the parameters whose gradient differs, or could not be measured."""
+    """Return the names of the parameters whose gradient differs or could not be measured."""
     return {name for name, report in reports.items() if report.status in ("knot", "differs")}
 
 
@@ -157,40 +157,41 @@ def growth(pairs: Iterable[tuple[float | None, float | None]]) -> float:
 
 _SENTENCES = {
     "unused": "{names}: not compared, since no path leads to the loss. loss_fn must use its own argument.",
-    "step": "{names}: not compared, since each path to the loss leads through a step, such as x >= 0, a rounding or a "
-    "stop_gradient, whose slope is 0. Make a spike function a surrogate, such as brainsurr.Arctan(2.0).",
-    "no slope": "{names}: not compared, since all slopes are 0: no earlier layer fires, or no gradient comes back from "
-    "later layers, which diagnose shows; or a spike function is a step, as jnp.heaviside is; or the loss is flat.",
-    "reset": "{names}: a reset is detached, by brainsurr.detached or, by default, reset='zero' of LIF, and nothing "
-    "else differs. It changes the gradient by a factor of up to {far:.2g}: remove detached, or set reset_grad=True.",
-    "detached": "{names}: no gradient passes, since all that leads to the loss is detached, by brainsurr.detached. Use "
-    "it for the spike in the reset alone.",
-    "rounded": "{names}: digits are lost by a cast, {casts}, so differences can't tell whether the gradient is right. "
-    "Compute in the dtype of the parameters, and check again.",
-    "explodes": "{names}: the gradient explodes over {length} turns of a loop, time steps or blocks of unroll, to "
-    "{grown:.0e} times the slope, where differences can't follow it. Over the first {most} no rule is wrong, and what "
-    "only later ones use is not compared: check over fewer steps.",
-    "knot": "{names}: the slopes to both sides differ or do not settle, so no gradient can be compared: a value is at "
-    "a knot of its function, a parameter at an edge of its interval, or a surrogate too steep for differences. "
-    "Give other values, or fewer time steps: the gradient is {grown:.0e} times the slope.",
-    "not finite": "{names}: the gradient is not finite, and the loss is.",
-    "differs": "{names}: the gradient is not that of the loss: a derivative rule is wrong (a surrogate_grad that is "
-    "not the derivative of its surrogate_fun, a custom_jvp or custom_vjp), a branch is detached (stop_gradient: "
-    "{stops}), or a trained value is out of its bounds, within which brainsurr.optim.project keeps it.",
+    "step": "{names}: not compared, since each path to the loss contains a step, such as x >= 0, rounding or "
+    "stop_gradient, whose slope is 0. Replace a step spike function by a surrogate, such as brainsurr.Arctan(2.0).",
+    "no slope": "{names}: not compared, since all slopes are 0. Run diagnose: an earlier layer may be silent, or later "
+    "layers may pass no gradient. Otherwise, a spike function may be a step such as jnp.heaviside, or the loss flat.",
+    "reset": "{names}: the slopes differ only because a reset is detached, by brainsurr.detached or reset='zero'. This "
+    "changes the gradient by a factor of up to {far:.2g}. If it is large, remove detached or set reset_grad=True.",
+    "detached": "{names}: no gradient passes, since brainsurr.detached blocks every path to the loss. Apply it only to "
+    "the spike in the reset.",
+    "rounded": "{names}: a cast loses digits, {casts}, so finite differences can't tell whether the gradient is right. "
+    "Compute in the dtype of the parameters there, and check again.",
+    "explodes": "{names}: the gradient explodes over {length} loop iterations (time steps or blocks of unroll), to "
+    "{grown:.0e} times the measured slope. Over the first {most} iterations, all derivative rules are right; code that "
+    "only later iterations use was not compared. Check over fewer steps.",
+    "knot": "{names}: the slopes on the two sides differ or do not converge, so the gradient can't be compared. A "
+    "value is at a kink of a function, a parameter is at a bound, or a surrogate is too steep for finite differences. "
+    "Try other values, or fewer time steps: the gradient is {grown:.0e} times the measured slope.",
+    "not finite": "{names}: the gradient is NaN or infinite, but the loss is finite. Look for a jnp.where around a "
+    "function that is not defined everywhere, such as jnp.sqrt.",
+    "differs": "{names}: the gradient differs from the slope of the loss. Either a derivative rule is wrong (a "
+    "surrogate_grad that is not the derivative of its surrogate_fun, a custom_jvp or custom_vjp), a branch is detached "
+    "(stop_gradient: {stops}), or a trainable value is outside its bounds (brainsurr.optim.project prevents this).",
 }
 
 
 def sentences(reports, casts: list, stops: list[str], stepped, grown: float, length: int, most: int) -> tuple[str, ...]:
-    """Describe where the numbers differ, and where no gradient passes.
+    """Describe where the slopes differ, where no gradient passes, and what to change.
 
     Args:
       reports: the reports of the parameters by name.
-      casts: the lines of casts that lose precision, and their dtypes.
+      casts: the lines of casts that lose digits, and their dtypes.
       stops: the lines that stop a gradient.
       stepped: the lines with step functions.
-      grown: the ratio of a gradient that can't be measured to its measured slope.
+      grown: the largest ratio of a gradient that can't be compared to its measured slope.
       length: the number of steps of the loop over time.
-      most: the number of steps over which an exploding gradient is right; 0 if none explodes.
+      most: the number of steps over which an exploding gradient is right; 0 if no gradient explodes.
     """
     facts = {"grown": grown, "length": length, "most": most, "stops": listed(stops) or "none found"}
     where = listed(f"{line or 'in brainsurr'} ({dtype})" for line, dtype in casts)
@@ -201,9 +202,9 @@ def sentences(reports, casts: list, stops: list[str], stepped, grown: float, len
             far = max(growth(pairs), growth((measured, slope) for slope, measured in pairs))
             said.append(text.format(names=listed(those), casts=where, far=far, **facts))
     if stepped:
-        how = "Make it a surrogate, such as brainsurr.Arctan(2.0), or, if it is meant, put a stop_gradient around it"
+        how = "Replace it by a surrogate, such as brainsurr.Arctan(2.0), or, if it is meant, wrap it in stop_gradient"
         said.append(f"No gradient passes the step in {listed(stepped)}, such as x >= 0, and its result is used. {how}.")
     for mode in ("reverse", "forward"):
         if any(getattr(report, mode) is None for report in reports.values()):
-            said.append(f"{mode.capitalize()} mode is not defined for this loss: it raises an error.")
+            said.append(f"{mode.capitalize()} mode is not defined for this loss: jax raises an error in this mode.")
     return tuple(said)

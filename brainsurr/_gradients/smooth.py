@@ -19,7 +19,7 @@ def smooth(stop_reset: Callable = lambda stop, s: stop(s)) -> contextlib.Abstrac
     """Replace every spike by its surrogate function, and convert incoming arrays to float64, until the block ends.
 
     Args:
-      stop_reset: ``stop_reset(stop, s)`` returns the spikes of a detached reset, for which ``stop(s)`` has no gradient.
+      stop_reset: ``stop_reset(stop, s)`` returns the spikes for a detached reset. ``stop(s)`` blocks their gradient.
     """
     return overriding(
         {

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .._dataflow.evaluate import evaluated
 from .._jax_private import scan_parts
 
-_CALLS = ("jit", "remat2")  # `jax.jit` and `jax.checkpoint`, which need no rule
+_CALLS = ("jit", "remat2")  # `jax.jit` and `jax.checkpoint`, whose jaxprs are evaluated like the outer one
 
 
 def longest_loop(jaxpr) -> int:

@@ -1,4 +1,4 @@
-"""A table of the target libraries: how each interprets a NIR file, and what it requires of a graph.
+"""A table of the target libraries: how each library interprets a NIR file, and which graphs it supports.
 
 `to_nir` writes a graph with the method and the resistances of the target; `adapt_to_target` then changes the graph so
 that the target computes the same result. The rows were measured with the library versions listed in docs/nir.md.
@@ -94,7 +94,7 @@ def _fold(to: GraphWriter, sums: bool, ones: bool):
         elif type(node) is nir.Flatten:
             before = None
         else:
-            what = f"{to.reader} has only sum pooling: add a linear layer or convolution after it to divide the sum"
+            what = f"{to.reader} supports only sum pooling: add a linear layer or convolution to divide the sum"
             to.refuse_unless(summed == 1, what)
             if ones and before is not None and isinstance(node, SPIKING) and np.all(node.v_threshold > 0):
                 each = node.v_threshold.reshape(len(node.v_threshold), -1)[:, 0]

@@ -27,8 +27,8 @@ class Run(NamedTuple):
     Attributes:
       kind: ``"call"``, a call by the user, which `in_blocks` may split into blocks; ``"whole"``, all time steps at
         once; ``"unroll"``, a block of `unroll`, in which each layer must treat time steps separately; ``"block"``, a
-        block of `in_blocks`, which gives up at the first layer that may not; or ``"check"``, a single layer that is
-        checked, together with the networks inside it.
+        block of `in_blocks`, which raises `NeedsAllSteps` at the first layer that may not do so; or ``"check"``, a
+        check of a single layer and of the networks inside it.
       steps: for ``"unroll"``, the number of time steps on which layers are checked; for ``"block"``, the number of time
         steps of the whole sequence; otherwise 0.
     """
@@ -40,7 +40,7 @@ class Run(NamedTuple):
 CALL, WHOLE, CHECK = Run("call"), Run("whole"), Run("check")
 running: ContextVar[Run] = ContextVar("running", default=CALL)
 _MAX_INPUT_SIZE = 2**20  # maximum size of a trial's random inputs, unless four steps of four examples are larger
-_MAX_PARAMETERS = 2**26  # maximum number of layer parameters that a trial replaces by random numbers
+_MAX_PARAMETERS = 2**26  # maximum number of layer parameters for a trial, which replaces them by random numbers
 
 
 class NeedsAllSteps(Exception):
@@ -111,7 +111,7 @@ def check_stateless_layer(
 def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, steps: int) -> bool:
     """Return whether the jaxpr of a stateless layer treats all time steps separately and in the same way.
 
-    The jaxpr for a block ``xs`` must equal the jaxpr for all ``steps``, except for sizes.
+    The jaxpr for a block ``xs`` must also equal the jaxpr for all ``steps``, except for sizes.
     """
     shape, block = (steps, *xs.shape[1:]), len(xs)
     try:
@@ -128,7 +128,7 @@ def treats_steps_separately(layer: Any, as_function: Callable, xs: jax.Array, st
         )
         same = sizes == str(part) and list(map(id, whole.consts)) == list(map(id, part.consts))
         return is_pure and same and mixing(whole, shape, TIME)[0] is False
-    except Exception:  # it has a state, or can't run separately
+    except Exception:  # the layer has a state, or can't run separately
         return False
 
 
@@ -138,7 +138,7 @@ def _mixed_by(function: Callable, shape: tuple[int, ...], dtype, axes) -> tuple[
     Also return whether it is known to move examples to the time axis, which only the jaxpr can show.
     """
     verdicts, is_moved = dict[int, bool | None].fromkeys(axes), False
-    with contextlib.suppress(Exception):  # a user's code may raise anything when it runs separately
+    with contextlib.suppress(Exception):  # a user's code may raise any error when it runs separately
         program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(shape, dtype))
         for axis in axes:
             with contextlib.suppress(Exception):  # operations with unknown parameters

@@ -47,7 +47,7 @@ def in_blocks(run: Callable[[Any, Any], tuple[Any, Any]], carry, xs, pure: Calla
     try:
         with setting(running, WHOLE):
             program, outputs = jax.make_jaxpr(pure, return_shape=True)(carry, xs)
-    except Exception:  # of a framework, such as a write to a variable; `run` raises all other errors again
+    except Exception:  # a framework's error, such as for a write to a variable; `run` raises any other error again
         return run(carry, xs)
     if program.effects:
         return run(carry, xs)

@@ -46,7 +46,7 @@ def check_network(net: Any):
 
 
 class SequentialBase:
-    """The constructor of a network."""
+    """The base class of networks: their constructor."""
 
     _listed: ClassVar[Callable] = tuple  # the framework's container for layers
 
@@ -219,7 +219,7 @@ def apply_layers(net, carry, xs, host: Host):
       net: a network with ``layers``, ``return_spikes``, ``mixes_examples`` and ``events``.
       carry: the state of each layer.
       xs: inputs ``[time, ...]``.
-      host: the framework of the network.
+      host: how the framework of the network runs layers.
     """
     layers = net.layers
     if not isinstance(carry, tuple | list) or len(carry) != len(layers):

@@ -45,12 +45,12 @@ def unroll(
         random key, it silently draws the same random numbers in each block. Use ``key`` instead.
       carry: the state before the first step.
       xs: inputs, an array ``[time, ...]`` or a tree of such arrays. Spikes can be uint8 or bool, which need a quarter
-        of the memory of float32. The layers of brainsurr convert one block at a time to floats.
-      block_size: time steps per block. If None, a block has about 1536 examples ``[time, *batch, features]``, but from
-        :math:`\sqrt T / 2` to :math:`2 \sqrt T` steps; divisors of :math:`T` within a factor of 2 are preferred. A
-        batch axis that ``jax.vmap`` adds and axes of symbolic size are not counted. With a small batch, larger blocks
-        can be faster, but need more memory. The last block may be shorter. A block size that divides :math:`T` avoids
-        a copy of the inputs and a second compilation of the block.
+        of the memory of float32. Layers from brainsurr convert one block at a time to floats.
+      block_size: number of time steps per block. If None, a block has about 1536 rows (time steps times examples), but
+        at least :math:`\sqrt T / 2` and at most :math:`2 \sqrt T` steps; divisors of :math:`T` within a factor of 2 are
+        preferred. A batch axis that ``jax.vmap`` adds and axes of symbolic size are not counted. With a small batch,
+        larger blocks can be faster, but need more memory. The last block may be shorter. A block size that divides
+        :math:`T` avoids a copy of the inputs and a second compilation of the block.
       remat: which part of a block the backward pass recomputes: ``"none"`` nothing, ``"dots"`` everything except matrix
         products, ``"full"`` everything, starting from the carry. With a single block or few time steps, ``"full"``
         does not save memory.
@@ -164,7 +164,7 @@ def unroll_blocks(transforms: Transforms, block, carry, xs, block_size, remat, r
         policy = _products_saveable if remat == "dots" else None
         block_and_reduce = transforms.checkpoint(block_and_reduce, policy=policy, prevent_cse=False)
 
-    parts = []  # one for all blocks of equal length, one for the shorter last block
+    parts = []  # one part for all blocks of equal length, one for the shorter last block
     if blocks:
         whole = jax.tree.map(lambda x: x[: blocks * size].reshape(blocks, size, *x.shape[1:]), xs)
         carry, stacked = transforms.scan(block_and_reduce, block, carry, whole, iterations_at_once(whole, size))

@@ -84,14 +84,18 @@ class Neurons(NeuronLayer, BrainstateModule, metaclass=pickled_as_call(type(nn.M
         """Create the state before the first step, in ``param_dtype``.
 
         If there is a ``carry_init``, it initialises the first array. Each array is a ``HiddenState`` with its own name:
-        ``v``, the last spikes ``s``, the adaptation ``a``. Call this once: compiled functions keep references to these
-        states. Use `reset_state` to reset them.
+        the potential ``v``, the last spikes ``s``, the adaptation ``a``. Call this once, because compiled functions
+        keep references to these states. To reset the states, use `reset_state`.
+
+        Args:
+          batch_size: the batch size, or a shape of several batch axes. If None, there is no batch axis.
+          **kwargs: ignored.
         """
         for name, value in zip(self.neuron.states, jax.tree.leaves(self._first(batch_size)), strict=True):
             setattr(self, name, brainstate.HiddenState(value))
 
     def reset_state(self, batch_size: int | tuple[int, ...] | None = None, **kwargs):
-        """Reset the state to its values before the first step."""
+        """Reset the state to its values before the first step, with the arguments of `init_state`."""
         neuron = self.neuron
         self._state(neuron)  # raises an error if there is no state
         self._set_state(neuron, self._first(batch_size))
@@ -130,7 +134,7 @@ class Layer(Neurons):
 
     def update(self, xs) -> jax.Array:
         neuron = self._running(xs)
-        # The scan of brainstate: a function used instead of a surrogate may read or write states.
+        # Use brainstate's scan, because a function that replaces a surrogate may read or write states.
         state, ys = run(neuron, self._state(neuron), xs, brainstate.transform.scan)
         self._set_state(neuron, state)
         return ys

@@ -132,7 +132,7 @@ def _as_function(layer) -> Callable:
 
 
 def _products_follow(layer, are_spikes):
-    """Replace a method of linear layers and convolutions in this context; they have no argument for the product."""
+    """Replace a method of linear layers and convolutions until the block ends, since they accept no product."""
     from .. import events
 
     def methods():
@@ -153,7 +153,7 @@ def _factors(layer, x, params):
 
 
 def _linear(layer, dot_general, x):
-    """Compute ``brainstate.nn.Linear`` with another product."""
+    """Compute ``brainstate.nn.Linear`` with the given matrix product."""
     params = layer.weight.value
     x, weight = _factors(layer, x, params)
     y = dot_general(x, weight, (((x.ndim - 1,), (0,)), ((), ())))
@@ -161,7 +161,7 @@ def _linear(layer, dot_general, x):
 
 
 def _convolve(layer, conv_general_dilated, x, params):
-    """Compute a brainstate convolution with another function."""
+    """Compute a brainstate convolution with the given function."""
     x, weight = _factors(layer, x, params)
     how = layer.stride, layer.padding, layer.lhs_dilation, layer.rhs_dilation, layer.dimension_numbers
     y = conv_general_dilated(x, weight, *how, feature_group_count=layer.groups)
@@ -169,7 +169,7 @@ def _convolve(layer, conv_general_dilated, x, params):
 
 
 def _as_product(layer) -> Callable | None:
-    """Return a product over the last axis; None for any other layer."""
+    """Return a linear layer, which is a product over the last axis; None for any other layer."""
     return layer if type(layer) is nn.Linear else None
 
 

@@ -1,4 +1,4 @@
-"""Convert brainstate layers to arrays and back, for NIR. A linear layer or convolution has its weights in one state."""
+"""Convert brainstate layers to arrays and back, for NIR. Linear layers and convolutions keep weights in one state."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class OverTime(nn.Module):
 
 
 def arrays_of(layer):
-    """Return a linear layer, a convolution or a BatchNorm as arrays, and a flatten as a function; or else the layer."""
+    """Return a linear layer, a convolution or a BatchNorm as arrays, a flatten as a function, or else the layer."""
     if type(layer) is nn.Linear and layer.w_mask is None:
         return Affine(layer.weight.value["weight"], layer.weight.value.get("bias"))
     if type(layer) is nn.Flatten:

@@ -49,7 +49,7 @@ def diagnose(net: nn.Module, loss_fn: Callable[[], Any], *, mask: Any = None) ->
 def _watched(net, user_fn, watch):
     nodes: Any = net.nodes()
     watched = ((node, vars(node) | observing(watch, path, node)) for path, node in nodes.items())
-    with preserve_states(), attributes(watched):  # restores states that `user_fn` replaces, too
+    with preserve_states(), attributes(watched):  # also restores states that `user_fn` replaces
         return user_fn()
 
 
@@ -78,8 +78,7 @@ def check_gradients(net: nn.Module, loss_fn: Callable[[], Any]) -> GradientRepor
         with preserve_states(), brainstate.environ.context(precision=64):
             for name, state in _states(net).items():
                 state.value = jax.tree_util.tree_map_with_path(
-                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promoted(leaf)),
-                    state.value,
+                    lambda path, leaf, name=name: values.get(_leaf_name(name, path), promoted(leaf)), state.value
                 )
             return loss_fn()
 

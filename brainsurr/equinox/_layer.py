@@ -79,7 +79,7 @@ class Neurons(NeuronLayer, eqx.Module, metaclass=pickled_as_call(type(eqx.Module
             kernel, shape = given["recurrent_kernel"], (self.features, self.features)
             if kernel is None:
                 if key is None:
-                    raise ValueError(f"{owner}: recurrent=True draws weights: pass key=jax.random.key(seed)")
+                    raise ValueError(f"{owner}: recurrent=True draws random weights, so pass key=jax.random.key(seed)")
                 kernel = given["recurrent_kernel_init"](key, shape, drawing_dtype(self.param_dtype))
             self.recurrent_kernel: Any = jnp.asarray(kernel, self.param_dtype)
             self._intervals |= {(".recurrent_kernel", None)}
@@ -222,11 +222,11 @@ def cell(kind: type[Neuron]) -> type[Cell]:
 
 
 def bounds(model: Any) -> Any:
-    """Return the bounds of each parameter of a model, None if it has no bounds, for ``brainsurr.optim.project``.
+    """Return the bounds of each parameter of a model, or None if it is unbounded, for ``brainsurr.optim.project``.
 
     Args:
-      model: any module. Arrays in neurons and surrogates outside of layers have the bounds of their class. These are
-        not enforced without `project`.
+      model: any module. Arrays in neurons and surrogates outside of layers have the bounds of their class. Only
+        ``project`` enforces these bounds.
 
     Returns:
       A tree like ``equinox.filter(model, equinox.is_inexact_array)``.

@@ -25,23 +25,23 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
     and a ``Linear`` is one large matrix product. A function is called with ``[time, batch, ...]``. The first axis must
     be time: transpose batch-first data with ``xs = jnp.swapaxes(xs, 0, 1)``.
 
-    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and takes less
-    memory. This needs layers that treat each time step separately, and neurons of brainsurr. A network with any other
-    layer, one that draws random numbers and one that changes a variable run layer by layer.
+    On a CPU, a compiled call that is not differentiated runs in blocks of time steps, which is faster and needs less
+    memory. All layers must then be brainsurr neurons or treat each time step separately. A network with any other
+    layer, or a layer that draws random numbers or changes a variable, runs layer by layer over the whole sequence.
 
-    ``net(carry, xs, key=key)`` passes a separate key to each layer that takes one, as a Dropout needs it. Neurons do
-    not receive a key and fire at their threshold. For random spikes, call them in your own module as
+    ``net(carry, xs, key=key)`` passes a separate key to each layer that accepts one, such as a Dropout. Neurons do not
+    receive a key, so they fire at their threshold. For random spikes, call them in your own module as
     ``lif(carry, xs, key=key)``.
 
     A function must treat each example and each time step separately, and all of them in the same way. For a result that
     depends on earlier steps, use a layer with a state. The network follows the time and batch axes through the jaxpr of
     each function, and raises an error if the function mixes examples or, within `unroll`, time steps. If the jaxpr does
     not decide it, the network runs the function on random numbers and on spikes. This test misses a function that mixes
-    other values only. The network does not check functions that take a dictionary or can't run separately, functions in
+    only other values. The network does not check functions that take a dictionary or can't run separately, functions in
     your own module outside of a `SpikingSequential`, or any function on a mesh with explicit or manual axes.
 
     The network converts its inputs to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or
-    bool: `unroll` keeps them so and converts one block at a time.
+    bool: `unroll` keeps their dtype and converts one block at a time.
 
     Args:
       layers: modules and functions.
@@ -76,20 +76,20 @@ class SpikingSequential(sequential.SequentialBase, eqx.Module):
     def initialize_carry(self, input_shape: tuple[int, ...], key: jax.Array | None = None):
         """Return the initial states of all layers, for inputs of ``input_shape = (*batch, features)``.
 
-        The entry of a layer without a state is None.
+        The entry of a stateless layer is None. Each layer receives a separate key, derived from ``key``.
         """
 
         def start(i, layer, shape):
             return layer.initialize_carry(shape, None if key is None else jax.random.fold_in(key, i))
 
-        def outputs(i, layer, carry, x):  # without a key, a Dropout has no shape in training
+        def outputs(i, layer, carry, x):  # without a key, a Dropout in training mode raises an error
             return sequential.apply_layer(eqx.nn.inference_mode(layer), carry, x, _call)[1]
 
         return sequential.first_carries(self.layers, input_shape, start, outputs)
 
     def __call__(self, carry, xs, *, key: jax.Array | None = None) -> tuple[Any, Any]:
         call = _call if key is None else partial(_call_with_key, key, itertools.count())
-        # A Linear has no argument for its product, so `_as_product` also gives the product that skips zeros.
+        # A Linear has no argument for its product, so `_as_product` also returns the product that skips zeros.
         host = sequential.Host(_over_time, as_product=_as_product, call=call)
         run = partial(sequential.apply_layers, self, host=host)
         return in_blocks(run, carry, xs) if key is None else run(carry, xs)
@@ -107,7 +107,7 @@ def _call(layer, carry, xs):
 
 
 def _call_with_key(key, drawn, layer, carry, xs):
-    """Call a layer with the next key if it takes one; a stateless layer gets a key per time step and example."""
+    """Call a layer with the next key if it accepts one. A stateless layer gets a key per time step and example."""
     takes = isinstance(layer, eqx.Module) and not isinstance(layer, Neurons)
     if not takes or "key" not in inspect.signature(layer.__call__).parameters:
         return _call(layer, carry, xs)

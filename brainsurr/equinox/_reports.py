@@ -26,7 +26,8 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       net: any module.
       loss_fn: the training loss, ``loss_fn(net) -> scalar``, for one batch of your choice. It must use the network that
         it is called with.
-      mask: which values are counted, ``[time, batch]``: True, or False for padding. If None, all values are counted.
+      mask: a boolean array ``[time, batch]``: True for values that are counted, False for padding. If None, all values
+        are counted. Layers over time apply the mask step by step, also in ``unroll``.
 
     Raises:
       ValueError: the loss uses no spiking layer, or does not depend on any spike; no spiking layer received a value;
@@ -49,7 +50,7 @@ def diagnose(net: eqx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
 
 
 def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientReport:
-    """Check the gradient of each floating array of a network: :func:`brainsurr.check_gradients` for a module.
+    """Check the gradient of each floating-point array of a network: :func:`brainsurr.check_gradients` for a module.
 
     Args:
       net: any module.
@@ -58,7 +59,7 @@ def check_gradients(net: eqx.Module, loss_fn: Callable[[Any], Any]) -> GradientR
 
     Raises:
       TypeError: the loss is not a scalar.
-      ValueError: the network has no floating array, or the loss is not finite.
+      ValueError: the network has no floating-point array, or the loss is not finite.
 
     Example:
       >>> import jax.numpy as jnp

@@ -37,14 +37,14 @@ def dot(x: Any, w: Any) -> jax.Array:
     x is a dense product.
 
     Args:
-      x: ``[..., k]``, float32, uint8 or bool. The product is dense for any other dtype.
-      w: ``[k, m]``, float32. The product is dense for any other floating dtype.
+      x: the inputs ``[..., k]``, float32, uint8 or bool. The product is dense for any other dtype.
+      w: the weights ``[k, m]``, float32. The product is dense for any other floating dtype.
 
     Returns:
-      ``[..., m]``, in the dtype of ``w``, or in the promoted dtype if ``x`` is floating too.
+      The product ``[..., m]``, in the dtype of ``w``, or in the promoted dtype if ``x`` is floating too.
 
     Raises:
-      TypeError: ``w`` is not floating, or an argument is not an array.
+      TypeError: the dtype of ``w`` is not floating, or an argument is not an array.
       ValueError: the shapes do not match.
 
     Example:
@@ -60,7 +60,7 @@ def dot(x: Any, w: Any) -> jax.Array:
     """
     x, w = as_real(x, "x"), as_real(w, "w")
     if not is_float(w):
-        raise TypeError(f"events.dot: expected w of a floating dtype, got {w.dtype}: use w.astype(jnp.float32)")
+        raise TypeError(f"events.dot: expected w of a floating dtype, got {w.dtype}; use w.astype(jnp.float32)")
     if not x.ndim or w.ndim != 2 or x.shape[-1] != w.shape[0]:
         raise ValueError(f"events.dot: expected x [..., k] and w [k, m], got shapes {x.shape} and {w.shape}")
     if x.dtype not in _BYTES:
@@ -228,7 +228,7 @@ def functions(are_spikes: bool) -> Mapping[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Available:
-    """Whether sparse products are available: true or false in a condition. ``print`` shows the reason.
+    """Whether sparse products are available. In a condition, it is true or false; ``print`` shows the reason.
 
     Attributes:
       reason: why they are not available; an empty string if they are.
@@ -247,7 +247,7 @@ class Available:
 
 
 def available() -> Available:
-    """Return whether sparse products are available on this machine, as a report that is true or false.
+    """Return whether sparse products are available on this machine, as an object that is true or false.
 
     The first call on a machine compiles the loops and stores them on disk. Call this function before you load a
     serialized program that another process compiled, because it registers the loops with XLA.
@@ -255,8 +255,8 @@ def available() -> Available:
     Example:
       >>> from brainsurr import events
       >>> print(events.available())  # doctest: +SKIP
-      all products are dense: jax computes on gpu here, and they are for a CPU
+      all products are dense: jax computes on gpu here, but sparse products need a CPU
     """
     if jax.default_backend() != "cpu":
-        return Available(f"jax computes on {jax.default_backend()} here, and they are for a CPU")
+        return Available(f"jax computes on {jax.default_backend()} here, but sparse products need a CPU")
     return Available(_library.why_not())

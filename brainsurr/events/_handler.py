@@ -21,7 +21,7 @@ CALL_FRAME_BYTES, ARGS_BYTES, RETS_BYTES, ATTRS_BYTES, BUFFER_BYTES = 168, 40, 4
 ERROR_CREATE_BYTES, SCHEDULE_BYTES = 28, 40
 _SMALL = 2**16  # below this many inputs, one thread finishes before a second one would start
 
-_UNKNOWN = _llvm.text_address("brainsurr.events: the structures of this XLA have another layout than expected")
+_UNKNOWN = _llvm.text_address("brainsurr.events: the structures of this XLA version have an unexpected layout")
 _NO_MEMORY = _llvm.text_address("brainsurr.events: out of memory")
 
 

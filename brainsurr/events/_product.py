@@ -174,7 +174,7 @@ def _dense(product, x, w):
 
 
 def _partitioned(product, x, w):
-    """Multiply on several devices: each has some of the rows, and some of the columns of w.
+    """Multiply on several devices: each device computes some of the rows, for some of the columns of w.
 
     On one device and within `shard_map`, jax compiles the local product itself.
     """

@@ -28,7 +28,7 @@ class LinenModule(ParameterModule, nn.Module):
     """
 
     def __init_subclass__(cls, **kwargs):
-        for name in ("__eq__", "__hash__"):  # define these in the class itself: flax would write dataclass methods
+        for name in ("__eq__", "__hash__"):  # without these, flax would generate dataclass methods
             if name not in cls.__dict__:
                 setattr(cls, name, getattr(cls, name))
         super().__init_subclass__(**kwargs)
@@ -60,7 +60,7 @@ class LinenModule(ParameterModule, nn.Module):
         now = dict(self._numbers)
         for name in self._fixed:
             is_held = name in now or isinstance(getattr(self, name), Surrogate)
-            # Flax would ignore the parameter. A subclass of the user may define one of this name.
+            # Flax would ignore the parameter. A user's subclass may define its own parameter of this name.
             if is_ours(type(self)) and is_held and self.has_variable("params", name):
                 path = next(iter(flatten_dict({name: self.get_variable("params", name)}, sep=".")))
                 raise not_trained(" ".join([type(self).__name__, "/".join(self.path)]).strip(), path)
@@ -72,8 +72,8 @@ class LinenModule(ParameterModule, nn.Module):
     @nn.nowrap
     def _value(self, name):
         if self.scope is None and (name in self._intervals or name == "recurrent_kernel"):
-            what = f"{type(self).__name__}: no value of {name} in an unbound module"
-            raise ValueError(f"{what}: use layer.bind(variables), or layer.apply(variables, ...)")
+            what = f"{type(self).__name__}: an unbound module has no value of {name}"
+            raise ValueError(f"{what}; use layer.bind(variables) or layer.apply(variables, ...)")
         now = self._numbers if self.scope is None else self._now
         held = now[name] if name in now else getattr(self, name)
         if isinstance(held, nn.Module) and not isinstance(held, SurrogateModule):

@@ -46,7 +46,7 @@ class Neurons(NeuronLayer, LinenModule, metaclass=pickled_as_call(type)):  # typ
     def _make_variables(self, x):
         """Create the variables of a spike function that is itself a module, outside of the scan."""
         if self.scope is None:
-            how = "expected a call by apply, not of an unbound module: write layer.apply(variables, carry, xs)"
+            how = "an unbound module can't be called: use layer.apply(variables, carry, xs)"
             raise TypeError(f"{type(self).__name__}: {how}")
         for name in vars(self._template) if self.is_initializing() else ():
             held = getattr(self, name)
@@ -88,8 +88,8 @@ class Layer(Neurons):
         return run(self._running(xs), carry, xs)
 
     @property
-    def num_feature_axes(self):  # what ``nn.RNN`` asks of a cell; a Linen module would hide an AttributeError
-        raise TypeError(f"{type(self).__name__} runs over time by itself: nn.RNN takes {type(self).__name__}Cell")
+    def num_feature_axes(self):  # ``nn.RNN`` reads this; a Linen module would hide an AttributeError
+        raise TypeError(f"{type(self).__name__} already runs over time; in nn.RNN, use {type(self).__name__}Cell")
 
 
 class Cell(Neurons, nn.RNNCellBase):

@@ -97,6 +97,9 @@ class Neuron(Value):
 
         Args:
           x: the input of one step, ``[..., features]``, in the dtype of the state. Only its shape and dtype are used.
+
+        Returns:
+          The state: an array, a pytree of arrays, or None.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define initial_state(self, x)")
 
@@ -113,7 +116,15 @@ class Neuron(Value):
         raise NotImplementedError(f"{type(self).__name__} does not define step(self, state, x)")
 
     def over_time(self, state, xs) -> tuple[Any, jax.Array]:
-        """Run over the leading axis of ``xs``. Override this method if a scan over steps is not the fastest way."""
+        """Run over the leading axis of ``xs``. Override this method if a scan over steps is not the fastest way.
+
+        Args:
+          state: the state before the first step.
+          xs: inputs, ``[time, ..., features]``.
+
+        Returns:
+          The state after the last step, and the outputs, ``[time, ..., features]``.
+        """
         return scan_steps(lambda state, x: self._advance(state, x), state, xs, iterations_at_once(xs))
 
     def __call__(self, state, xs, *, key: jax.Array | None = None) -> tuple[Any, jax.Array]:
@@ -121,12 +132,12 @@ class Neuron(Value):
 
         Args:
           state: the state before the first step.
-          xs: inputs ``[time, ..., features]``.
+          xs: inputs, ``[time, ..., features]``.
           key: a random key. If given, spikes are random, as in ``brainsurr.spike(x, f, key=key)``. If None, spikes are
             deterministic.
 
         Returns:
-          The state after the last step, and the outputs ``[time, ..., features]``.
+          The state after the last step, and the outputs, ``[time, ..., features]``.
         """
         return run(self if key is None else drawn(self, key), state, xs)
 
@@ -332,6 +343,6 @@ Neuron._checked = {"initial_state": make_first_state, "step": take_one_step}
 
 
 def _in_dtype_of(before, after):
-    """Cast a part of the new state to its old dtype; leave a float that was an integer to the error of jax."""
+    """Cast part of the new state to its old dtype; leave a float that was an integer to the error of jax."""
     after = jnp.asarray(after)
     return after if is_float(after) and not is_float(before) else after.astype(before.dtype)

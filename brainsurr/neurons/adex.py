@@ -40,7 +40,8 @@ class AdEx(Neuron, AdExFields):
     parameters translate to ``rate`` :math:`= \mathrm{dt}\, g_L / C`, ``sharpness`` :math:`= \Delta_T / (V_T - E_L)`,
     ``adaptation_rate`` :math:`= \mathrm{dt} / \tau_w`, ``adaptation_coupling`` :math:`= a / g_L`, ``adaptation_jump``
     :math:`= b / (g_L (V_T - E_L))` and ``reset_to`` :math:`= (V_r - E_L) / (V_T - E_L)`. No gradient flows through the
-    reset of the potential.
+    reset of the potential. The exponent is limited to 20, so that a small :math:`\Delta` does not overflow; such a
+    potential fires in the same step.
 
     State: the membrane potential ``v`` and the adaptation current ``w``, each with the shape of the input of one step,
     ``[..., features]``.
@@ -73,11 +74,7 @@ class AdEx(Neuron, AdExFields):
 
     states: ClassVar[tuple[str, ...]] = ("v", "w")
     _gives_spikes = True
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
-        "rate": (0.0, 1.0),
-        "sharpness": (0.01, float("inf")),
-        "adaptation_rate": (0.0, 1.0),
-    }
+    bounds: ClassVar = {"rate": (0.0, 1.0), "sharpness": (0.01, float("inf")), "adaptation_rate": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("rate", "sharpness", "adaptation_rate")
 
     def initial_state(self, x):
@@ -85,9 +82,9 @@ class AdEx(Neuron, AdExFields):
 
     def step(self, state, x):
         v, w = state
-        upstroke = self.sharpness * jnp.exp((jnp.minimum(v, self.peak) - 1) / self.sharpness)
+        upstroke = self.sharpness * jnp.exp(jnp.minimum((jnp.minimum(v, self.peak) - 1) / self.sharpness, 20))
         u = v + self.rate * (upstroke - v - w + x)
         s = self.spike_fn(u - self.peak)
         fired = detached(s)
         w = w + self.adaptation_rate * (self.adaptation_coupling * v - w) + s * self.adaptation_jump
-        return (u + fired * (self.reset_to - u), w), s
+        return ((1 - fired) * u + fired * self.reset_to, w), s

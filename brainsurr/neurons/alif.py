@@ -11,7 +11,7 @@ from .lif import LIF, LIFFields
 
 @dataclasses.dataclass(eq=False, repr=False)
 class ALIFFields(LIFFields):
-    """The fields of :class:`ALIF`, which its layers have too."""
+    """The fields of :class:`ALIF` and of its layers."""
 
     adapts: str = "threshold"
     adaptation_decay: Any = 0.98
@@ -45,11 +45,13 @@ class ALIF(LIF, ALIFFields):
       refractory: the number of steps without spikes after a spike. The adaptation continues during these steps.
       adapts: ``"threshold"`` adds the adaptation to the threshold; ``"input"`` subtracts it from the input.
       adaptation_decay: the fraction of the adaptation kept per step, in [0, 1]. A number or ``[features]``.
-      spike_adaptation: the increase per spike, before it is multiplied by 1 - adaptation_decay. A number or
-        ``[features]``.
-      voltage_adaptation: the increase per unit of potential, before the same multiplication. With ``adapts="input"``,
-        the potential diverges for values below -1 if ``decay_input=True``, and below decay - 1 otherwise.
-      reset_adapted: if True, ``"subtract"`` subtracts the threshold and its adaptation.
+      spike_adaptation: the increase of the adaptation per spike, before it is multiplied by 1 - adaptation_decay. A
+        number or ``[features]``.
+      voltage_adaptation: the increase of the adaptation per unit of potential, before the same multiplication. A number
+        or ``[features]``. With ``adapts="input"``, the potential diverges for values below -1 if ``decay_input=True``,
+        and below decay - 1 otherwise.
+      reset_adapted: if True, ``reset="subtract"`` subtracts the threshold and its adaptation; if False, only the
+        threshold.
 
     Raises:
       TypeError: as in :class:`LIF`.
@@ -75,7 +77,7 @@ class ALIF(LIF, ALIFFields):
       [1. 0. 1. 0. 1. 0. 1. 0.]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
+    bounds: ClassVar = {
         "adaptation_decay": (0.0, 1.0),
         "spike_adaptation": (0.0, float("inf")),
         "voltage_adaptation": (0.0, float("inf")),

@@ -14,7 +14,7 @@ from ._neuron import by_position
 
 @dataclasses.dataclass(eq=False, repr=False)
 class DelayFields:
-    """The fields of :class:`Delay`, which its layers have too."""
+    """The fields of :class:`Delay` and of its layers."""
 
     steps: Any = by_position(1)
     state_dtype: Any = jnp.float32

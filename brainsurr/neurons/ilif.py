@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron with integer spikes."""
+"""The leaky integrate-and-fire neuron with integer spikes (ILIF)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from .lif import LI, LIFields
 
 @dataclasses.dataclass(eq=False, repr=False)
 class ILIFFields(LIFields):
-    """The fields of :class:`ILIF`, which its layers have too."""
+    """The fields of :class:`ILIF` and of its layers."""
 
     threshold: Any = 1.0
     levels: int = 4
@@ -61,7 +61,7 @@ class ILIF(LI, ILIFFields):
       [0. 2. 2. 2.] [0.40625]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.01, float("inf"))}
+    bounds: ClassVar = {"threshold": (0.01, float("inf"))}
     _lower_limits: ClassVar[dict[str, float]] = {"threshold": 0.0, "levels": 0}
     _counts: ClassVar[tuple[str, ...]] = ("levels",)
 

@@ -60,12 +60,11 @@ class Izhikevich(Neuron, IzhikevichFields):
 
     states: ClassVar[tuple[str, ...]] = ("v", "u")
     _gives_spikes = True
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"a": (0.0, 1.0), "dt": (0.0, 1.0)}
+    bounds: ClassVar = {"a": (0.0, 1.0), "dt": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("a", "dt")
 
     def initial_state(self, x):
-        v = jnp.full_like(x, -65.0)
-        return v, jnp.zeros_like(x) + self.b * v
+        return jnp.full_like(x, -65.0), jnp.full_like(x, self.b * -65.0)
 
     def step(self, state, x):
         v, u = state

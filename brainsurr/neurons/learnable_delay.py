@@ -1,4 +1,4 @@
-"""Trainable delays, implemented as a kernel over time that becomes narrower during training."""
+"""Trainable delays, implemented as a Gaussian kernel over time whose width you decrease during training."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from ._history import InputHistory
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LearnableDelayFields:
-    """The fields of :class:`LearnableDelay`, which its layers have too."""
+    """The fields of :class:`LearnableDelay` and of its layers."""
 
     longest: int = 16
     delay: Any = 0.0
@@ -62,7 +62,7 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
 
     _lower_limits: ClassVar[dict[str, float]] = {"longest": 0}
     _counts: ClassVar[tuple[str, ...]] = ("longest",)
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
+    bounds: ClassVar = {"delay": (0.0, float("inf")), "width": (0.01, float("inf"))}
 
     def _check(self, name, value):
         super()._check(name, value)

@@ -16,7 +16,7 @@ RESETS = ("subtract", "zero", "none")
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LIFields:
-    """The fields of :class:`LI`, which its layers have too."""
+    """The fields of :class:`LI` and of its layers."""
 
     decay: Any = 0.9
     decay_input: bool = False
@@ -48,7 +48,7 @@ class LI(Neuron, LIFields):
       [1.   1.5  1.75]
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"decay": (0.0, 1.0)}
+    bounds: ClassVar = {"decay": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("decay",)
 
     def initial_state(self, x):
@@ -65,7 +65,7 @@ class LI(Neuron, LIFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class LIFFields(LIFields):
-    """The fields of :class:`LIF`, which its layers have too."""
+    """The fields of :class:`LIF` and of its layers."""
 
     threshold: Any = 1.0
     spike_fn: Callable = Sigmoid(alpha=4.0)
@@ -100,17 +100,17 @@ class LIF(LI, LIFFields):
     Args:
       decay: the fraction of the potential kept per step, exp(-dt / tau), in [0, 1]. A number or ``[features]``.
       decay_input: if True, the input is multiplied by 1 - decay, so that the potential converges to a constant input.
-      threshold: a number or ``[features]``. With a fixed threshold of 0 or below, as in some NIR files, a neuron at
-        rest fires at every step.
+      threshold: the potential at which a neuron fires. A number or ``[features]``. With a fixed threshold of 0 or
+        below, as in some NIR files, a neuron at rest fires at every step.
       spike_fn: a surrogate, or any other function of ``u - threshold``. The default has a gradient of 1 at the
         threshold and 0.07 at a distance of 1.
-      reset: ``"subtract"`` the threshold, set the potential to ``"zero"``, or ``"none"``. With ``"zero"``, an infinite
-        potential becomes NaN.
+      reset: the effect of a spike on the potential: ``"subtract"`` subtracts the threshold, ``"zero"`` sets the
+        potential to 0, and ``"none"`` leaves it unchanged. With ``"zero"``, an infinite potential becomes NaN.
       reset_delay: if True, a spike resets the potential one step later, and the state is the potential before the
         reset. The subtracted threshold does not decay, and ``"zero"`` discards the input of that step.
-      reset_grad: if True, the gradient flows through the reset. If None, it does unless ``reset="zero"``. With
-        ``"zero"``, each step multiplies the gradient by :math:`1 - s - u\,g'`, which explodes if g' is large far from
-        the threshold.
+      reset_grad: if True, the gradient flows through the reset; if False, the reset is detached. If None, the reset is
+        detached only with ``reset="zero"``: there, each step would multiply the gradient by :math:`1 - s - u\,g'`,
+        which explodes if g' is large far from the threshold.
       refractory: the number of steps without spikes after a spike, a non-negative integer. No gradient flows through
         these suppressed spikes.
 
@@ -137,7 +137,7 @@ class LIF(LI, LIFFields):
 
     _gives_spikes = True
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
+    bounds: ClassVar = {"threshold": (0.0, float("inf"))}
     _counts: ClassVar[tuple[str, ...]] = ("refractory",)
     _lower_limits: ClassVar[dict[str, float]] = {"refractory": -1}
 

@@ -1,4 +1,4 @@
-"""The sliding parallel spiking neuron."""
+"""The sliding parallel spiking neuron (PSN), which computes all time steps in parallel."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from ._neuron import Neuron, by_position, call_function
 
 @dataclasses.dataclass(eq=False, repr=False)
 class SlidingPSNFields:
-    """The fields of :class:`SlidingPSN`, which its layers have too."""
+    """The fields of :class:`SlidingPSN` and of its layers."""
 
     weights: Any = by_position((0.125, 0.25, 0.5, 1.0))
     threshold: Any = 1.0
@@ -38,7 +38,7 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
     Args:
       weights: :math:`w`, a tuple or an array ``[k]``, shared by all neurons. The last weight applies to the current
         input.
-      threshold: the negative bias of the paper, a number or ``[features]``.
+      threshold: the potential at which a neuron fires, the negative bias of the paper. A number or ``[features]``.
       spike_fn: a surrogate, or any other function of ``h - threshold``.
 
     Raises:
@@ -61,7 +61,7 @@ class SlidingPSN(InputHistory, SlidingPSNFields):
 
     _gives_spikes = True
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"threshold": (0.0, float("inf"))}
+    bounds: ClassVar = {"threshold": (0.0, float("inf"))}
 
     @classmethod
     def _converted(cls, name, value):

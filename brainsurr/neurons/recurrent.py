@@ -1,4 +1,4 @@
-"""Neurons with recurrent weights."""
+"""`Recurrent`: neurons with recurrent weights."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ from ._neuron import Neuron, Unmatched
 
 @dataclasses.dataclass(eq=False, repr=False)
 class Recurrent(Unmatched):
-    r"""Neurons with recurrent weights: their last outputs are added to their inputs.
+    r"""Neurons with recurrent weights, through which the last outputs are added to the inputs.
 
     .. math:: x'_t = x_t + s_{t-1} W
 
@@ -24,7 +24,7 @@ class Recurrent(Unmatched):
     :class:`ALIF`, it is ``(v, s), a``; for any other neuron, it is a pair of the state and ``s``.
 
     Args:
-      neuron: any neuron.
+      neuron: the inner neurons, of any class.
       kernel: the weights :math:`W`, ``[features, features]``; the first axis is the sending neuron.
       self_connections: if False, the diagonal of :math:`W` is treated as 0 and has no gradient.
       events: if True, the matrix product skips zeros, as :func:`brainsurr.events.dot` does.

@@ -14,7 +14,7 @@ from ._neuron import Neuron
 
 @dataclasses.dataclass(eq=False, repr=False)
 class RFFields:
-    """The fields of :class:`RF`, which its layers have too."""
+    """The fields of :class:`RF` and of its layers."""
 
     frequency: Any = 0.1
     damping: Any = 0.01
@@ -42,7 +42,7 @@ class RF(Neuron, RFFields):
       frequency: the angle per step in radians, in [0, 0.99]. A number or ``[features]``. The paper draws values from
         0.05 to 0.1 (its omega times its step of 0.01).
       damping: the fraction lost per step, in [0, 1]. A number or ``[features]``. The paper draws values from 0 to 0.03.
-      threshold: a number or ``[features]``.
+      threshold: the value of ``u`` at which a neuron fires. A number or ``[features]``.
       spike_fn: a surrogate, or any other function of ``u' - threshold``.
 
     Raises:
@@ -70,11 +70,7 @@ class RF(Neuron, RFFields):
     _gives_spikes = True
 
     states: ClassVar[tuple[str, ...]] = ("u", "v")
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
-        "frequency": (0.0, 0.99),
-        "damping": (0.0, 1.0),
-        "threshold": (0.0, float("inf")),
-    }
+    bounds: ClassVar = {"frequency": (0.0, 0.99), "damping": (0.0, 1.0), "threshold": (0.0, float("inf"))}
     _decays: ClassVar[tuple[str, ...]] = ("frequency", "damping")
 
     def initial_state(self, x):
@@ -92,7 +88,7 @@ class RF(Neuron, RFFields):
 
 @dataclasses.dataclass(eq=False, repr=False)
 class BRFFields(RFFields):
-    """The fields of :class:`BRF`, which its layers have too."""
+    """The fields of :class:`BRF` and of its layers."""
 
     refractory_decay: Any = 0.9
     spike_damping: Any = 0.01
@@ -143,10 +139,7 @@ class BRF(RF, BRFFields):
     """
 
     states: ClassVar[tuple[str, ...]] = ("u", "v", "q")
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {
-        "refractory_decay": (0.0, 1.0),
-        "spike_damping": (0.0, float("inf")),
-    }
+    bounds: ClassVar = {"refractory_decay": (0.0, 1.0), "spike_damping": (0.0, float("inf"))}
     _decays: ClassVar[tuple[str, ...]] = ("refractory_decay",)
 
     def _check_dtype(self, owner, dtype, exempt=jax.Array):

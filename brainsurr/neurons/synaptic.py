@@ -11,7 +11,7 @@ from .lif import LIF, LIFFields
 
 @dataclasses.dataclass(eq=False, repr=False)
 class SynapticFields(LIFFields):
-    """The fields of :class:`Synaptic`, which its layers have too."""
+    """The fields of :class:`Synaptic` and of its layers."""
 
     current_decay: Any = 0.8
 
@@ -57,7 +57,7 @@ class Synaptic(LIF, SynapticFields):
       (Array([0.375], dtype=float32), Array([0.09375], dtype=float32))
     """
 
-    bounds: ClassVar[dict[str, tuple[float, float]]] = {"current_decay": (0.0, 1.0)}
+    bounds: ClassVar = {"current_decay": (0.0, 1.0)}
     _decays: ClassVar[tuple[str, ...]] = ("current_decay",)
 
     def __init_subclass__(cls, **kwargs):

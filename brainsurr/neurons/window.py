@@ -1,4 +1,4 @@
-"""The last inputs, concatenated: the input of a convolution over time."""
+"""`Window`: the last inputs, concatenated, as the input of a convolution over time."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from ._neuron import by_position
 
 @dataclasses.dataclass(eq=False, repr=False)
 class WindowFields:
-    """The fields of :class:`Window`, which its layers have too."""
+    """The fields of :class:`Window` and of its layers."""
 
     length: int = by_position(2)
     state_dtype: Any = jnp.float32

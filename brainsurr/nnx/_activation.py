@@ -16,9 +16,9 @@ from .._surrogate import Surrogate
 
 
 class NNXModule(SettableModule, nnx.Module):
-    """The base of all layers with trainable parameters. Raises an error if a fixed number is replaced by a parameter.
+    """The base of all layers with trainable parameters. It raises an error if a parameter would replace a fixed number.
 
-    ``nnx.update`` would do so with the state of a layer in which this number is trainable.
+    ``nnx.update`` would replace it if the state comes from a layer in which this number is trainable.
     """
 
     _variable_types = nnx.Variable
@@ -55,10 +55,11 @@ class SpikingActivation(SurrogateModule, NNXModule):
         ``brainsurr.optim.project(bounds(model))`` to the optimiser.
       param_dtype: dtype of a trainable parameter that is given as a Python number.
       random: If True, the layer draws each spike with probability :math:`g(x)`, like
-        ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. In evaluation, it
-        applies the threshold instead: set ``deterministic`` as for ``nnx.Dropout``, with ``model.eval()`` and
+        ``brainsurr.spike(x, f, key=key)``. This also holds in a layer that uses it as ``spike_fn``. In evaluation, the
+        layer applies the threshold instead: set ``deterministic`` as for ``nnx.Dropout``, with ``model.eval()`` and
         ``model.train()``, or ``nnx.view``.
-      rngs: required with ``random=True``. The layer uses its stream "spikes", as ``nnx.Dropout`` uses "dropout".
+      rngs: random number generators, required with ``random=True``. The layer draws from the stream "spikes", as
+        ``nnx.Dropout`` draws from "dropout".
 
     Raises:
       TypeError: ``surrogate`` is not a surrogate.
@@ -89,7 +90,7 @@ class SpikingActivation(SurrogateModule, NNXModule):
         self.deterministic = False
         if random:
             if rngs is None:
-                raise ValueError("SpikingActivation: random=True draws spikes: expected rngs=nnx.Rngs(seed), got None")
+                raise ValueError("SpikingActivation: random=True draws random spikes, so pass rngs=nnx.Rngs(seed)")
             self.rngs = (rngs["spikes"] if isinstance(rngs, nnx.Rngs) else rngs).fork()
 
     def __call__(self, x) -> jax.Array:
@@ -100,10 +101,11 @@ class SpikingActivation(SurrogateModule, NNXModule):
         return None if self.deterministic else self.rngs()
 
     def set_view(self, deterministic: bool | None = None):
-        """Set the mode, for ``nnx.view``.
+        """Set the mode. ``nnx.view`` calls this method.
 
         Args:
-          deterministic: If True, the layer applies the threshold instead of drawing spikes.
+          deterministic: If True, the layer applies the threshold instead of drawing spikes. If None, the mode does not
+            change.
         """
         if deterministic is not None:
             self.deterministic = deterministic
@@ -115,6 +117,9 @@ def bounds(model: nnx.Module, wrt: Any = nnx.Param) -> nnx.State:
     Args:
       model: any module.
       wrt: the filter that you pass to ``nnx.Optimizer``.
+
+    Returns:
+      A state with the structure of ``nnx.state(model, wrt)``.
 
     Example:
       >>> import brainsurr as bs

@@ -39,7 +39,7 @@ class Neurons(NeuronLayer, NNXModule, metaclass=pickled_as_call(type(nnx.Module)
                 raise ValueError(f"{type(self).__name__}: recurrent=True needs rngs=nnx.Rngs(seed), got rngs={rngs!r}")
             shape, init = (features, features), given["recurrent_kernel_init"]
             kernel = nnx.Param(init(rngs.params(), shape, drawing_dtype(self.param_dtype)))
-            kernel.set_value(kernel.get_value().astype(self.param_dtype))  # with nnx.with_partitioning too
+            kernel.set_value(kernel.get_value().astype(self.param_dtype))  # also with nnx.with_partitioning
         self.recurrent_kernel = kernel
 
     def initialize_carry(
@@ -77,8 +77,8 @@ class Layer(Neurons):
         return run(self._running(xs), carry, xs)
 
     @property
-    def num_feature_axes(self):  # what ``nnx.RNN`` asks of a cell
-        raise AttributeError(f"{type(self).__name__} runs over time by itself: nnx.RNN takes {type(self).__name__}Cell")
+    def num_feature_axes(self):  # ``nnx.RNN`` reads this
+        raise AttributeError(f"{type(self).__name__} already runs over time; in nnx.RNN, use {type(self).__name__}Cell")
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(dataclasses.field,))

@@ -171,7 +171,7 @@ def unroll(
     parts: Any = nnx.split(net, nnx.Param, ...)
     graphdef, params, state = parts
     fixed = _values(params)
-    written: set[Any] = set()  # only these are written back: a variable that is only read may belong to another trace
+    written: set[Any] = set()  # only these are written back; a variable that is only read may belong to another trace
 
     def block(carry, xs):
         carry, state = carry
@@ -184,7 +184,7 @@ def unroll(
             how = "which all blocks share. Use nnx.Variable, which is passed from block to block"
             raise ValueError(f"unroll: net changed the nnx.Param {_names(changed)}, {how}")
         if new := after.keys() - before.keys():
-            raise ValueError(f"unroll: expected net to create no new variables, it created {_names(new)}")
+            raise ValueError(f"unroll: expected net to create no new variables, but it created {_names(new)}")
         written.update(_changed(before, after))
         return (carry, parts[2]), ys
 

@@ -43,13 +43,14 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
       layer     rate  silent    dead  passing  reached    rms  grad norm  status
       layers.0  0.0%  100.0%  100.0%     0.0%     0.0%  0.959          0  dead
       <BLANKLINE>
-      layers.0 is dead: 100.0% of its neurons never fire, and no gradient passes where none
-        fires (its membrane is -0.959 from the threshold on average, with a spread of 0.018),
-        so training can't change it. Remedy: scale up the weights before it
-        (brainsurr.initializers) or lower its threshold; or raise alpha of its LogTailedRelu
-        from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
-      layers.0: its input hardly varies (its membrane is -0.959 from the threshold on average,
-        with a spread of 0.018). Remedy: scale the inputs to a deviation of 1.
+      layers.0 is dead: 100.0% of its neurons never fire, and their surrogate gradient is
+        always 0 (its potential is 0.959 below the threshold on average, with a standard
+        deviation of 0.018), so training can't change them. To fix this, scale up the weights
+        before it (see brainsurr.initializers) or lower its threshold; or raise alpha of its
+        LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
+      layers.0 hardly responds to its input: its potential is 0.959 below the threshold on
+        average, with a standard deviation of 0.018. Scale the input to a standard deviation
+        of 1.
     """
     intervals = {name: variable.get_metadata().get("bounds") for name, variable in _variables(net).items()}
     return examine(partial(_watched, net, loss_fn), mask, _parameters(net), intervals)

@@ -82,7 +82,7 @@ def test_numbers_are_those_of_a_loop(host, how, mask):
     numbers, expected = dataclasses.asdict(report["LIF"]), by_loop(mask=True if mask is None else mask)
     passing = {change.split(" (")[0]: share for change, share in numbers.pop("trials").items()}
     assert passing.pop("raise alpha of its LogTailedRelu") == passing.pop("lower alpha of its LogTailedRelu") == 1
-    widened = [f"widen its LogTailedRelu by .scaled(width={width})" for width in (2, 10)]
+    widened = [f"widen its LogTailedRelu with .scaled(width={width})" for width in (2, 10)]
     assert_close(passing, dict.fromkeys(widened, expected["passing"]), 2, each=True, dtype=jnp.float32)
     assert (expected["dead"], expected["silent"]) == (0.25, 0.5)  # the case says something
     assert 0 < expected["reached"] < expected["passing"] < 1
@@ -172,14 +172,14 @@ class Triangle(bs.Surrogate):
 
 
 ADVICE = [
-    (bs.ReluGrad(), "widen its ReluGrad by .scaled(width=2), and a gradient passes at 100.0%"),
+    (bs.ReluGrad(), "widen its ReluGrad with .scaled(width=2), and a gradient passes at 100.0%"),
     (bs.LeakyRelu(0.0), "raise alpha of its LeakyRelu from 0 to 0.1"),
-    (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad by .scaled(width=10), and"),
+    (bs.GaussianGrad(sigma=0.05), "widen its GaussianGrad with .scaled(width=10), and"),
     (0.5 * bs.LogTailedRelu(np.zeros(4, np.float32)), "alpha of its scaled LogTailedRelu (times 2; 0.1 where"),
-    (Triangle(), "widen its Triangle by .scaled(width=2), and a gradient passes at 100.0%"),
-    (Triangle().scaled(width=0.25), "widen its scaled Triangle by .scaled(width=10), and"),
-    (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "widen its scaled ReluGrad by .scaled(width=2), and"),
-    (lambda x: bs.log_tailed_relu(x), "give it a surrogate that reaches that far, such as LogTailedRelu"),
+    (Triangle(), "widen its Triangle with .scaled(width=2), and a gradient passes at 100.0%"),
+    (Triangle().scaled(width=0.25), "widen its scaled Triangle with .scaled(width=10), and"),
+    (bs.ReluGrad(0.5).scaled(width=jnp.ones(4)), "widen its scaled ReluGrad with .scaled(width=2), and"),
+    (lambda x: bs.log_tailed_relu(x), "use a surrogate that has a gradient so far away, such as LogTailedRelu"),
 ]
 
 
@@ -204,13 +204,14 @@ LARGE = [(9.0, 1, "fine"), (11.0, 1, "blocked"), (1000.0, 1, "blocked"), (11.0, 
 def test_weights_that_are_far_too_large_are_named(gain, near, status):
     """Ten thresholds away, where less than a twentieth of 200 values is near; also where no gradient passes at all."""
     x = jnp.where(jnp.arange(200) < near, 0.5, gain * jnp.where(jnp.arange(200) % 2 == 0, 1.0, -1.0))
-    said = f"{near / 200:.1%} of its membrane values get one. Remedy: scale down its inputs or the weights before it"
+    said = f"only {near / 200:.1%} of its membrane values. To fix this, scale down its inputs or the weights before it"
     for f in (bs.Sigmoid(4.0), bs.ReluGrad()):
         report = bs.diagnose({"layer": f}, lambda fns, f=f: jnp.sum(fns["layer"](x)))
         assert report["layer"].status == status
         assert (said in report.sentences[0]) == (status == "blocked")
     dead = bs.diagnose({"layer": bs.ReluGrad()}, lambda fns: jnp.sum(fns["layer"](jnp.full((4, 4), -gain))))
-    assert ("start again at a lower learning rate" in dead.sentences[0]) == (gain > 10)
+    assert ("restart with a lower learning rate" in dead.sentences[0]) == (gain > 10)
+    assert ("scale up" in " ".join(dead.sentences).lower()) == (gain <= 10)
 
 
 @pytest.mark.parametrize("f", [bs.PiecewiseQuadratic(1.0), bs.PiecewiseQuadratic(1.0).scaled(height=2.0, width=0.5)])
@@ -218,7 +219,7 @@ def test_the_advice_for_random_spikes_is_one_that_they_can_take(f):
     act = bs.nnx.SpikingActivation(f, random=True, rngs=nnx.Rngs(0))
     sentence, _ = bs.nnx.diagnose(act, lambda act: act(jnp.full((4, 3), -4.5)).sum()).sentences  # it does not vary
     its = "scaled PiecewiseQuadratic" if isinstance(f, bs.Scaled) else "PiecewiseQuadratic"
-    assert f"widen its {its} by .scaled(height=1 / 10, width=10), and a gradient passes at 100.0%" in sentence
+    assert f"widen its {its} with .scaled(height=1 / 10, width=10), and a gradient passes at 100.0%" in sentence
     bs.nnx.SpikingActivation(f.scaled(height=1 / 10, width=10), random=True, rngs=nnx.Rngs(0))
 
 
@@ -238,8 +239,8 @@ IN_A_ROW = [
     ([LEAKY, LEAKY], [(1, 0), (1, -0.5)], "saturated, saturated", "^layer 1 is saturated"),
     ([LEAKY, bs.ReluGrad(width=0.5)], [(0.1, -0.05), (4, -0.75)], "cut off, blocked", "layer 2, which is blocked"),
     ([1e-6 * LEAKY, LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (4, -2)], "vanishing, fine, fine", "norm .* at layer 2"),
-    ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine", "^Every layer of the table fires, and a .* reaches it.$"),
-    ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], ALL_NAN, "^layer 2 is the first layer with NaN in its membrane"),
+    ([LEAKY, LEAKY], [(1, -0.5), (1, -0.5)], "fine, fine", "^Every layer in the table fires, and a .* reaches it.$"),
+    ([LEAKY] * 3, [(1, -0.5), (jnp.nan, 0), (1, 0)], ALL_NAN, "^layer 2 is the first layer with NaN in its potential"),
     ([LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5), (1, -0.5), (1, 0)], TWO_NAN, "^layer 2 is the last layer whose gra"),
     ([LEAKY, LEAKY, 3e38 * LEAKY, LEAKY], [(1, -0.5)] * 3 + [(1, 0)], f"not finite, {TWO_NAN}", "^layer 3 is the last"),
     ([bs.Arctan(), a_step], [(1, -0.5), (1, -0.5)], "cut off, blocked", "no gradient gets through layer 2"),
@@ -263,7 +264,7 @@ def test_parameters_that_are_nan_are_named_in_any_mapping():
     lif = jax.tree.map(lambda p: p * jnp.nan, bs.neurons.LIF(decay=jnp.full(F, 0.5)))
     spike_fns = MappingProxyType({"first": lif})
     report = bs.diagnose(spike_fns, lambda fns: jnp.sum(fns["first"](jnp.zeros((B, F)), jnp.ones((2, B, F)))[1]))
-    assert report.sentences[0].startswith("The parameters are NaN or infinite: first.decay")
+    assert report.sentences[0].startswith("Some parameters contain NaN or infinity: first.decay")
 
 
 @pytest.mark.parametrize(("scale", "named"), [(1 / 8, False), (3 / 32, True)])
@@ -272,9 +273,9 @@ def test_an_input_that_hardly_varies_is_named(scale, named):
     x = jnp.array([[-1.0], [1.0]]) * scale - 1.0
     report = bs.diagnose({"layer": LEAKY}, lambda fns: jnp.sum(fns["layer"](x)))
     np.testing.assert_allclose(report["layer"].spread, scale, rtol=1e-12)  # a difference of squares, at least 1 / 128
-    level = f"its membrane is -1 from the threshold on average, with a spread of {scale:.2g}"
+    level = f"its potential is 1 below the threshold on average, with a standard deviation of {scale:.2g}"
     assert f"({level})" in report.sentences[0]
-    sentence = f"layer: its input hardly varies ({level}). Remedy: scale the inputs to a deviation of 1."
+    sentence = f"layer hardly responds to its input: {level}. Scale the input to a standard deviation of 1."
     assert (sentence in report.sentences) == named
 
 
@@ -288,14 +289,14 @@ def test_a_gradient_reaches_through_a_slope_of_a_thousandth():
 @pytest.mark.parametrize(("silent", "named"), [(1, False), (2, True), (10, True), (11, True)])
 def test_a_tenth_of_silent_or_dead_neurons_is_named(silent, named):
     """A layer is not fine if more than half of its neurons are dead."""
-    for dead, what in ((0, "never fire on this batch."), (1, "are dead, they never fire and pass no gradient.")):
+    for dead, what in ((0, "never fire on this batch."), (1, "are dead: they never fire, and their")):
         x = np.where(np.arange(20) < silent, -1.0, [[0.25], [-1.0]])
         f = bs.ReluGrad(width=0.5) if dead else LEAKY
         report = bs.diagnose({"layer": f}, lambda fns, x=x: jnp.sum(fns["layer"](jnp.asarray(x, jnp.float32))))
         layer, status = report["layer"], "mostly dead" if dead and silent > 10 else "fine"
         assert (layer.silent, layer.dead, layer.status) == (silent / 20, dead * silent / 20, status)
         assert (f"layer: {silent / 20:.1%} of its neurons {what}" in " ".join(report.sentences)) == named
-        fine = "Every layer of the table fires, and a gradient reaches it."
+        fine = "Every layer in the table fires, and a gradient reaches it."
         assert (fine in report.sentences) == (not dead or not named)
 
 
@@ -318,8 +319,9 @@ def test_layers_that_cannot_be_measured_are_named():
     assert math.isnan(report["d"].rate)
     assert re.search(r"^b +(-- +){7}unused$", str(report), re.MULTILINE)
     for name, sentence in zip("bcd", report.sentences[:3], strict=True):
-        assert sentence.startswith(f"{name}: the loss has no derivative in its spikes")
-    assert report.sentences[3:] == ("a: 50.0% of its neurons never fire on this batch.", "e was not called.")
+        assert sentence.startswith(f"{name} is unused: no gradient path leads from its spikes")
+    called = "e was not called: use spike_fns['e'] in loss_fn."
+    assert report.sentences[3:] == ("a: 50.0% of its neurons never fire on this batch.", called)
 
 
 ACT, X32 = {"f": bs.Arctan()}, jnp.asarray(X, jnp.float32)
@@ -367,7 +369,7 @@ def test_a_loss_is_not_finite_by_what_a_mask_leaves_out():
 
     report = bs.diagnose({"layer": bs.Arctan()}, loss_fn, mask=jnp.ones((B, F)).at[0].set(0))
     assert report["layer"].status == "fine"
-    assert report.sentences[0].startswith("The loss is inf, and the membranes are finite.")
+    assert report.sentences[0].startswith("The loss is inf, but no potential is NaN.")
     assert "Every layer" not in str(report)
 
 

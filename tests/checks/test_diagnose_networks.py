@@ -36,26 +36,26 @@ def test_nan_of_the_data_is_told_from_that_of_parameters(host):
         report = ask("diagnose", host, net, lambda ys: jnp.sum(ys**2), jnp.asarray(xs, jnp.float32), **how)
         return report.sentences[0]
 
-    about = "The inputs have NaN or infinity in rows {} of the batch: look at the data."
+    about = "The input batch contains NaN or infinity in rows {}: check the data."
     assert said() == about.format("1 and 4")
     assert said(mask=mask, block_size=2, remat="full") == about.format("1")
-    assert said(xs=np.nan_to_num(xs, posinf=1.0)) == "Every layer of the table fires, and a gradient reaches it."
+    assert said(xs=np.nan_to_num(xs, posinf=1.0)) == "Every layer in the table fires, and a gradient reaches it."
 
 
 def test_parameters_that_a_step_made_nan_are_named():
     lif = bs.nnx.LIF(3, learnable="decay")
     lif.decay.set_value(jnp.full((), jnp.nan))
-    for x, rows in ((1.0, []), (np.nan, ["The inputs have NaN or infinity in rows 0, 1, 2 and 2 more of the batch"])):
+    for x, rows in ((1.0, []), (np.nan, ["The input batch contains NaN or infinity in rows 0, 1, 2 and 2 more:"])):
         net = bs.nnx.SpikingSequential([lif])
         report = ask("diagnose", Nnx(), net, lambda ys: jnp.sum(ys**2), jnp.full((6, 5, 3), x, jnp.float32))
-        told = ["The parameters are NaN or infinite: layers.0.decay.", *rows, "layers.0 is the first layer with NaN in"]
+        told = ["Some parameters contain NaN or infinity: layers.0.decay.", *rows, "layers.0 is the first layer"]
         for start, sentence in zip(told, report.sentences[: len(told)], strict=True):
             assert sentence.startswith(start)
     net = bs.linen.SpikingSequential([bs.linen.LIF(3, learnable="decay")])
     args = (jnp.zeros((5, 3)),), jnp.ones((6, 5, 3))
     variables = jax.tree.map(lambda p: p * jnp.nan, net.init(jax.random.key(0), *args))
     report = bs.linen.diagnose(variables, lambda v: jnp.sum(net.apply(v, *args)[1]))
-    assert "NaN or infinite: params.layers_0.decay. A step" in report.sentences[0]
+    assert "NaN or infinity: params.layers_0.decay. A training step" in report.sentences[0]
 
 
 @pytest.mark.parametrize("host", HOSTS, ids=label)
@@ -68,6 +68,14 @@ def test_a_parameter_that_is_stored_outside_of_its_bounds_is_named(host):
         assert bool(told) == named
 
 
+@pytest.mark.parametrize("host", HOSTS, ids=label)
+def test_a_parameter_on_a_scale_is_named_with_its_value(host):
+    lif = host.layers.LIF(3, decay=0.5, spike_fn=LEAKY, learnable={"decay": "logit"}, bounds={"decay": (0.25, 0.9)})
+    net = host.layers.SpikingSequential([lif])
+    said = ask("diagnose", host, net, lambda ys: jnp.sum(ys**2), stored=float(np.log(0.125 / 0.875))).sentences[0]
+    assert re.search(r"layers.0.decay = 0.125, bounds \[0.25, 0.9\]", said)
+
+
 def test_a_complex_parameter_that_is_not_finite_is_named():
     class Turned(nnx.Module):
         def __init__(self):
@@ -77,7 +85,7 @@ def test_a_complex_parameter_that_is_not_finite_is_named():
             return jnp.sum(self.act(xs)) + jnp.real(self.turn[...])
 
     report = bs.nnx.diagnose(Turned(), lambda net: net(jnp.ones((B, F))))
-    assert report.sentences[0].startswith("The parameters are NaN or infinite: turn.")
+    assert report.sentences[0].startswith("Some parameters contain NaN or infinity: turn.")
 
 
 @pytest.mark.parametrize("host", [host for host in HOSTS if host is not Linen], ids=label)
@@ -264,7 +272,7 @@ def test_layers_that_are_not_looked_at_are_named():
     report = bs.nnx.diagnose(net, lambda net: jnp.sum(net(net.initialize_carry((B, F)), xs)[1] * 1.0))
     assert list(report) == ["layers.0"]
     assert re.match(
-        r"Not looked at: ReluGrad in test_diagnose_networks\.py:\d+, of a layer of your own\.", report.sentences[-1]
+        r"Not measured: ReluGrad in test_diagnose_networks\.py:\d+, since a layer of your own", report.sentences[-1]
     )
 
 

@@ -35,7 +35,7 @@ def test_a_module_loads_no_framework_but_its_own(module):
 
 
 def test_a_module_is_loaded_when_it_is_first_used():
-    names = sorted([*OPTIONAL, "cpu", "encoders", "events", "initializers", "interop"])
+    names = sorted([*OPTIONAL, "cpu", "encoders", "events", "initializers", "interop", "losses"])
     code = f"""
 import importlib, json, sys
 import brainsurr as bs
@@ -68,7 +68,7 @@ print(json.dumps([messages, [name for name in messages if hasattr(bs, name)], ha
     messages, loaded, there = json.loads(python(code))
     for name, (package, extra) in OPTIONAL.items():
         assert package in messages[name]
-        assert messages[name].endswith(f'install it, in a clone of brainsurr: pip install ".[{extra}]"')
+        assert messages[name].endswith(f'to install it, run in a clone of brainsurr: pip install ".[{extra}]"')
     assert not loaded
     assert there
 

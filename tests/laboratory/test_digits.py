@@ -35,12 +35,9 @@ def result(undisturbed):
 
 
 def test_learns_well_above_chance(result):
-    for name, accuracy in result["test_accuracy"].items():
-        runs = result["runs"][name]
+    for name, runs in result["runs"].items():
         assert [run["seed"] for run in runs] == [0, 1]
-        assert accuracy["seeds"] == [run["test_accuracy"] for run in runs]
-        assert accuracy["mean"] == pytest.approx(np.mean(accuracy["seeds"]))
-        assert accuracy["mean"] > 0.85, name
+        assert np.mean([run["test_accuracy"] for run in runs]) > 0.85, name
         for run in runs if name != "ReLU" else ():
             assert len(run["firing_rate"]) == len(run["silent"]) == 2
             assert all(0.01 < rate < 0.9 for rate in run["firing_rate"])
@@ -51,7 +48,7 @@ def test_learns_well_above_chance(result):
 def test_shows_and_leaves_what_it_promises(undisturbed, result, capsys, monkeypatch):
     out, stdout = undisturbed
     assert report.table(result) in stdout
-    assert {path.name for path in out.iterdir()} == {"result.json", "surrogate.png", "raster.png", "training.png"}
+    assert {path.name for path in out.iterdir()} == {"result.json", "training.png"}
     monkeypatch.setattr(jax, "device_count", lambda: result["about"]["devices"])
     digits.main([*RUN, f"--out={out}"])
     assert "nothing to resume" in capsys.readouterr().out
@@ -68,6 +65,5 @@ def test_every_framework_goes_on_exactly(framework, tmp_path):
     with checkpoints.manager(tmp_path) as kept:
         resumed = training.train(data, second, 0, 3, lambda *epoch: seen.append(epoch), kept)
     assert second.train_epoch.call_count == 1
-    assert resumed[0] == through[0]
-    assert all((a == b).all() for a, b in zip(resumed[1], through[1], strict=True))
-    assert seen == list(zip(*resumed[0]["curve"].values(), strict=True))
+    assert resumed == through
+    assert seen == list(zip(*resumed["curve"].values(), strict=True))

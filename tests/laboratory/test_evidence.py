@@ -193,6 +193,6 @@ def test_causes_by_hand(tmp_path):
     write_causes(tmp_path, "counts", range(15, -1, -1), 6.0, 0.5)
     write_causes(tmp_path, "deep", range(16), 5.5, 1.1)
     shown, verdicts, _ = map(of_table, causes.section(tmp_path).split("\n\n"))
-    assert shown[f"counts*, `bs.{A}"][:4] == ["86.4", "85.9", f"{100 * (11 / 16) ** 4 + 1:.1f}", "4.5"]
+    assert shown[f"counts*, `bs.{A}`, {RATES[0]:g}"][:4] == ["86.4", "85.9", f"{100 * (11 / 16) ** 4 + 1:.1f}", "4.5"]
     assert verdicts["counts"] == ["1.00", "6.00", "0.50"]
     assert verdicts["deep"] == ["-1.00", "5.50", "1.10"]

@@ -1,5 +1,6 @@
 """AdEx and Izhikevich neurons: the spikes of norse, and the firing patterns of the papers."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -24,6 +25,21 @@ def test_spikes_are_those_of_norse():
     adapts = {"adaptation_rate": 0.01, "adaptation_coupling": 0.5, "adaptation_jump": 0.25}
     assert spike_times(AdEx(rate=0.1, sharpness=0.5, reset_to=-0.25, peak=1.0, **adapts), WAVE) == ADEX
     assert spike_times(Izhikevich(c=-50.0, d=2.0, dt=0.25), 5 * WAVE) == IZHIKEVICH
+
+
+def test_a_steep_upstroke_does_not_overflow():
+    """The exponential reaches exp(100); after a spike, the potential is exactly that of the reset."""
+    neuron, v = AdEx(sharpness=0.01, reset_to=0.3), np.linspace(-1, 2, 301, dtype=np.float32)
+    u = v.astype(float)
+    u += 0.1 * (0.01 * np.exp((u - 1) / 0.01) - u + 1)
+    (after, _), s = neuron.step((jnp.asarray(v), jnp.zeros(301)), jnp.ones(301))
+    np.testing.assert_array_equal(s, u >= 2)
+    np.testing.assert_allclose(after, np.where(u >= 2, np.float32(0.3), u), rtol=1e-4)
+
+    def summed(sharpness, v):
+        return jnp.sum(neuron.replace(sharpness=sharpness)(2 * (v,), jnp.ones((3, 301)))[1])
+
+    assert all(np.all(np.isfinite(g)) for g in jax.grad(summed, (0, 1))(0.01, jnp.asarray(v)))
 
 
 # Figure 2 of Izhikevich 2003, with a current of 10 and steps of 0.25 ms.

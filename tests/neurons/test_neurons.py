@@ -86,18 +86,23 @@ def loss(carry, ys):
 
 @functools.cache
 def differentiated(case):
-    """The state and the outputs of a neuron in plain jax; gradients of the loss, by name and in the input."""
+    """The state and the outputs of a neuron in plain jax; gradients of the loss, by name and in the input.
+
+    As in a layer, the initial state is an input, although that of an `Izhikevich` depends on a parameter.
+    """
+    start = case.neuron.initial_state(XS[0])
 
     def run(neuron, xs):
-        out = neuron(neuron.initial_state(xs[0]), xs)
+        out = neuron(start, xs)
         return loss(*out), out
 
     (grads, gx), out = jax.jit(jax.grad(run, (0, 1), has_aux=True))(case.neuron, XS)
-    return out, named(grads), gx
+    return out, named(case, grads), gx
 
 
-def named(grads):
-    return {"recurrent_kernel" if name == "kernel" else name: grad for name, grad in by_name(grads).items()}
+def named(case, grads):
+    kernel = "recurrent_kernel" if isinstance(case.neuron, Recurrent) else "kernel"
+    return {kernel if name == "kernel" else name: grad for name, grad in by_name(grads).items()}
 
 
 def assert_same_gradients(case, grads, gx):
@@ -215,7 +220,7 @@ def test_in_blocks_of_time(host, case):
 
     (grads, _, gx), ys = in_blocks(run)(params, start((B, F)), XS)
     assert_outputs(case, ys)
-    assert_same_gradients(case, named(grads), gx)
+    assert_same_gradients(case, named(case, grads), gx)
 
 
 @law(Plain, *HOSTS)
@@ -249,7 +254,7 @@ def test_on_a_mesh_with_explicit_axes(host, case):
         assert_outputs(case, jax.jit(lambda params, xs: run(params, start((B, F)), xs)[1])(params, xs))
         (grads, _, gx), ys = in_blocks(run)(params, carry, xs)
     assert_outputs(case, ys)
-    assert_same_gradients(case, named(grads), gx)
+    assert_same_gradients(case, named(case, grads), gx)
 
 
 @law(Plain, *HOSTS)

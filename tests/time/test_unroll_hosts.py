@@ -59,7 +59,7 @@ def test_what_nnx_makes_inside_is_named():
             self.rate = nnx.Intermediate(spikes.mean())
             return carry, spikes
 
-    with pytest.raises(ValueError, match="unroll: expected net to create no new variables, it created rate"):
+    with pytest.raises(ValueError, match="unroll: expected net to create no new variables, but it created rate"):
         bs.nnx.unroll(Noting(), jnp.zeros((BATCH, 3)), inputs(), block_size=2)
 
 

@@ -299,7 +299,8 @@ def test_in_evaluation_it_is_the_threshold(host, kind):
     def make(layers, activation):
         return [layers.layer(kind)(3, **{spike_fields(kind)[0]: activation()}) if kind else activation()]
 
-    xs = jnp.asarray(np.random.default_rng(0).integers(-8, 12, (20, 2, 3)) / 16, jnp.float32)
+    scale = {bs.neurons.AdEx: 1, bs.neurons.Izhikevich: 4}.get(kind, 1 / 16)
+    xs = scale * jnp.asarray(np.random.default_rng(0).integers(-8, 12, (20, 2, 3)), jnp.float32)
     drawing = Drawing(host, make, xs)
     (plain,) = make(bs.nnx, lambda: bs.nnx.SpikingActivation(F))
     expected = plain(plain.initialize_carry((2, 3)), xs)[1] if kind else plain(xs)

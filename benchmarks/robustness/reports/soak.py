@@ -28,10 +28,8 @@ def totals(result):
     first, every = (summary["programs"][when] for when in ("first tour", "all"))
     counts = [f"{count:,}" for count in (summary["rounds"], steps * summary["rounds"], first, every - first)]
     first = f"programs compiled in the first {summary['tour']} rounds"
-    return report.table(
-        ("rounds", "training steps", first, "programs compiled later", "memory growth per round, second half"),
-        [(*counts, f"{summary['growth']:+.1f} KB")],
-    )
+    header = ("rounds", "training steps", first, "programs compiled later", "memory growth per round, second half")
+    return report.table(header, [(*counts, f"{summary['growth']:+.1f} KB")])
 
 
 def draw(result, folder):

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import brainsurr as bs
 
-from ...lib.report import picture, ratio_at_most, table
+from ...lib.report import ratio_at_most, table
 from . import compiled, seconds, timed
 
 FUNCTIONS = {
@@ -26,7 +26,6 @@ FUNCTIONS = {
     "braintools": braintools.surrogate.LogTailedRelu(0.1),
 }
 RELU, SQUARE, OURS, _ = FUNCTIONS
-PASSES = ("forward", "with gradient")
 
 
 def with_gradient(f):
@@ -39,6 +38,9 @@ def with_gradient(f):
     return both
 
 
+PASSES = {"forward": lambda f: f, "with gradient": with_gradient}
+
+
 def measure(quick):
     sizes, rounds = ([10**4], 2) if quick else ([10**n for n in range(4, 9)], 21)
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -46,10 +48,8 @@ def measure(quick):
     draw, runs = np.random.default_rng(0), []
     for size, dtype, which in tqdm(settings, desc="activation"):
         x, cotangent = (jnp.asarray(draw.standard_normal(size, np.float32), dtype) for _ in range(2))
-        passes = {
-            name: compiled(f, x) if which == "forward" else compiled(with_gradient(f), x, cotangent)
-            for name, f in FUNCTIONS.items()
-        }
+        given = (x,) if which == "forward" else (x, cotangent)
+        passes = {name: compiled(PASSES[which](f), *given) for name, f in FUNCTIONS.items()}
         about = {"size": size, "dtype": dtype, "pass": which}
         runs += timed(passes, rounds, calls=1 if quick else max(1, 10**6 // size), **about)
     return {"surrogate": repr(FUNCTIONS[OURS]), "runs": runs}
@@ -92,20 +92,3 @@ def report(result):
         for (size, dtype, which, name), time in _times(result).items()
     ]
     return table(("array, pass and function", "time", "time / jax.nn.relu"), rows)
-
-
-def draw(result, path):
-    """Draw the time relative to relu against the number of elements."""
-    ratio = ratios(result)
-    sizes = sorted({size for size, *_ in ratio})
-    with picture(path, columns=2, size=(9, 3.4), dpi=150, sharey=True) as (axes,):
-        for axis, name in zip(axes, PASSES, strict=True):
-            for (dtype, line), (f, colour) in itertools.product(
-                (("float32", "o-"), ("bfloat16", "s--")), ((OURS, "C0"), ("braintools", "C1"))
-            ):
-                values = [ratio[size, dtype, name, f] for size in sizes]
-                axis.plot(sizes, values, line, color=colour, label=f"{f}, {dtype}")
-            axis.axhline(1, color="grey", linewidth=0.8)
-            axis.set(xlabel="elements", xscale="log", title=name)
-        axes[0].set(ylabel="time / jax.nn.relu")
-        axes[0].legend(frameon=False)

@@ -66,19 +66,16 @@ def network(name):
     return [*hidden, linear(*sizes[-2:]), LI(sizes[-1])], sizes[:1], 128 if 1024 in sizes else 256, 100
 
 
-def train_step(name, events, small):
-    """Create a compiled training step of a network, with the batch split among the devices of this process."""
+def timed_network(name, rounds, small):
+    """Time a training step with dense and with sparse products, the batch split among the devices of this process."""
     layers, shape, batch, steps = network(name)
     batch, steps = (4, 4) if small else (batch, steps)
-    rng = np.random.default_rng(0)
+    rng, programs = np.random.default_rng(0), {}
     xs = (rng.random((steps, batch, *shape), np.float32) < RATE).astype(np.float32)
     given = cpu.split(xs, axis=1), cpu.split(rng.integers(10, size=batch))
-    step, params = step_of(SpikingSequential(layers, events=events), layer_by_layer)
-    return compiled(step, cpu.split(params, axis=None), *given)
-
-
-def timed_network(name, rounds, small):
-    programs = {way: train_step(name, way == EVENTS, small) for way in (DENSE, EVENTS)}
+    for way in (DENSE, EVENTS):
+        step, params = step_of(SpikingSequential(layers, events=way == EVENTS), layer_by_layer)
+        programs[way] = compiled(step, cpu.split(params, axis=None), *given)
     return timed(programs, rounds, "way", network=name)
 
 
@@ -178,14 +175,12 @@ def report(result):
 def draw(result, path):
     """Draw the time of sparse products relative to dense ones, against the fraction of nonzero inputs."""
     ratios = _ratios(result)
-    kinds = list(dict.fromkeys(key[0] for key in ratios))
+    kinds, of_images = list(dict.fromkeys(key[0] for key in ratios)), "{}-{}, {} x {}".format(*IMAGES, IMAGES[2])
     with picture(path, columns=len(kinds), size=(3.2 * len(kinds), 3.2), dpi=150) as (axes,):
         for axis, kind in zip(axes, kinds, strict=True):
             for width in dict.fromkeys(key[1] for key in ratios if key[0] == kind):
                 of = {key[2]: r for key, r in ratios.items() if (*key[:2], key[3]) == (kind, width, "loops")}
-                label = (
-                    f"{width} features" if kind.startswith("product") else "{}-{}, {} x {}".format(*IMAGES, IMAGES[2])
-                )
+                label = f"{width} features" if kind.startswith("product") else of_images
                 axis.plot([100 * share for share in of], list(of.values()), marker=".", label=label)
             axis.axhline(1, color="0.5", linewidth=0.8)
             axis.set(title=kind, xlabel="% of the inputs that are not 0", ylim=(0, 2))

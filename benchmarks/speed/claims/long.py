@@ -21,19 +21,13 @@ BLOCKS, STEPS = "blocks, full", "scan over steps"
 
 def scan_over_steps(net, xs):
     """Return the loop of most libraries: the whole network, one time step after another."""
-    decay = net.layers[-1].decay
-    cells = [
-        LIFCell(layer.features, spike_fn=layer.spike_fn) if isinstance(layer, LIF) else layer
-        for layer in net.layers[:-1]
-    ]
+    hidden, decay = net.layers[:-1], net.layers[-1].decay
+    cells = [LIFCell(layer.features, spike_fn=layer.spike_fn) if isinstance(layer, LIF) else layer for layer in hidden]
 
     def step(carry, x):
         after = []
         for cell, v in zip(cells, carry, strict=False):
-            if v is None:
-                x = cell(x)
-            else:
-                v, x = cell(v, x)
+            v, x = (None, cell(x)) if v is None else cell(v, x)
             after.append(v)
         potential = decay * carry[-1] + x
         return (*after, potential), potential

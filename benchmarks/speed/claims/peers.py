@@ -134,11 +134,10 @@ def _added(answer):
 def _merged(rounds):
     """Merge the rounds of one library: all times, and the median of the values that each process has once."""
     first, *_ = rounds
-    once = ("first_step", "peak_memory", "memory_after_import", "memory_before_training")
     return {
         "time": timing.summary([second for answer in rounds for second in answer["seconds"]]),
         "added": timing.summary(list(map(_added, rounds))),
-        **{key: statistics.median(answer[key] for answer in rounds) for key in once},
+        **{key: statistics.median(answer[key] for answer in rounds) for key in ("first_step", "peak_memory")},
         **{key: first[key] for key in ("losses", "python", "versions")},
     }
 

@@ -34,7 +34,6 @@ def main():
         print(json.dumps({"live": timing.interleaved({"": lambda: step(next(xs))}, job.rounds, calls=1000)[""]}))
         return
     steps = build(job)
-    built = timing.peak_memory()
     forward = timed(steps.forward, job)[0] if job.forward else []
     seconds, losses = timed(steps.train, job)
     result = {
@@ -43,7 +42,6 @@ def main():
         "forward": forward[2:] or forward[1:],
         "peak_memory": timing.peak_memory(),
         "memory_after_import": imported,
-        "memory_before_training": built,
         "losses": losses,
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in PEERS[name].packages},
