@@ -104,7 +104,8 @@ def test_decays_and_delays_are_trained_quickly(spoken, tmp_path, monkeypatch):
     """Every network of a study has the same size within 3 %, and every scale starts from the same decays."""
     scales, delays = trained.scales(spoken[0]), trained.delays(spoken[0])
     for (task, entry), made in scales.items():
-        decays = [network(made).layers[1].neuron.decay for made in (made, scales[task, "fixed"])]
+        layers = [network(made).layers[1] for made in (made, scales[task, "fixed"])]
+        decays = [getattr(layer, "neuron", layer).neuron.decay for layer in layers]
         np.testing.assert_allclose(*decays, rtol=1e-5, err_msg=entry)
     monkeypatch.setattr(trained, "SEEDS", [0, 1])
     monkeypatch.setattr(trained, "RATES", (1e-3,))
