@@ -6,8 +6,6 @@ import numpy as np
 
 from ...lib import report
 
-PLACES = ("once", "per block", "per time step")  # by the number of loops around a collective
-
 
 def sent(run):
     """Count the elements that a device receives in a training step, by kind of collective and number of loops."""
@@ -43,33 +41,19 @@ def differences(runs):
     return [np.max([run["difference"][part]["relative"] for run in runs]) for part in parts]
 
 
-def grouped(runs):
-    """Group the runs of all frameworks by layout, processes and devices per process, in the order of layouts."""
-    layouts = list(dict.fromkeys(run["layout"] for run in runs))
-    groups = {}
-    for run in sorted(runs, key=lambda run: layouts.index(run["layout"])):
-        groups.setdefault((run["layout"], run["processes"], run["devices"] // run["processes"]), []).append(run)
-    return groups
-
-
 def table(result):
-    """Make a table with a row per layout and number of processes: fractions, differences, and data sent."""
-    settings, rows = result["settings"], []
-    kinds = sorted({kind for run in result["runs"] for kind, _ in sent(run)}, reverse=True)
-    for (layout, processes, devices), runs in grouped(result["runs"]).items():
-        has = runs[0]["examples_made"], f"{runs[0]['parameters_per_device']:,}"
-        met = sum(sent(run) == expected(run, settings) for run in runs)
-        moved = ("; ".join(sorted({_moved(sent(run), kind) for run in runs})) for kind in kinds)
-        numbers = (f"{difference:.1e}" for difference in differences(runs))
-        rows.append((layout, processes, processes * devices, *has, *numbers, *moved, f"{met} of {len(runs)}"))
-    header = ("layout", "processes", "devices", "examples per process", "parameters per device", "loss error")
-    return report.table((*header, "gradient error", "parameter error", *kinds, "runs as expected"), rows)
+    """Make a table with a row per layout: the largest differences, and the runs that send what the layout needs."""
+    runs, rows = result["runs"], []
+    for layout in dict.fromkeys(run["layout"] for run in runs):
+        same = [run for run in runs if run["layout"] == layout]
+        counts = (", ".join(map(str, sorted({run[of] for run in same}))) for of in ("processes", "devices"))
+        met = sum(sent(run) == expected(run, result["settings"]) for run in same)
+        errors = (f"{difference:.1e}" for difference in differences(same))
+        rows.append((layout, *counts, *errors, f"{met} of {len(same)}"))
+    header = ("layout", "processes", "devices", "loss error", "gradient error", "parameter error", "runs as expected")
+    return report.table(header, rows)
 
 
 def parts(result):
     """Return the part of the page."""
     return {"scale": table(result)}
-
-
-def _moved(total, kind):
-    return ", ".join(f"{total[kind, i]:,} {place}" for i, place in enumerate(PLACES) if (kind, i) in total) or "-"
