@@ -41,8 +41,16 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 napoleon_use_rtype = False
 
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
+modules = [brainsurr] + [
+    importlib.import_module(f"brainsurr.{module.name}")
+    for module in pkgutil.iter_modules(brainsurr.__path__)
+    if not module.name.startswith("_") and module.name != "surrogates"  # whose names are those of the package
+]
+names = {m.__name__: ", ".join(f"{{py:obj}}`~{m.__name__}.{name}`" for name in sorted(m.__all__)) for m in modules}
+rows = ["| module | names |", "| :- | :- |", *(f"| `{module}` | {listed} |" for module, listed in names.items())]
+myst_substitutions = {"public_names": "\n".join(rows)}
 nb_execution_mode = "off"  # pytest runs the notebooks
 nb_merge_streams = True
 suppress_warnings = ["myst-nb.lexer"]  # notebooks have no metadata; their code is highlighted as Python anyway
@@ -163,11 +171,6 @@ def link_to_full_size(app, doctree, page):
 
 def check_public_names(app, env):
     """Warn, and so fail the build, if a name in the ``__all__`` of a public module is on no page."""
-    modules = [brainsurr] + [
-        importlib.import_module(f"brainsurr.{module.name}")
-        for module in pkgutil.iter_modules(brainsurr.__path__)
-        if not module.name.startswith("_") and module.name != "surrogates"  # whose names are those of the package
-    ]
     for module in modules:
         for name in module.__all__:
             if f"{module.__name__}.{name}" not in env.domains.python_domain.objects:
