@@ -11,7 +11,7 @@ import pytest
 from benchmarks.lib import blocks
 from notebooks.run import FOLDER, execute, strip
 
-PATHS = sorted(FOLDER.glob("*.ipynb"))
+PATHS = sorted(FOLDER.glob("*.ipynb"), key=lambda path: int(path.name.split("-")[0]))
 notebooks = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -28,8 +28,8 @@ def texts(notebook):
             yield from (value for kind, value in output.get("data", {}).items() if kind.startswith("text/"))
 
 
-def test_there_are_nine_in_reading_order():
-    assert [path.name[:2] for path in PATHS] == [f"{number}-" for number in range(1, 10)]
+def test_there_are_ten_in_reading_order():
+    assert [path.name.split("-")[0] for path in PATHS] == [str(number) for number in range(1, 11)]
     for path, following in pairwise(PATHS):
         assert f"]({following.name})" in read_notebook(path).cells[-1].source, f"{path.name} does not lead to it"
 
