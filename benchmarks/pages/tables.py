@@ -13,7 +13,7 @@ from ..nir import eight_bits
 from ..nir import report as nir
 from ..robustness import reports as robustness
 from ..speed import report as speed
-from ..studies import causes, neurons, report, trained, weights
+from ..studies import causes, neurons, report, trained, weights, yin_yang
 
 
 def pages() -> dict[str, str]:
@@ -47,6 +47,7 @@ def pages() -> dict[str, str]:
             "tables": f"{accelerators.table_of(compiled)}\n\n{claim_table(accelerators.claims(compiled))}"
         },
         "docs/withstands.md": robustness.parts(),
+        "docs/spike-timing.md": {"yin-yang": yin_yang.section(RESULTS / "yin_yang/result.json")},
         "docs/time-and-memory.md": {},
         "docs/appendix/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
         "docs/appendix/nir.md": {"tables": nir.part(committed("nir"))},
