@@ -23,8 +23,8 @@ from .trained import MEASURED, interval
 
 SIZES, HOW = (5, 120, 3), {"batch": 100, "updates": 3000, "steps": 45, "decay": 0.95, "tau": 10.0, "silent": 0.3}
 READOUTS, SEEDS = ("first spike", "mean potential", "ReLU network"), list(range(10))
-RATES = dict.fromkeys(READOUTS[:2], (0.002, 0.005)) | {READOUTS[2]: (0.005, 0.01, 0.02, 0.05, 0.1)}
-DATA = {"train": (5000, 42), "validation": (1000, 41), "test": (10_000, 40)}  # examples and seeds
+RATES = dict.fromkeys(READOUTS[:2], (0.005, 0.01, 0.02)) | {READOUTS[2]: (0.005, 0.01, 0.02, 0.05, 0.1)}
+DATA = {"train": (5000, 42), "validation": (1000, 41), "test": (10_000, 43)}  # examples and seeds
 
 
 def classes(xy):
