@@ -21,7 +21,7 @@ help:  ## print this
 train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwritten digits, from one seed
 	$(BIN)/python -m benchmarks.digits --seeds 1
 
-test: $(VENV)/test  ## test the package, its laws and what its docs show: three minutes on two cores
+test: $(VENV)/test  ## test the package, its laws and what its docs show: four to five minutes on two cores
 	$(BIN)/python $(PYTEST) -m "$(QUICK)"
 
 test-all: test test-slow  ## test that, and what takes longer: training, processes, notebooks and studies

@@ -35,8 +35,8 @@ class Surrogate(Value):
     or both, as formulas of ``self`` and ``x``. The formulas receive ``x`` as an array, and the parameters in its dtype
     and rank. They need not handle NaN, and may return anything that broadcasts into ``x``. If only ``surrogate_fun`` is
     defined, the gradient is its derivative. If only ``surrogate_grad`` is defined, the surrogate can train a network,
-    but ``origin=True`` raises an error, and its parameters can't be trained. A subclass that overrides one of two
-    formulas discards the other.
+    but a call with ``origin=True`` raises an error, and its parameters can't be trained. If a class defines both, a
+    subclass that overrides one of them discards the other.
 
     Args:
       origin: if True, calling the surrogate returns :math:`g(x)` instead of the spike. It can be set later,
@@ -109,7 +109,7 @@ class Surrogate(Value):
 
     def surrogate_fun(self, x) -> jax.Array:
         """Compute the surrogate function :math:`g(x)`, elementwise, in the dtype of ``x``."""
-        what = "gives no surrogate_fun, so it has no origin, trains no parameter, and needs a surrogate_grad"
+        what = "defines no surrogate_fun, which origin=True, trained parameters and a derived gradient need"
         raise NotImplementedError(f"{type(self).__name__} {what}")
 
     def surrogate_grad(self, x) -> jax.Array:

@@ -77,7 +77,7 @@ def first_spike_cross_entropy(spikes: Any, labels: Any, *, tau: Any = 1.0) -> ja
 
     Args:
       spikes: spikes of the output neurons, ``[time, batch, classes]``, as for :func:`first_spike_times`.
-      labels: the class of each example, integers ``[batch]``.
+      labels: the class of each example, integers ``[batch]`` from 0 to ``classes - 1``.
       tau: the time difference, in time steps, at which a probability falls to 1 / e; above 0.
 
     Returns:
@@ -85,7 +85,8 @@ def first_spike_cross_entropy(spikes: Any, labels: Any, *, tau: Any = 1.0) -> ja
 
     Raises:
       TypeError: ``spikes`` is not an array of real numbers, or ``labels`` are not integers.
-      ValueError: there is no time step, more steps than the dtype can count, or ``tau`` is not above 0.
+      ValueError: there is no time step, more steps than the dtype can count, ``labels`` have another shape, or ``tau``
+        is not above 0.
 
     References:
       Mostafa 2018, "Supervised Learning Based on Temporal Coding in Spiking Neural Networks".
@@ -98,8 +99,10 @@ def first_spike_cross_entropy(spikes: Any, labels: Any, *, tau: Any = 1.0) -> ja
       0.31
     """
     check_number("first_spike_cross_entropy: tau", tau, "above 0", lambda n: n > 0)
-    log_p = jax.nn.log_softmax(-first_spike_times(spikes) / tau)
-    return -jnp.take_along_axis(log_p, jnp.expand_dims(labels, -1), -1).squeeze(-1)
+    log_p, labels = jax.nn.log_softmax(-first_spike_times(spikes) / tau), jnp.asarray(labels)
+    if labels.shape != log_p.shape[:-1]:  # jax would broadcast them
+        raise ValueError(f"expected labels of shape {log_p.shape[:-1]}, one for each example, got {labels.shape}")
+    return -jnp.take_along_axis(log_p, labels[..., None], -1).squeeze(-1)
 
 
 def _silent_until(spikes) -> jax.Array:

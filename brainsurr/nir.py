@@ -62,8 +62,8 @@ def to_nir(
         snnTorch; 1 for sinabs, Speck and spyx.
       method: how the library discretises the equations: ``"euler"`` (the default), decay = 1 - dt / tau, or ``"exp"``,
         decay = exp(-dt / tau).
-      r: the resistance of the neurons: ``"1"`` (the default) or ``"tau/dt"``, which gives the input a gain of 1. With
-        ``method="exp"``, ``"tau/dt"`` stands for 1 / (1 - decay).
+      r: the resistance of neurons that fire: ``"1"`` (the default) or ``"tau/dt"``, which gives the input a gain of 1.
+        With ``method="exp"``, ``"tau/dt"`` stands for 1 / (1 - decay). An ``LI`` always has the gain of its layer.
       reader: the target library, one of ``norse``, ``snntorch``, ``spikingjelly``, ``spyx``, ``jaxpike``, ``sparx``,
         ``sinabs``, ``speck`` (sinabs for the chip), ``rockpool`` (Xylo) and ``lava`` (Loihi). It sets ``method`` and
         ``r``, and the graph is written so that the library computes the same result. If the library does not support a
@@ -113,8 +113,8 @@ def to_nir(
                 WRITERS[kind](f"{kind.__name__.lower()}_{i}", given, to)
             except Exception as error:  # all errors are raised at once
                 to.refused.append(f"{to.owner}: {error}")
-                if not isinstance(given, Population):  # the input shape of the next layer is unknown
-                    break
+                if not isinstance(given, Population) or given.neuron._outputs(to.shape[-1]) != to.shape[-1]:
+                    break  # the input shape of the next layer is unknown
         else:
             to.check_end()
         if to.lost and not lossy:

@@ -113,7 +113,8 @@ def follow(schedule: optax.Schedule) -> optax.GradientTransformation:
     r"""Make parameters follow a schedule instead of their gradient.
 
     After step :math:`n = 1, 2, \dots`, a parameter equals :math:`\mathrm{schedule}(n)`, up to the rounding of one
-    addition in its dtype. Apply it to the parameters of a surrogate with ``optax.partition``.
+    addition in its dtype. For a parameter on another scale, the schedule gives the stored number. Apply it to the
+    parameters of a surrogate with ``optax.partition``.
 
     Args:
       schedule: function from the step count to a value, such as ``optax.linear_schedule(0.1, 0.0, 1000)``.

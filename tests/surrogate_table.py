@@ -24,7 +24,7 @@ FUNCTIONS = {name.replace("_", ""): f for name, f in vars(bs).items() if "surrog
 class Entry:
     """One surrogate: how it is made, and what is known of it.
 
-    Functions take the parameters by name; those of a setting that are not parameters (``n``, ``continuous``) too.
+    Functions take all entries of a setting by name, flags such as ``continuous`` included.
     """
 
     make: Callable[..., bs.Surrogate]

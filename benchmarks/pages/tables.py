@@ -49,6 +49,7 @@ def pages() -> dict[str, str]:
         "docs/withstands.md": robustness.parts(),
         "docs/spike-timing.md": {"yin-yang": yin_yang.section(RESULTS / "yin_yang/result.json")},
         "docs/time-and-memory.md": {},
+        "paper/paper.md": {},
         "docs/appendix/neurons.md": {"table": neurons.part(RESULTS / "neurons")},
         "docs/appendix/nir.md": {"tables": nir.part(committed("nir"))},
         "docs/appendix/chips.md": {"table": eight_bits.part(RESULTS / "eight-bits/result.json")},

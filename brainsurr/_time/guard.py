@@ -84,7 +84,8 @@ def check_stateless_layer(
     run, mesh = running.get(), jax.sharding.get_abstract_mesh()
     if run == CHECK or not isinstance(xs, jax.Array) or mesh.explicit_axes or mesh.manual_axes:
         return False
-    has_examples = xs.ndim > 2 and xs.shape[1] > 1 and not is_batched(xs)
+    shape = tuple(size if isinstance(size, int) else 4 for size in xs.shape)  # jax.export has sizes such as `b`
+    has_examples = xs.ndim > 2 and shape[1] > 1 and not is_batched(xs)
     axes = [TIME] * (run.kind == "unroll") + [BATCH] * (has_examples and not mixes_examples)
     if not axes:
         return False
@@ -98,7 +99,7 @@ def check_stateless_layer(
         function = as_function(layer)
         if function is None:
             return False
-        mixed, is_moved = _mixed_by(function, (run.steps or len(xs), *xs.shape[1:]), xs.dtype, axes)
+        mixed, is_moved = _mixed_by(function, (run.steps or shape[0], *shape[1:]), xs.dtype, axes)
     if TIME in mixed:
         how = "treat each step alone, or keep earlier steps in a state"
         raise ValueError(f"{name} mixes time steps, or depends on the position in time, which unroll changes: {how}")

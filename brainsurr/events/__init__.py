@@ -249,8 +249,8 @@ class Available:
 def available() -> Available:
     """Return whether sparse products are available on this machine, as an object that is true or false.
 
-    The first call on a machine compiles the loops and stores them on disk. Call this function before you load a
-    serialized program that another process compiled, because it registers the loops with XLA.
+    The first call on a machine compiles the loops and stores them on disk. It also registers them with XLA, so call it
+    before you load an executable that another process has compiled and serialised.
 
     Example:
       >>> from brainsurr import events

@@ -43,7 +43,7 @@ class SpikingSequential(nn.Module):
     Attributes:
       layers: modules and functions.
       return_spikes: If True, the outputs are a pair ``ys, spikes``. ``spikes`` is a dictionary of the outputs of the
-        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are LIF layers,
+        layers that fire, by layer index: ``spikes[1]`` is the output of ``layers[1]``. Layers that fire are neurons,
         :class:`SpikingActivation` layers, surrogates, and layers that return such a pair themselves and have
         ``return_spikes=True``. If False, the network drops the spikes of layers that return such a pair.
       mixes_examples: If True, layers may mix the examples of a batch, as batch statistics do, or ``xs`` has no batch

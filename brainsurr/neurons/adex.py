@@ -54,7 +54,7 @@ class AdEx(Neuron, AdExFields):
       adaptation_coupling: the coupling of the adaptation to the potential. A number or ``[features]``.
       adaptation_jump: the increase of the adaptation at each spike. A number or ``[features]``.
       reset_to: the potential after a spike. A number or ``[features]``.
-      peak: the potential at which the neuron fires, above 1. A number or ``[features]``.
+      peak: the potential at which the neuron fires, at least 1. A number or ``[features]``.
       spike_fn: a surrogate, or any other function of ``u - peak``.
 
     References:
@@ -74,8 +74,9 @@ class AdEx(Neuron, AdExFields):
 
     states: ClassVar[tuple[str, ...]] = ("v", "w")
     _gives_spikes = True
-    bounds: ClassVar = {"rate": (0.0, 1.0), "sharpness": (0.01, float("inf")), "adaptation_rate": (0.0, 1.0)}
-    _decays: ClassVar[tuple[str, ...]] = ("rate", "sharpness", "adaptation_rate")
+    bounds: ClassVar = {"rate": (0.0, 1.0), "adaptation_rate": (0.0, 1.0)}
+    bounds |= {"sharpness": (0.01, float("inf")), "peak": (1.0, float("inf"))}
+    _decays: ClassVar[tuple[str, ...]] = ("rate", "sharpness", "adaptation_rate", "peak")
 
     def initial_state(self, x):
         return jnp.zeros_like(x), jnp.zeros_like(x)

@@ -71,4 +71,5 @@ class Izhikevich(Neuron, IzhikevichFields):
         p = v + self.dt * ((0.04 * v + 5) * v + 140 - u + x)
         q = u + self.dt * self.a * (self.b * v - u)
         s = self.spike_fn((p - 30) / 100)
-        return (p + detached(s) * (self.c - p), q + s * self.d), s
+        fired = detached(s)
+        return ((1 - fired) * p + fired * self.c, q + s * self.d), s

@@ -76,6 +76,7 @@ class LearnableDelay(InputHistory, LearnableDelayFields):
     def _check_bounds(self, owner, intervals):
         for name, interval in intervals.items():
             what = f"{owner}: {name}" if interval is None else f"{owner}: bounds of {name}"
+            what += ", at most longest," * (name == "delay")
             widest = self._all_bounds().get(name, (-jnp.inf, jnp.inf))
             check_inside(what, getattr(self, name) if interval is None else interval, widest)
 

@@ -161,6 +161,7 @@ def test_saving(capsys):
     restored = scope["serialization"].from_bytes(scope["blank"], scope["written"])["f"]
     np.testing.assert_array_equal(restored.alpha, np.float32([0.1, 0.2]))
     np.testing.assert_array_equal(scope["exported_spikes"], [0.0, 1.0])
+    np.testing.assert_allclose(scope["exported_ys"], scope["network_ys"], rtol=1e-5, atol=1e-6)  # sums of 8 numbers
 
 
 @pytest.fixture(scope="module")

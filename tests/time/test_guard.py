@@ -141,6 +141,18 @@ def test_a_layer_is_tried_on_time_too():
         run(Nnx, spectrum(0), block_size=5)
 
 
+def test_a_batch_of_any_size_in_an_export():
+    """A flatten passes, and a layer that mixes examples still raises an error."""
+    (batch,) = jax.export.symbolic_shape("batch")
+    for layer, raises in (
+        (lambda xs: xs.reshape(*xs.shape[:2], -1), False),
+        (lambda xs: xs - xs.mean(1, keepdims=True), True),
+    ):
+        run = jax.jit(bn.SpikingSequential([layer]).__call__)
+        with pytest.raises(ValueError, match="mixes the examples") if raises else contextlib.nullcontext():
+            jax.export.export(run)((None,), jax.ShapeDtypeStruct((T, batch, F), jnp.float32))
+
+
 @pytest.mark.parametrize("jit", [False, True])
 def test_a_layer_that_draws_from_a_key_of_another_kind_is_tried(jit):
     """The key is a number or, within a trace, none."""

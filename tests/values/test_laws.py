@@ -35,7 +35,7 @@ X = jnp.asarray([-4.0, -2.5, -1.5, -0.7, -0.2, -0.0, 0.0, 1e-3, 0.3, 0.5, 1.6, 3
 
 cases = pytest.mark.parametrize("case", CASES, ids=name)
 defaults = pytest.mark.parametrize("case", DEFAULTS, ids=name)
-# For the laws that cost most: where a setting is not the default, in `make test-exhaustive` alone.
+# For the laws that cost most: settings other than the default run only in `make test-exhaustive`.
 costly_cases = pytest.mark.parametrize("case", all_but(DEFAULTS, CASES), ids=name)
 # For the law that costs most by far: the simplest formula, and one with a power.
 A_FEW = [case for case in DEFAULTS if case.entry.make in (bs.LogTailedRelu, bs.QPseudoSpike)]
@@ -77,7 +77,8 @@ def with_respect_to(case, parameter, x):
 def test_the_table_is_complete():
     assert {*EXPORTED.values(), bs.Scaled} == {type(case.make()) for case in DEFAULTS}
     functions = {f for f in vars(bs).values() if inspect.isfunction(f) and "surrogates" in f.__module__}
-    assert functions == {entry.function for entry in FAMILY if entry.function}
+    assert functions == {entry.function for entry in FAMILY}
+    assert {name.lower() for name in EXPORTED} == {f.__name__.replace("_", "") for f in functions}
     assert set(bs.__all__) <= set(vars(bs))
 
 

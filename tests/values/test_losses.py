@@ -70,3 +70,5 @@ def test_bad_spikes(spikes, error, match):
             f(spikes)
     with pytest.raises(ValueError, match="tau"):
         losses.first_spike_cross_entropy(SPIKES, LABELS, tau=0.0)
+    with pytest.raises(ValueError, match="one for each example"):
+        losses.first_spike_cross_entropy(SPIKES, LABELS[:1])

@@ -351,7 +351,7 @@ def test_gradient_alone_trains_a_network_but_not_itself():
         assert_close(jax.vmap(jax.grad(height * f))(X), height * 2 / (1 + np.abs(X)), FORMULA)
     uses = f.replace(origin=True), (3 * f).surrogate_fun, jax.grad(lambda x: f.replace(alpha=x)(x))
     for use in (*uses, jax.grad(Of())):  # the last one has no formula at all
-        with pytest.raises(NotImplementedError, match="gives no surrogate_fun"):
+        with pytest.raises(NotImplementedError, match="no surrogate_fun"):
             use(0.5)
 
 
@@ -385,7 +385,7 @@ def test_a_formula_given_anew_takes_the_place_of_both():
         slope = jax.vmap(jax.grad(Atan(2.0, origin=origin)))(X)
         assert_close(slope, 2 / (1 + 4 * x**2), FORMULA)
     assert_close(jax.vmap(jax.grad(Halved()))(X), 0.5 * bs.Sigmoid().surrogate_grad(X), 4 * FORMULA)
-    with pytest.raises(NotImplementedError, match="Halved gives no surrogate_fun"):
+    with pytest.raises(NotImplementedError, match="Halved defines no surrogate_fun"):
         Halved(origin=True)(X)
     assert_close(jax.vmap(jax.grad(Closed(2.0)))(X), 2 / np.cosh(2 * x) ** 2, 4 * FORMULA)
     assert_close(Closed(2.0).replace(origin=True)(X), PrimitiveOnly(2.0).surrogate_fun(X), FORMULA)
