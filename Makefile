@@ -85,6 +85,7 @@ soak: $(VENV)/test  # train, save, resume and change everything for half an hour
 	$(BIN)/python -m benchmarks.robustness.soak
 
 test-package: dist  # the sdist has what git tracks, and the checkout makes the same wheel as the sdist
+	$(BUILD)/bin/twine check --strict dist/*
 	$(BUILD)/bin/check-sdist
 	$(BUILD)/bin/python -m build --wheel --outdir dist/checkout
 	cmp dist/*.whl dist/checkout/*.whl
@@ -100,7 +101,7 @@ dist: $(BUILD)/build  # the sdist, and from it the wheel
 
 $(BUILD)/build:
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet 'build>=1.2' 'check-sdist>=1.0'
+	$(@D)/bin/pip install --quiet 'build>=1.2' 'check-sdist>=1.0' 'twine>=6.1'
 	touch $@
 
 $(FLOOR)/floor: pyproject.toml

@@ -15,6 +15,7 @@ import jax
 
 from ._bounds import Interval
 from ._modules import NeuronModule
+from ._value import annotations_of
 from .neurons import Neuron, Recurrent
 from .neurons._neuron import fields_of
 from .neurons._spikes import spike_fields
@@ -114,14 +115,14 @@ class NeuronLayer(NeuronModule):
         if kind is not None:
             cls._layers[kind], cls._neuron_class, cls.fires = cls, kind, bool(spike_fields(kind))
             cls._made_of = fields_of(kind)
-            cls.__annotations__ = dict(inspect.get_annotations(cls))
+            cls.__annotations__ = dict(annotations_of(cls))
             for field in fields_of(kind):
                 here = copy.copy(field)
                 here.kw_only = not field.metadata.get("by_position")
                 setattr(cls, field.name, here)
                 cls.__annotations__[field.name] = field.type
             cls.__doc__ = _docstring(cls)
-        if cls._construct and hasattr(cls, "_neuron_class") and (kind is not None or inspect.get_annotations(cls)):
+        if cls._construct and hasattr(cls, "_neuron_class") and (kind is not None or annotations_of(cls)):
             cls._construct()
         super().__init_subclass__(**kwargs)
 

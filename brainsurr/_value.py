@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import functools
 import inspect
+import sys
 import types
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
@@ -14,6 +15,13 @@ import numpy as np
 from . import _pytree
 from ._arrays import as_parameter, is_number, mapped, match_dtype_and_rank
 from ._checks import check_flag
+
+if sys.version_info >= (3, 14):  # which does not evaluate annotations, and their names may exist for type checkers only
+    import annotationlib
+
+    annotations_of = functools.partial(annotationlib.get_annotations, format=annotationlib.Format.FORWARDREF)
+else:
+    annotations_of = inspect.get_annotations
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -71,7 +79,7 @@ class Value:
     @classmethod
     def _check_class(cls):
         """Raise a TypeError if an annotated name or a number in the class body is not a dataclass field."""
-        annotations, own, names = inspect.get_annotations(cls), vars(cls), _field_names(cls)
+        annotations, own, names = annotations_of(cls), vars(cls), _field_names(cls)
         fields = own.get("__dataclass_fields__", {})
         if "__init__" in own and not fields:  # the class sets its attributes itself
             return

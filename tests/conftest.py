@@ -1,12 +1,12 @@
 """The strictest jax there is: what is clean here runs under any setting of a user."""
 
-import fcntl
 import gc
 import itertools
 
 import before_jax
 import jax
 import pytest
+from filelock import FileLock
 
 tests_run = itertools.count(1)
 gc.set_threshold(200_000)  # collecting more often takes a tenth of the time, on what jax has traced and keeps
@@ -66,8 +66,7 @@ def once(tmp_path_factory, worker_id):
 
     def filled(name, fill):
         folder = (base if worker_id == "master" else base.parent) / name
-        with folder.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder.with_suffix(".lock")):
             if not folder.exists():
                 folder.mkdir()
                 fill(folder)

@@ -189,4 +189,4 @@ def markdown(heads: list[str], lines: Iterable[list[str]]) -> str:
 
 if __name__ == "__main__":
     for path, text in pages().items():
-        (ROOT / path).write_text(text)
+        (ROOT / path).write_text(text, encoding="utf-8")

@@ -66,13 +66,13 @@ class Fault(NamedTuple):
 
     def diff(self) -> str:
         """Return the changed lines as a diff."""
-        pair = (ROOT / self.path).read_text().splitlines(), self.text.splitlines()
+        pair = (ROOT / self.path).read_text(encoding="utf-8").splitlines(), self.text.splitlines()
         return "\n".join(line.rstrip() for line in [*difflib.unified_diff(*pair, lineterm="", n=0)][3:])
 
 
 def faults_of(path: str) -> dict[str, list[tuple]]:
     """Return all possible changes to a file, by kind: ``(path, kind, lines, first byte, last byte, text)``."""
-    source = (ROOT / path).read_text().encode()
+    source = (ROOT / path).read_text(encoding="utf-8").encode()
     starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
     found = defaultdict(list)
     for kind, node, text in changes(ast.parse(source)):
@@ -83,7 +83,7 @@ def faults_of(path: str) -> dict[str, list[tuple]]:
 
 def planted(path, kind, lines, first, last, text) -> Fault | None:
     """Return the file with a change, or None if the change is invalid or leaves the program the same."""
-    source = (ROOT / path).read_text().encode()
+    source = (ROOT / path).read_text(encoding="utf-8").encode()
     changed = (source[:first] + text.encode() + source[last:]).decode()
     try:
         same = ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source))
@@ -233,7 +233,7 @@ def found_by(fault: Fault, tests: list[str]) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        (tree / fault.path).write_text(fault.text)
+        (tree / fault.path).write_text(fault.text, encoding="utf-8")
         for names in filter(None, (tests, ["tests", "brainsurr"])):
             try:
                 done = _tested(tree, ["-x", *names], LIMIT_S)

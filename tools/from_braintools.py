@@ -5,6 +5,7 @@ prints the lines that you have to change by hand.
 """
 
 import ast
+import glob
 import itertools
 import shutil
 import sys
@@ -15,7 +16,7 @@ BEFORE = "braintools.surrogate"
 
 def main(paths: list[str]):
     """Convert files."""
-    for path in map(Path, paths):
+    for path in map(Path, itertools.chain(*(glob.glob(path) or [path] for path in paths))):  # no shell on Windows does
         try:
             source = path.read_bytes().decode("utf-8-sig").encode()  # `ast` counts bytes, without a byte order mark
             new, left = convert(source)

@@ -17,7 +17,7 @@ def filled(page: str, parts: Mapping[str, str]) -> str:
     Raises:
       ValueError: The page lacks the markers of a part.
     """
-    text = (ROOT / page).read_text()
+    text = (ROOT / page).read_text(encoding="utf-8")
     for name, part in parts.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marked.search(text):

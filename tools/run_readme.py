@@ -48,7 +48,7 @@ def differ(printed: str, shown: str) -> bool:
 
 
 if __name__ == "__main__":
-    for command, code, shown in parts((ROOT / "README.md").read_text()):
+    for command, code, shown in parts((ROOT / "README.md").read_text(encoding="utf-8")):
         print(command, end="", flush=True)
         printed = run(command, code)
         print(printed, end="", flush=True)

@@ -62,7 +62,7 @@ def main():
     FOLDER.mkdir()
     surrogate_pictures.each(FOLDER)
     for name, f in exported_surrogates().items():
-        (FOLDER / f"{name}.md").write_text(page(name, f))
+        (FOLDER / f"{name}.md").write_text(page(name, f), encoding="utf-8")
     (FOLDER / "pictures.txt").write_text("\n".join(PICTURE.format(name=name) for name in exported_surrogates()))
 
 

@@ -6,7 +6,6 @@ This needs only the standard library, because the processes of other libraries u
 import gc
 import os
 import re
-import resource
 import statistics
 import sys
 import time
@@ -54,8 +53,10 @@ def cores() -> int:
 
 
 def peak_memory():
-    """Return the peak memory of this process so far, in bytes."""
+    """Return the peak memory of this process so far, in bytes; not on Windows."""
     status = Path("/proc/self/status")
     if status.exists():  # on Linux, getrusage starts from the peak of the parent process
         return 1024 * int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1])
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -6,4 +6,4 @@ from .tables import draw, pages
 if __name__ == "__main__":
     draw()
     for page, text in pages().items():
-        (ROOT / page).write_text(text)
+        (ROOT / page).write_text(text, encoding="utf-8")

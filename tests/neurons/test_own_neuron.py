@@ -1,6 +1,7 @@
 """A neuron of one's own: in plain jax and in each framework it does what its class says, and what is wrong is named."""
 
 import dataclasses
+import sys
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -280,3 +281,12 @@ def test_bounds_of_a_class_hold_for_its_surrogate(host):
 def test_an_integer_is_not_trained(host):
     with pytest.raises(ValueError, match="learnable='refractory' is not a parameter;"):
         host.layers.layer(own(refractory=2))(3, learnable="refractory")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated before 3.14")
+def test_an_annotation_may_name_what_only_type_checkers_import():
+    @dataclasses.dataclass(eq=False, repr=False)
+    class Own(LIF):
+        gain: Unknown = 2.0  # noqa: F821
+
+    assert Own(gain=3.0).gain == 3.0

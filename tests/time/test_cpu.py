@@ -39,6 +39,8 @@ print(json.dumps([said, jax.device_count(), faults, raised]))
 
 @pytest.fixture
 def process(environment):
+    pytest.importorskip("resource", reason="not on Windows")
+
     def run(environ=(), **arguments):
         environ = environment | {"JAX_PLATFORMS": "cpu"} | dict(environ)
         command = [sys.executable, "-c", CODE, json.dumps(arguments)]
