@@ -58,7 +58,7 @@ def test_pages_show_the_result_files_and_quote_their_tables():
         for paragraph in text.split("\n\n"):
             said = re.findall(NUMBER, re.sub(r"<!--.*?-->", "", paragraph, flags=re.DOTALL))
             for source, numbers in re.findall(r"<!-- from (\S+):\s(.*?)-->", paragraph, re.DOTALL):
-                parts = re.findall(r"<!-- (\w+) -->.*?<!-- /\1 -->", pages[source], re.DOTALL)
+                parts = re.findall(r"<!-- ([\w-]+) -->.*?<!-- /\1 -->", pages[source], re.DOTALL)
                 tables_of = "".join(
                     pages[source].partition(f"<!-- {part} -->")[2].partition(f"<!-- /{part}")[0] for part in parts
                 )
