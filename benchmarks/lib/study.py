@@ -60,7 +60,6 @@ class Runs:
     def run(self, train: Callable[[], Mapping[str, Any]], *key: Any) -> dict[str, Any]:
         """Return the row of a run as a dictionary; if the file lacks it, run it and add it."""
         self.bar.set_postfix_str(", ".join(map(str, key)))
-        self.bar.update()
         key = tuple(as_json(key))
         if key not in self._rows:
             wall, cpu = time.perf_counter(), time.process_time()
@@ -71,6 +70,7 @@ class Runs:
             self._rows[key] = row
             self.result["rows"] = sorted(self._rows.values(), key=repr)
             results.write(self.path, self.result)
+        self.bar.update()
         return dict(zip(self.result["columns"], self._rows[key], strict=True))
 
     def finish(self, part: str, **grid: Any):
