@@ -37,13 +37,13 @@ def test_larger_values_fire_earlier():
 @pytest.mark.usefixtures("lenient")
 def test_a_small_run_learns_and_the_best_rate_is_shown(monkeypatch, tmp_path):
     """First spikes learn later than this; notebook 10 trains them. A made-up row wins by its validation accuracy."""
-    monkeypatch.setattr(yin_yang, "RATES", dict.fromkeys(yin_yang.READOUTS, (0.005,)))
+    monkeypatch.setattr(yin_yang, "RATES", dict.fromkeys(yin_yang.RATES, (0.005,)))
     monkeypatch.setattr(yin_yang, "SEEDS", [0, 1, 2])
     monkeypatch.setitem(yin_yang.HOW, "updates", 100)
     yin_yang.main(["--out", str(tmp_path)])
     path = tmp_path / "result.json"
     result = json.loads(path.read_text())
-    assert [row[0] for row in result["rows"]] == sorted(yin_yang.READOUTS, key=repr)
+    assert [row[0] for row in result["rows"]] == sorted(yin_yang.RATES)
     assert all(np.shape(row[3]) == (3,) and (row[0] == "first spike" or min(row[2]) > 0.5) for row in result["rows"])
     result["rows"] += [["ReLU network", 0.1, [1.0] * 3, [0.1, 0.2, 0.3], 0, 0, 0]]
     path.write_text(json.dumps(result))
