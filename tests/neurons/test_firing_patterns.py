@@ -1,4 +1,4 @@
-"""AdEx and Izhikevich neurons: the spikes of norse, and the firing patterns of the papers."""
+"""AdEx and Izhikevich neurons: the spikes of norse and brainpy, and the firing patterns of the papers."""
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,21 @@ def test_spikes_are_those_of_norse():
     adapts = {"adaptation_rate": 0.01, "adaptation_coupling": 0.5, "adaptation_jump": 0.25}
     assert spike_times(AdEx(rate=0.1, sharpness=0.5, reset_to=-0.25, peak=1.0, **adapts), WAVE) == ADEX
     assert spike_times(Izhikevich(c=-50.0, d=2.0, dt=0.25), 5 * WAVE) == IZHIKEVICH
+
+
+# From brainpy 2.9.0: the steps in which `Izhikevich` and `AdExIF` fire, with exponential Euler steps of 0.01 ms. AdExIF
+# has V_rest=-65, V_reset=-60, V_T=-50, V_th=-40 and delta_T=2 mV, tau=10 and tau_w=50 ms, a=0.1 S and b=2 mA.
+BRAINPY_ADEX = [1293, 2530, 3937, 5501, 7190, 8967, 10800, 12665, 14549, 16443, 18342]
+BRAINPY_IZHIKEVICH = [312, 2625, 7110, 11593, 16076]
+
+
+def test_small_steps_converge_to_the_spikes_of_brainpy():
+    """Both methods are of first order, so that each interval may differ by a step or two."""
+    adapts = {"adaptation_rate": 0.01 / 50, "adaptation_coupling": 0.1, "adaptation_jump": 2 / 15}
+    adex = AdEx(rate=0.01 / 10, sharpness=2 / 15, reset_to=5 / 15, peak=25 / 15, **adapts)
+    for neuron, x, expected in ((adex, 25 / 15, BRAINPY_ADEX), (Izhikevich(dt=0.01), 10.0, BRAINPY_IZHIKEVICH)):
+        late = np.subtract(spike_times(neuron, np.full(20_000, x)), expected)
+        assert np.all(np.abs(late) <= 2 * np.arange(1, len(expected) + 1))
 
 
 def test_a_steep_upstroke_does_not_overflow():
