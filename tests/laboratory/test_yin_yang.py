@@ -36,7 +36,7 @@ def test_larger_values_fire_earlier():
 @pytest.mark.slow
 @pytest.mark.usefixtures("lenient")
 def test_a_small_run_learns_and_the_best_rate_is_shown(monkeypatch, tmp_path):
-    """First spikes learn later than this; notebook 10 trains them. A made-up row wins by its validation accuracy."""
+    """Networks that are read by their spikes learn more slowly. A made-up row wins by its validation accuracy."""
     monkeypatch.setattr(yin_yang, "RATES", dict.fromkeys(yin_yang.RATES, (0.005,)))
     monkeypatch.setattr(yin_yang, "SEEDS", [0, 1, 2])
     monkeypatch.setitem(yin_yang.HOW, "updates", 100)
@@ -44,7 +44,8 @@ def test_a_small_run_learns_and_the_best_rate_is_shown(monkeypatch, tmp_path):
     path = tmp_path / "result.json"
     result = json.loads(path.read_text())
     assert [row[0] for row in result["rows"]] == sorted(yin_yang.RATES)
-    assert all(np.shape(row[3]) == (3,) and (row[0] == "first spike" or min(row[2]) > 0.5) for row in result["rows"])
+    assert all(np.mean(row[2]) > (0.4 if "spike" in row[0] else 0.6) for row in result["rows"])  # chance is a third
+    assert all(np.shape(row[3]) == (3,) for row in result["rows"])
     result["rows"] += [["ReLU network", 0.1, [1.0] * 3, [0.1, 0.2, 0.3], 0, 0, 0]]
     path.write_text(json.dumps(result))
     shown = {row[0]: row[1:] for row in cells(yin_yang.section(path)) if row}
