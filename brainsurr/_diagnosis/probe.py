@@ -96,7 +96,8 @@ def measure(loss: Callable, transform: Any) -> tuple[float, dict[Use, Any], list
     with fresh_trace():
         transform.make_jaxpr(lambda: loss(find))()
     if not any(use.name for use in shapes):
-        raise ValueError("diagnose: loss_fn used no spiking layer: wrap a bare surrogate in SpikingActivation")
+        fix = "call the network that loss_fn gets, and wrap a bare surrogate in SpikingActivation"
+        raise ValueError(f"diagnose: loss_fn used no spiking layer: {fix}")
     if differentiated:
         raise ValueError(f"diagnose: leave out the term of the loss that differentiates {', '.join(differentiated)}")
     with fresh_trace():
