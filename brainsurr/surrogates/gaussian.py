@@ -151,12 +151,17 @@ def _bell(z):
 
 def _normal(x, sigma):
     """Return the normal density."""
-    return _bell(x / (SQRT_2 * sigma)) / (SQRT_2 * SQRT_PI * sigma)
+    return _bell(_scores(x, sigma)) / (SQRT_2 * SQRT_PI * sigma)
 
 
 def _normal_area(x, sigma):
     """Return the integral of the normal density from 0."""
-    return jax.lax.erf(bounded(x / (SQRT_2 * sigma))) / 2
+    return jax.lax.erf(bounded(_scores(x, sigma))) / 2
+
+
+def _scores(x, sigma):
+    """Return x / (sqrt(2) sigma) by a reciprocal: jax 0.12.1 multiplies the gradient 0 by a quotient that overflows."""
+    return x * (1 / (SQRT_2 * sigma))
 
 
 erf = function(ERF, "erf")
