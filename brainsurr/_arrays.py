@@ -128,6 +128,11 @@ def is_negative(x: jax.Array) -> jax.Array:
     return (bits < 0) & (bits != jnp.iinfo(bits.dtype).min)  # the smallest integer is -0.0
 
 
+def divide(x, scale):
+    """Return x / scale by a reciprocal: since jax 0.12.1, the derivative of a quotient is NaN where it overflows."""
+    return x * (1 / scale)
+
+
 @jax.custom_jvp
 def with_sign_of(x: jax.Array, other: jax.Array) -> jax.Array:
     """Return x with the sign of ``other``; where ``other`` isn't 0, |x| is at least the smallest normal number."""

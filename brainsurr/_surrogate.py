@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._arrays import as_parameter, is_number, variable_value, with_sign_of
+from ._arrays import as_parameter, divide, is_number, variable_value, with_sign_of
 from ._checks import check_number, check_surrogate
 from ._kernel import elementwise, spike
 from ._value import Value, copy_of
@@ -265,9 +265,7 @@ def _quotient(x, width):
     """Return x / width, finite and with the sign of x if x is finite. Where the derivative might overflow, it is 0."""
     if isinstance(width, int | float) and width == 1:
         return x
-    # Not x / width: since jax 0.12.1, its derivative contains the quotient, infinity times 0 where it isn't selected.
-    # The sign is kept because a surrogate may jump at 0.
-    largest, quotient = float(jnp.finfo(x.dtype).max), with_sign_of(x * (1 / width), x)
+    largest, quotient = float(jnp.finfo(x.dtype).max), with_sign_of(divide(x, width), x)  # a surrogate may jump at 0
     # The derivative with respect to the width is x / width^2 times a factor of the formula, such as a steepness.
     near = jnp.abs(x) <= largest / 1024 * jnp.square(jnp.minimum(1.0, width))
     far = jnp.where(jnp.isinf(x), x, jnp.clip(quotient, -largest, largest))

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from .._arrays import divide
 from .._surrogate import Parameter, Surrogate, function
 from ._stable import SQRT_2, SQRT_PI, bounded
 
@@ -151,17 +152,12 @@ def _bell(z):
 
 def _normal(x, sigma):
     """Return the normal density."""
-    return _bell(_scores(x, sigma)) / (SQRT_2 * SQRT_PI * sigma)
+    return _bell(divide(x, SQRT_2 * sigma)) / (SQRT_2 * SQRT_PI * sigma)
 
 
 def _normal_area(x, sigma):
     """Return the integral of the normal density from 0."""
-    return jax.lax.erf(bounded(_scores(x, sigma))) / 2
-
-
-def _scores(x, sigma):
-    """Return x / (sqrt(2) sigma) by a reciprocal: jax 0.12.1 multiplies the gradient 0 by a quotient that overflows."""
-    return x * (1 / (SQRT_2 * sigma))
+    return jax.lax.erf(bounded(divide(x, SQRT_2 * sigma))) / 2
 
 
 erf = function(ERF, "erf")

@@ -44,7 +44,8 @@ def test_a_small_run_learns_and_the_best_rate_is_shown(monkeypatch, tmp_path):
     path = tmp_path / "result.json"
     result = json.loads(path.read_text())
     assert [row[0] for row in result["rows"]] == sorted(yin_yang.RATES)
-    assert all(np.mean(row[2]) > (0.4 if "spike" in row[0] else 0.6) for row in result["rows"])  # chance is a third
+    assert all(np.mean(row[2]) > 0.4 for row in result["rows"])  # chance is a third
+    assert all(min(row[2]) > 0.5 for row in result["rows"] if "spike" not in row[0])
     assert all(np.shape(row[3]) == (3,) for row in result["rows"])
     result["rows"] += [["ReLU network", 0.1, [1.0] * 3, [0.1, 0.2, 0.3], 0, 0, 0]]
     path.write_text(json.dumps(result))
