@@ -101,9 +101,10 @@ def start(number, *command, env, **how):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         many = f"--coordinator=localhost:{free.getsockname()[1]}", f"--num-processes={number}"
-    cpu = {"JAX_PLATFORMS": "cpu"} if number > 1 else {}  # processes on one machine can't share an accelerator
+    if number > 1:  # they can't share an accelerator; programs that jax 0.12.1 reads from its cache hang
+        env = env | {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
     command = [sys.executable, *command, *many]
-    return [subprocess.Popen([*command, f"--process-id={i}"], env=env | cpu, **how) for i in range(number)]
+    return [subprocess.Popen([*command, f"--process-id={i}"], env=env, **how) for i in range(number)]
 
 
 def start_jax(args):

@@ -197,11 +197,11 @@ def test_a_cell_step_by_step_is_the_neuron(host, case):
 @law(Plain, *HOSTS, cases=[case for case in CASES if not issubclass(case.kind, Unmatched)])
 def test_the_state_has_its_own_dtype(host, case):
     if host is Plain:
-        state, ys = case.neuron(case.neuron.initial_state(XS[0].astype(jnp.bfloat16)), XS)
+        state, ys = case.neuron(case.neuron.initial_state(XS[0].astype(jnp.float16)), XS)
     else:
-        state, ys = called(host, case.layer(host, param_dtype=jnp.bfloat16), (B, F), XS)
+        state, ys = called(host, case.layer(host, param_dtype=jnp.float16), (B, F), XS)
     assert ys.dtype == jnp.float32
-    assert {leaf.dtype for leaf in jax.tree.leaves(state)} <= {jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.int32)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(state)} <= {jnp.dtype(jnp.float16), jnp.dtype(jnp.int32)}
 
 
 def in_blocks(run):
