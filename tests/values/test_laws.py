@@ -257,7 +257,6 @@ def test_every_finite_number_of_a_half_precision(case, dtype):
         assert bad.size == 0, f"{what} at {wide[bad[:3]]} is {y[bad[:3]]}, not {reference[bad[:3]]}"
 
 
-@pytest.mark.slow
 @costly_cases
 def test_extremes_of_float32(case):
     for what, y in everything_at(case, EXTREMES).items():
