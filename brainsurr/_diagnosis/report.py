@@ -160,7 +160,8 @@ def _sentences_about(name: str, layers: dict[str, LayerReport]) -> list[str]:
     }
     said = [of_status[layer.status]] if layer.status in of_status else []
     if not (before or is_far) and layer.silent >= NEARLY_ALL and layer.spread < HARDLY * -layer.membrane:
-        said.append(f"{name} hardly responds to its input: {level}. Scale the input to a standard deviation of 1.")
+        how = "If the input varies little, scale it to a standard deviation of 1."
+        said.append(f"{name} hardly responds to its input. {how}")
     if layer.status != "dead" and layer.dead >= WORTH_SAYING:
         why = "they never fire, and their surrogate gradient is always 0"
         said.append(f"{name}: {layer.dead:.1%} of its neurons are dead: {why}. To fix this, {suggestion}.")

@@ -28,7 +28,8 @@ def installed(lines, folder):
     if not shutil.which(python) or subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
         pytest.skip(f"there is no {python}")
     subprocess.run([python, "-m", "venv", folder], check=True)
-    alone = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    ours = ("PYTHONPATH", "VIRTUAL_ENV", "XLA_FLAGS")
+    alone = {name: value for name, value in os.environ.items() if name not in ours}
     alone |= {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "LAVA": str(folder / "bin/python")}
     for line in re.findall("`(pip .*?)`", lines):
         subprocess.run(line.replace("pip install", "pip install --quiet"), shell=True, check=True, env=alone)
