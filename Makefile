@@ -1,5 +1,6 @@
 # PYTHON=python3.13 make test   picks another interpreter, with an environment of its own.
 PYTHON ?= python3
+# make test ARGS='-k LIF'        passes arguments to pytest.
 # WORKERS=2 make test           uses two processes instead of one for each core, up to eight.
 WORKERS ?= logical --maxprocesses 8
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -22,7 +23,7 @@ train: $(VENV)/train  ## train two spiking networks and a ReLU network on handwr
 	$(BIN)/python -m benchmarks.digits --seeds 1
 
 test: $(VENV)/test  ## test the package, its laws and what its docs show: four to five minutes on two cores
-	$(BIN)/python $(PYTEST) -m "$(QUICK)"
+	$(BIN)/python $(PYTEST) -m "$(QUICK)" $(ARGS)
 
 test-all: test test-slow  ## test that, and what takes longer: training, processes, notebooks and studies
 

@@ -129,7 +129,7 @@ def is_negative(x: jax.Array) -> jax.Array:
 
 
 def divide(x, scale):
-    """Return x / scale by a reciprocal: since jax 0.12.1, the derivative of a quotient is NaN where it overflows."""
+    """Return x * (1 / scale). Since jax 0.12.1, the derivative of x / scale is NaN where x / scale overflows."""
     return x * (1 / scale)
 
 

@@ -2,7 +2,7 @@
 
 A newcomer enters here and is tested; an exported class that is missing fails `test_the_table_is_complete`.
 The formulas are those of the papers (docstring and References of each class), in plain float64, written for this
-table and not taken from the package. `tests/values/test_laws.py` holds them against each other and the package to them.
+table and not taken from the package. `tests/values/test_laws.py` compares g with dg, and the package with both.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class Entry:
     settings: list[dict[str, Any]]  # the first holds the defaults
     g: Callable  # primitive
     dg: Callable  # gradient
-    ends: Callable | None = None  # primitive and gradient at -inf and +inf, if they are not those at -1e150 and 1e150
+    ends: Callable | None = None  # limits at -inf and +inf of g and dg, needed if their values at -1e150 and 1e150 are not close to them
     kinks: Callable = lambda **_: [0.0]  # where the gradient jumps or has a corner
     static: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Draw the gallery of surrogates and the picture at the top of the README: ``python -m tools.surrogate_pictures``."""
+"""Draw the gallery of surrogates and the first picture of the docs: ``python -m tools.surrogate_pictures``."""
 
 import inspect
 from pathlib import Path
