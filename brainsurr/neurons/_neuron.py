@@ -296,7 +296,7 @@ def as_state(neuron: Neuron, state, shape: tuple[int, ...]):
         kinds = [neuron._as_input if is_float(like) else as_real for like in likes]
         leaves = [convert(leaf, "carry") for convert, leaf in zip(kinds, leaves, strict=True)]
     if not fits or [leaf.shape for leaf in leaves] != [like.shape for like in likes]:
-        what = f"the carry has shapes {shapes(state)}, a step of shape {shape} needs {shapes(expected)}"
+        what = f"the state has shapes {shapes(state)}, a step of shape {shape} needs {shapes(expected)}"
         raise ValueError(f"{owner}: {what}. Use initialize_carry or init_state; jnp.swapaxes if xs is batch-first")
     return jax.tree.unflatten(wanted, leaves)
 
