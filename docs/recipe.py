@@ -29,7 +29,7 @@ def load():
     """Return examples and labels, NumPy arrays, to train, to validate and to test.
 
     Features are floats between 0 and 1, or scaled to a deviation of 1. Labels are 0, 1, 2, ...:
-    ``np.unique(y, return_inverse=True)[1]`` makes them of others, of all parts at once.
+    For other labels ``y``, of all parts together, pass ``np.unique(y, return_inverse=True)[1]``.
     """
     x, y = load_digits(return_X_y=True)
     part = partial(train_test_split, test_size=0.2, random_state=SEED)

@@ -31,7 +31,7 @@ class Entry:
     settings: list[dict[str, Any]]  # the first holds the defaults
     g: Callable  # primitive
     dg: Callable  # gradient
-    ends: Callable | None = None  # limits at -inf and +inf of g and dg, needed if their values at -1e150 and 1e150 are not close to them
+    ends: Callable | None = None  # limits of g and dg at -inf and +inf, if far from those at -1e150 and 1e150
     kinks: Callable = lambda **_: [0.0]  # where the gradient jumps or has a corner
     static: tuple[str, ...] = ()
 

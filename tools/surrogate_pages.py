@@ -45,7 +45,7 @@ def page(name: str, f: bs.Surrogate) -> str:
     function = functions().get(name)
     return PAGE.format(
         name=name,
-        bounds=f"A layer that trains it keeps {', '.join(bounds)}, unless it is told otherwise." if bounds else "",
+        bounds=f"By default, a layer that trains it keeps {', '.join(bounds)}." if bounds else "",
         function=f".. autofunction:: {function}" if function else "",
     )
 

@@ -32,7 +32,7 @@ class LogTailedRelu(Surrogate):
     fires then receives no gradient and stays silent. With a small alpha above 0, it can recover.
 
     The documentation's page *Which surrogate?* compares three variants. Of these, use
-    ``LogTailedRelu(0.1).scaled(width=0.25)`` with a tuned learning rate, or ``LogTailedRelu(0.01)`` with a fixed one.
+    ``LogTailedRelu(0.1).scaled(width=0.25)`` with a tuned learning rate, or ``LogTailedRelu(0.01)`` without tuning.
     Other surrogates, such as :class:`Sigmoid`, reach a higher accuracy.
 
     The gradient starts to fall at 1. ``f.scaled(width=w)`` (:meth:`Surrogate.scaled`) moves this point to any other w,
@@ -52,11 +52,11 @@ class LogTailedRelu(Surrogate):
     Note:
       The derivative with respect to :math:`\alpha` is the derivative of the primitive, :math:`\min(x, 0)`: see
       :func:`brainsurr.spike`. Training follows this derivative, which need not lead to the :math:`\alpha` that trains
-      best, and has no limit of its own. So train :math:`\alpha` within bounds, as the layers do by default, and start
-      from a small value.
+      best, and can move :math:`\alpha` without limit. So train it within bounds, as the layers do by default, and
+      start from a small value.
 
     See Also:
-      :class:`LeakyRelu`, without the tail, which deep and recurrent networks need.
+      :class:`LeakyRelu`, without the tail. Deep and recurrent networks need the tail.
       :class:`FakeNumericalGradient`, with the tail on both sides.
       :class:`Sigmoid`, the default of the layers.
 
