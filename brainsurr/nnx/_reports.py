@@ -48,8 +48,8 @@ def diagnose(net: nnx.Module, loss_fn: Callable[[Any], Any], *, mask: Any = None
         deviation of 0.018), so training can't change them. To fix this, scale up the weights
         before it (see brainsurr.initializers) or lower its threshold; or raise alpha of its
         LogTailedRelu from 0 to 0.1, and a gradient passes at 100.0% of its membrane values.
-      layers.0 hardly responds to its input. If the input varies little, scale it to a standard
-        deviation of 1.
+      layers.0 hardly responds to its input. If the input varies little, scale it to a
+        standard deviation of 1.
     """
     intervals = {name: variable.get_metadata().get("bounds") for name, variable in _variables(net).items()}
     return examine(partial(_watched, net, loss_fn), mask, _parameters(net), intervals)
