@@ -1,8 +1,8 @@
 # PYTHON=python3.13 make test   picks another interpreter, with an environment of its own.
 PYTHON ?= python3
-# make test ARGS='-k LIF'        passes arguments to pytest.
 # WORKERS=2 make test           uses two processes instead of one for each core, up to eight.
 WORKERS ?= logical --maxprocesses 8
+# ARGS='-k LIF' make test       passes arguments to pytest.
 VENV := .venv/$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(VENV)/bin
 PEERS := $(dir $(VENV))peers-$(notdir $(VENV))

@@ -70,8 +70,8 @@ class Trained:
       param_dtype: dtype of the parameters and the state. The output has the dtype of the input.
     """
 
-    learnable: str | Iterable[str] | Mapping[str, str] = dataclasses.field(default=(), repr=False)
-    bounds: Mapping[str, Interval | None] | None = dataclasses.field(default=NoBounds(), repr=False)
+    learnable: str | Iterable[str] | Mapping[str, str] = ()
+    bounds: Mapping[str, Interval | None] | None = NoBounds()
     carry_init: Callable | None = None
     param_dtype: Any = NeuronModule.param_dtype
 
@@ -90,7 +90,7 @@ class Spiking(Trained):
     """
 
     recurrent: bool = False
-    recurrent_kernel_init: Callable = dataclasses.field(default=jax.nn.initializers.orthogonal(), repr=False)
+    recurrent_kernel_init: Callable = jax.nn.initializers.orthogonal()
     self_connections: bool = True
 
 

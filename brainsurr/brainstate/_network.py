@@ -32,9 +32,9 @@ class SpikingSequential(SequentialBase, nn.Module):
     layer that depends on earlier steps must keep a state, such as a ``HiddenState``. The network follows the time and
     batch axes through the jaxpr of each layer without a state, and raises an error if the layer mixes examples or,
     within `unroll`, time steps. If the jaxpr does not decide it, the network runs the layer on random numbers, which
-    can miss a layer that mixes only some values. The network does not check layers that take a
-    dictionary or can't run separately, layers in your own module outside of a `SpikingSequential`, or any layer on a
-    mesh with explicit or manual axes.
+    can miss a layer that mixes only some values. The network does not check layers that take a dictionary or can't run
+    separately, layers in your own module outside of a `SpikingSequential`, or any layer on a mesh with explicit or
+    manual axes.
 
     The network converts its inputs to floats, so apply an ``Embedding`` before the network. Spikes can be uint8 or
     bool: `unroll` keeps their dtype and converts one block at a time.

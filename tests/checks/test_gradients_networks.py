@@ -27,7 +27,6 @@ def statuses(report):
 
 def layers_of(host, f=F, **options):
     snn, rngs = host.layers, nnx.Rngs(0)
-    brainstate.random.seed(0)
     lif = snn.LIF(4, spike_fn=f, learnable=("decay", "threshold", "spike_fn.alpha"), **options)
     return [host.dense(3, 4, rngs), lif, host.dense(4, 2, rngs), snn.LI(2, learnable="decay")]
 

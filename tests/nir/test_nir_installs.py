@@ -22,9 +22,9 @@ CODE += "numpy.save(files[2], READERS[reader](files[0], numpy.load(files[1])))"
 
 def installed(lines, folder):
     """Make an environment anew with the lines of a row; return its Python, and the variables that it runs with."""
-    minor, or_later = re.findall(r"with Python 3\.(\d+)( or later)?|$", lines)[0]
-    usual = not minor or (or_later and sys.version_info >= (3, int(minor)))
-    python = sys.executable if usual else f"python3.{minor}"
+    wanted = re.search(r"with Python 3\.(\d+)( or later)?", lines)
+    fits = not wanted or (wanted[2] and sys.version_info >= (3, int(wanted[1])))
+    python = sys.executable if fits else f"python3.{wanted[1]}"
     if not shutil.which(python) or subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
         pytest.skip(f"there is no {python}")
     subprocess.run([python, "-m", "venv", folder], check=True)

@@ -25,7 +25,6 @@ pytestmark = pytest.mark.usefixtures("lenient")  # the Linear of brainstate, the
 
 def run(host, layer, jit=True, **options):
     """Outputs of a network with a layer, by `unroll` if there are options."""
-    brainstate.random.seed(0)
     layers = [host.dense(F, F, nnx.Rngs(0)), host.layers.LIF(F), layer, host.layers.LI(F)]
     params, start, apply, _ = host.pure(host.layers.SpikingSequential(layers, mixes_examples=True), (B, F))
     carry = start((B, F))

@@ -27,7 +27,6 @@ pytestmark = pytest.mark.usefixtures("lenient")
 
 def made(host, *extra, **options):
     """Return a network as a pure function of parameters and inputs, with its arguments."""
-    brainstate.random.seed(0)
     layers, rngs = host.layers, nnx.Rngs(0)
     dense = partial(host.dense, FEATURES, FEATURES, rngs)
     lif = partial(layers.LIF, FEATURES, decay=0.5)

@@ -36,7 +36,6 @@ def one_device(monkeypatch):
 
 
 def network(host):
-    brainstate.random.seed(0)
     layers, rngs = host.layers, nnx.Rngs(0)
     rows = [host.dense(i, o, rngs) for i, o in pairwise(SIZES)]
     return layers.SpikingSequential([rows[0], layers.LIF(SIZES[1], decay=0.5), rows[1], layers.LI(SIZES[2])])

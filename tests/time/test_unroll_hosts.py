@@ -3,7 +3,6 @@
 import functools
 from itertools import pairwise
 
-import brainstate
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -189,7 +188,6 @@ host = pytest.mark.parametrize("host", HOSTS, ids=label)
 
 def network(host, sizes=SIZES, arrange=lambda layers: layers, **options):
     """Dense and LIF twice, dense and LI: parameters, first carry and ``run(params, carry, xs, **options)``."""
-    brainstate.random.seed(0)
     layers, rngs = host.layers, nnx.Rngs(0)
     dense = [host.dense(i, o, rngs) for i, o in pairwise(sizes)]
     neurons = [layers.LIF(size, decay=0.5, spike_fn=SURROGATE) for size in sizes[1:-1]]

@@ -1,6 +1,7 @@
 """brainstate."""
 
 import brainstate
+import jax
 from brainstate import graph
 
 import brainsurr.brainstate
@@ -30,7 +31,8 @@ class Brainstate(Host):
     @staticmethod
     def dense(inputs, outputs, rngs=None, dtype=None):
         """Make a linear layer."""
-        return Linear(inputs, outputs, dtype) if dtype else brainstate.nn.Linear(inputs, outputs)
+        with brainstate.random.seed_context(jax.random.key(0) if rngs is None else rngs.params()):
+            return Linear(inputs, outputs, dtype) if dtype else brainstate.nn.Linear(inputs, outputs)
 
     @classmethod
     def call(cls, layer, input_shape, carry, xs):
